@@ -1,0 +1,1 @@
+"""The domain of Moorage: pure values and functions, no I/O (import-linter proves it)."""

@@ -1,0 +1,90 @@
+"""Every string that Kubernetes, the kubelet or a user sees, once."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+from moorage.errors import InvalidInput
+
+GROUP = "moorage.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "storage"
+DRIVER = "csi.moorage.dev"
+
+FINALIZER = f"{GROUP}/finalizer"
+OPERATOR_MANAGER = "moorage-operator"
+AGENT_MANAGER = "moorage-agent"
+CSI_MANAGER = "moorage-csi"
+
+# Labels on everything that the operator makes, so that one list finds it all.
+LABEL_VOLUME_UID = f"{GROUP}/volume-uid"
+LABEL_BUCKET_UID = f"{GROUP}/bucket-uid"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "moorage"}
+
+CLASS_SHARED = "moorage-shared"
+CLASS_OBJECT = "moorage-object"
+
+# Keys of a bucket's Secret: the names that AWS SDKs and tools read from the environment.
+SECRET_ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
+SECRET_SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"
+SECRET_ENDPOINT = "AWS_ENDPOINT_URL"
+SECRET_REGION = "AWS_REGION"
+SECRET_BUCKET = "BUCKET"
+
+# volumeAttributes of an inline volume (what a pod's author may write).
+ATTR_VOLUME = "volume"
+ATTR_MOUNT_FROM = "mountFrom"
+
+# volumeAttributes that the kubelet adds (CSIDriver podInfoOnMount).
+POD_NAMESPACE = "csi.storage.k8s.io/pod.namespace"
+POD_NAME = "csi.storage.k8s.io/pod.name"
+EPHEMERAL = "csi.storage.k8s.io/ephemeral"
+
+NAME_MAX = 52  # keeps a volume handle within the 128 bytes that the CSI spec allows
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters, none that reads as another
+
+
+def short_id(uid: str) -> str:
+    """Eight characters that stand for an object's UID wherever a UID would not fit."""
+    number = int.from_bytes(hashlib.sha256(uid.encode()).digest()[:5], "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(35, -5, -5))
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeHandle:
+    """The CSI volume id: which StorageVolume, and which incarnation of it (`id`)."""
+
+    namespace: str
+    name: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}/{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a handle; raises InvalidInput when it was not made by `__str__`."""
+        parts = text.split("/")
+        if len(parts) != 3 or not all(parts):
+            raise InvalidInput(f"volume id {text!r} is not of the form namespace/name/id")
+        return cls(*parts)
+
+
+def persistent_volume(volume_id: str) -> str:
+    """Name of the PersistentVolume that the operator makes for a StorageVolume."""
+    return f"moorage-{volume_id}"
+
+
+def bucket_secret(bucket: str) -> str:
+    """Name of the Secret with a Bucket's own key."""
+    return f"{bucket}-s3"
+
+
+def volume_name_for(request_name: str) -> str:
+    """The StorageVolume name for a CSI CreateVolume name (any UTF-8 up to 128 bytes)."""
+    label = request_name.replace("-", "")
+    plain = label.isascii() and label.isalnum() and request_name == request_name.lower()
+    if plain and len(request_name) <= NAME_MAX and request_name.strip("-") == request_name and "--" not in request_name:
+        return request_name
+    return "v-" + hashlib.sha256(request_name.encode()).hexdigest()[:24]

@@ -1,0 +1,1 @@
+"""moorage_csi: a thin shell around `moorage`."""

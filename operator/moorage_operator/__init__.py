@@ -1,0 +1,1 @@
+"""moorage_operator: a thin shell around `moorage`."""
