@@ -1,0 +1,47 @@
+# Every target does its own set-up. What is downloaded or built is kept in $XDG_CACHE_HOME/moorage.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export XDG_CACHE_HOME ?= $(HOME)/.cache
+CACHE := $(XDG_CACHE_HOME)/moorage
+VENV := $(CACHE)/venv-$(shell sha256sum requirements/dev.lock | cut -c1-16)
+export PYTHONPATH := core:operator:csi:tests/e2e
+export PYTHONUNBUFFERED := 1
+PY := $(VENV)/bin/python
+PROTO := csi/generate.py
+
+.PHONY: help demo test down check fix generate bench sanity
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.ready: requirements/dev.lock
+	@echo "· Python packages (once)" >&2
+	@mkdir -p $(CACHE) && python3 -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock >&2
+	@touch $@
+
+demo: $(VENV)/.ready ## Start a cluster, install Moorage, show pods on two nodes sharing a volume and a bucket
+	@$(PY) -m harness.demo
+
+test: $(VENV)/.ready ## Unit, API and e2e tests on a fresh cluster, which is removed at the end
+	@$(PY) -m harness.prepare
+	@$(PY) -m pytest tests/unit tests/api tests/e2e
+
+down: $(VENV)/.ready ## Remove the cluster and everything it left
+	@$(PY) -m cluster down
+
+check: $(VENV)/.ready ## Linters, types, import contracts, generated files, chart
+	@$(PY) -m harness.check
+
+fix: $(VENV)/.ready ## Format and mend what ruff can
+	@$(PY) -m ruff check --fix --quiet . && $(PY) -m ruff format --quiet .
+
+generate: $(VENV)/.ready ## Write the CRDs and the gRPC stubs anew
+	@$(PY) -m moorage.crd crds charts/moorage/crds
+	@$(PY) $(PROTO)
+
+bench: $(VENV)/.ready ## Measure; writes build/bench.json
+	@$(PY) -m harness.prepare --keep
+	@$(PY) -m bench

@@ -1,0 +1,32 @@
+"""A bucket as its owner's tools see it: boto3 with the Secret's key, through a forwarded port."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from harness.install import NAMESPACE
+from harness.kube import Kube
+
+
+def secret(kube: Kube, name: str, namespace: str = "default") -> dict[str, str]:
+    """A Secret's decoded data; AssertionError when it is not there."""
+    found = kube.get("secret", name, namespace)
+    assert found, f"no Secret {namespace}/{name}"
+    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+
+
+@contextmanager
+def client(kube: Kube, key: dict[str, str]) -> Iterator[Any]:
+    """A boto3 S3 client that acts with the key of a bucket's Secret."""
+    with kube.port_forward("service/moorage-s3", 7070, NAMESPACE) as address:
+        yield boto3.client(
+            "s3",
+            endpoint_url=f"http://{address}",
+            aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
+            region_name=key["AWS_REGION"],
+            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3}, proxies={}),
+        )
