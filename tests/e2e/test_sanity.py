@@ -1,0 +1,95 @@
+"""csi-sanity (csi-test) against the real driver: the CSI spec's own judge, with real mounts and real servers."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster.provider import Provider
+from cluster.toolchain import Toolchain
+from harness.install import NAMESPACE
+from harness.kube import Kube
+
+SOCKET = "/var/lib/kubelet/plugins/moorage-sanity/csi.sock"
+WORK = "/var/lib/kubelet/moorage-sanity"
+
+
+def sanity_pod(kube: Kube, node: str) -> dict[str, object]:
+    """The node plugin's own pod, once more, serving controller and node on one socket of its own."""
+    daemonset = kube.get("daemonset", "moorage-csi-node", NAMESPACE)
+    assert daemonset
+    spec = daemonset["spec"]["template"]["spec"]
+    container = next(each for each in spec["containers"] if each["name"] == "csi")
+    volumes = [each for each in spec["volumes"] if each["name"] != "registration"]
+    mounts = [each for each in container["volumeMounts"] if each["name"] != "registration"]
+    main = {
+        **{key: container[key] for key in ("image", "env", "securityContext") if key in container},
+        "name": "csi",
+        "args": ["all", "--endpoint", f"unix://{SOCKET}"],
+        "command": container.get("command", ["moorage-csi"]),
+        "volumeMounts": mounts,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "sanity", "namespace": NAMESPACE},
+        "spec": {
+            **{k: v for k, v in spec.items() if k in ("hostNetwork", "dnsPolicy", "tolerations")},
+            "serviceAccountName": "sanity",
+            "nodeName": node,
+            "containers": [main],
+            "volumes": volumes,
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def driver(kube: Kube, provider: Provider, workers: list[str]):
+    """The driver on a worker node, with the rights of controller and node together; gives the node's name."""
+    roles = ("moorage-csi-controller", "moorage-csi-node")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sanity", "namespace": NAMESPACE}}
+    subject = {"kind": "ServiceAccount", "name": "sanity", "namespace": NAMESPACE}
+    bindings = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": f"sanity-{role}"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [subject],
+        }
+        for role in roles
+    ]
+    provider.node_exec(workers[0], ["mkdir", "-p", str(Path(SOCKET).parent), WORK])
+    kube.apply(account, *bindings, sanity_pod(kube, workers[0]))
+    kube.wait_pod("sanity", NAMESPACE, timeout=120)
+    yield workers[0]
+    kube("delete", "pod", "sanity", "-n", NAMESPACE, "--timeout=60s", timeout=70)
+    for role in roles:
+        kube("delete", "clusterrolebinding", f"sanity-{role}")
+
+
+@pytest.mark.parametrize("kind", ["shared", "object"])
+def test_csi_sanity_passes(provider: Provider, driver: str, kind: str) -> None:
+    parameters = f"{WORK}/parameters-{kind}.yaml"
+    provider.node_exec(driver, ["sh", "-c", f"echo 'type: {kind}' > {parameters}"])
+    argv = [
+        provider.node_tool("csi-sanity"),
+        f"--csi.endpoint={SOCKET}",
+        f"--csi.mountdir={WORK}/{kind}-mount",
+        f"--csi.stagingdir={WORK}/{kind}-staging",
+        f"--csi.testvolumeparameters={parameters}",
+        "--csi.testvolumesize=335544320",
+        "--csi.testvolumeexpandsize=402653184",
+        "--ginkgo.no-color",
+    ]
+
+    try:
+        said = provider.node_exec(driver, argv, timeout=600)
+    except subprocess.CalledProcessError as error:
+        pytest.fail(f"{error.stdout}\n{error.stderr}"[-8000:])
+
+    counts = re.search(r"(\d+) Passed \| (\d+) Failed \| \d+ Pending \| (\d+) Skipped", said)
+    assert counts, said[-2000:]
+    print(f"csi-sanity, {kind}: {counts.group(0)}")
+    assert int(counts.group(2)) == 0
+    assert int(counts.group(1)) >= 40

@@ -1,0 +1,109 @@
+"""A shared volume as pods see it: one file system on two nodes, with the size that was asked."""
+
+import pytest
+from harness.kube import Kube, condition, wait_for
+from harness.manifests import by_claim, pod, shared
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def two_pods(kube: Kube, namespace: str, workers: list[str]) -> str:
+    """A volume `data` of 256Mi with pods `a` and `b` on two nodes; gives the namespace."""
+    kube.apply(shared("data", "256Mi", namespace))
+    kube.wait_phase("StorageVolume", "data", "READY", namespace)
+    kube.apply(*(pod(name, by_claim("data"), namespace, node) for name, node in zip("ab", workers, strict=False)))
+    for name in "ab":
+        kube.wait_pod(name, namespace)
+    return namespace
+
+
+def df_kib(kube: Kube, namespace: str, name: str) -> int:
+    return int(kube.exec(name, "df", "-kP", "/data", namespace=namespace).splitlines()[-1].split()[1])
+
+
+def test_what_one_node_writes_the_other_reads_at_once(kube: Kube, two_pods: str) -> None:
+    kube.exec("a", "sh", "-c", "echo hello > /data/file && sync /data/file", namespace=two_pods)
+
+    seen = kube.exec("b", "cat", "/data/file", namespace=two_pods)
+
+    assert seen == "hello\n"
+
+
+def test_df_shows_the_size_asked_and_the_byte_after_the_last_gets_enospc(kube: Kube, two_pods: str) -> None:
+    size = df_kib(kube, two_pods, "a")
+
+    fill = "dd if=/dev/zero of=/data/big bs=1M count=300 conv=fsync 2>&1; true"
+    said = kube.exec("a", "sh", "-c", fill, namespace=two_pods, timeout=180)
+
+    assert size == 256 * 1024
+    assert "No space left on device" in said
+    written = int(kube.exec("b", "stat", "-c", "%s", "/data/big", namespace=two_pods))
+    assert 200 * MIB < written <= 256 * MIB
+
+
+def test_the_volume_grows_under_a_writer(kube: Kube, two_pods: str) -> None:
+    kube.exec("a", "sh", "-c", "(while :; do date +%N >> /data/log; sleep 0.2; done) >/dev/null 2>&1 &", namespace=two_pods)
+
+    kube("patch", "storagevolumes.moorage.dev", "data", "-n", two_pods, "--type=merge", "-p", '{"spec":{"size":"384Mi"}}')
+
+    wait_for("df grows", lambda: df_kib(kube, two_pods, "b") == 384 * 1024, 60)
+    before = int(kube.exec("a", "stat", "-c", "%s", "/data/log", namespace=two_pods))
+    wait_for(
+        "the writer goes on",
+        lambda: int(kube.exec("a", "stat", "-c", "%s", "/data/log", namespace=two_pods)) > before,
+        30,
+    )
+    volume = kube.wait_phase("StorageVolume", "data", "READY", two_pods)
+    assert volume["status"]["capacity"] == "384Mi"
+
+
+def test_numeric_owners_and_modes_are_kept(kube: Kube, two_pods: str) -> None:
+    script = "touch /data/mine && chown 1000:2000 /data/mine && chmod 640 /data/mine"
+    kube.exec("a", "sh", "-c", script, namespace=two_pods)
+
+    seen = kube.exec("b", "stat", "-c", "%u:%g %a", "/data/mine", namespace=two_pods).strip()
+
+    assert seen == "1000:2000 640"
+
+
+def test_directories_walk_copy_and_go_on_a_fresh_mount(kube: Kube, two_pods: str) -> None:
+    """Linux 6.19 and later ask for directory delegations, which older servers answer with an error on exactly these."""
+    kube.exec("a", "sh", "-c", "mkdir -p /data/x/y/z && echo 1 > /data/x/y/z/f", namespace=two_pods)
+
+    walk = "find /data/x && ls -lR /data/x >/dev/null && cp -a /data/x /data/w && rm -r /data/x && mv /data/w /data/v"
+    seen = kube.exec("b", "sh", "-c", f"{walk} && cat /data/v/y/z/f", namespace=two_pods)
+
+    assert seen.splitlines() == ["/data/x", "/data/x/y", "/data/x/y/z", "/data/x/y/z/f", "1"]
+
+
+def test_a_lock_on_one_node_is_seen_on_the_other(kube: Kube, two_pods: str) -> None:
+    kube.exec("a", "sh", "-c", "flock /data/lock sh -c 'touch /data/held; sleep 30' >/dev/null 2>&1 &", namespace=two_pods)
+    wait_for("the lock is held", lambda: kube.attempt("exec", "-n", two_pods, "b", "--", "test", "-e", "/data/held")[0], 30)
+
+    taken = kube.exec("b", "sh", "-c", "flock -n /data/lock true && echo taken || echo refused", namespace=two_pods)
+
+    assert taken.strip() == "refused"
+
+
+def test_sub_path_mounts_only_its_folder_and_user_may_write(kube: Kube, two_pods: str) -> None:
+    kube.exec("a", "sh", "-c", "mkdir -p /data/imagenet /data/other && chmod 777 /data/imagenet", namespace=two_pods)
+    kube.apply(pod("part", by_claim("data"), two_pods, sub_path="imagenet", user=1234))
+    kube.wait_pod("part", two_pods)
+
+    kube.exec("part", "sh", "-c", "echo hi > /data/file", namespace=two_pods)
+
+    assert kube.exec("a", "sh", "-c", "cat /data/imagenet/file && stat -c %u /data/imagenet/file", namespace=two_pods) == (
+        "hi\n1234\n"
+    )
+    assert kube.exec("part", "ls", "/data", namespace=two_pods) == "file\n"
+
+
+def test_status_tells_the_truth(kube: Kube, two_pods: str) -> None:
+    volume = kube.wait_phase("StorageVolume", "data", "READY", two_pods)
+
+    assert condition(volume, "Ready")["status"] == "True"
+    assert condition(volume, "Provisioned")["status"] == "True"
+    assert volume["status"]["claimName"] == "data"
+    reasons = [event["reason"] for event in kube.events("StorageVolume", "data", two_pods)]
+    assert reasons.count("Ready") == 1
