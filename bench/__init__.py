@@ -1,0 +1,1 @@
+"""`make bench`: figures from the running cluster, written to build/bench.json."""
