@@ -1,0 +1,110 @@
+# All images of Moorage: docker build --target moorage|ganesha|versitygw|testbox .
+#
+# Layers go from what seldom changes (Debian packages, locked Python packages) to what changes at every
+# edit (our own code), so an edit costs one layer of some hundred kilobytes, here and on every node.
+
+# ---- Debian packages of the operator, the CSI node plugin and the mounter
+FROM debian:trixie-slim AS base
+# netbase: mount.nfs looks up "tcp" in /etc/protocols. media-types: s3fs sets Content-Type from /etc/mime.types.
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+      ca-certificates fuse3 media-types netbase nfs-common python3 s3fs util-linux \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* \
+ && echo 'moorage:x:65532:65532:moorage:/nonexistent:/usr/sbin/nologin' >> /etc/passwd \
+ && echo 'moorage:x:65532:' >> /etc/group
+
+# ---- Python packages, exactly those of the lock. pip itself stays in this stage.
+FROM debian:trixie-slim AS pip
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends binutils ca-certificates python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && python3 -m venv /opt/pip \
+ && python3 -m venv --without-pip /opt/moorage/venv
+
+FROM pip AS venv
+# For sites with an index or a certificate authority of their own: --build-arg PIP_INDEX_URL=... --build-arg PIP_CERT=...
+ARG PIP_INDEX_URL
+ARG PIP_CERT
+COPY requirements/image.lock /tmp/
+# Bytecode is checked in with the image and never checked against the source again: containers run with
+# read-only roots as users who could not write it, and compiling the Kubernetes models takes seconds.
+RUN /opt/pip/bin/pip --python /opt/moorage/venv/bin/python install --no-cache-dir --no-compile --quiet \
+      --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/image.lock \
+ && echo /opt/moorage/app > "$(echo /opt/moorage/venv/lib/python3*/site-packages)/moorage.pth" \
+ && find /opt/moorage/venv -name '*.so' -exec strip --strip-unneeded {} + \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/moorage/venv/lib
+
+# ---- Our own code: a copy, the commands named in pyproject.toml, and the metadata that tells the version.
+FROM base AS app
+COPY pyproject.toml images/install.py /src/
+COPY core/moorage /opt/moorage/app/moorage
+COPY operator/moorage_operator /opt/moorage/app/moorage_operator
+COPY csi/moorage_csi /opt/moorage/app/moorage_csi
+RUN python3 /src/install.py /src/pyproject.toml /opt/moorage/app
+
+# ---- What both runtime images share
+FROM base AS runtime
+COPY --from=venv /opt/moorage/venv /opt/moorage/venv
+ENV PATH=/opt/moorage/app/bin:/opt/moorage/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONUNBUFFERED=1
+
+FROM runtime AS moorage
+COPY --from=app /opt/moorage/app /opt/moorage/app
+USER 65532:65532
+
+# ---- NFS server: Ganesha and the share agent. 9.14 comes from the backports of this very Debian release,
+# reached by the same mirror as the release itself. Older versions fail with Linux 6.19 and later clients.
+FROM runtime AS nfs
+RUN . /etc/os-release \
+ && sed -n "/^\$/q; s/^Suites:.*/Suites: $VERSION_CODENAME-backports/; p" /etc/apt/sources.list.d/debian.sources \
+      > /etc/apt/sources.list.d/backports.sources \
+ && apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -t "$VERSION_CODENAME-backports" \
+      'nfs-ganesha=9.14-*' 'nfs-ganesha-vfs=9.14-*' \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends dbus-daemon xfsprogs \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* \
+ && rm -f /etc/machine-id /var/lib/dbus/machine-id \
+ # Ganesha finds the file system of an export through /etc/mtab, which Debian's base image lacks.
+ && ln -sf /proc/self/mounts /etc/mtab \
+ && install -d /run/dbus /run/ganesha /var/log/ganesha
+
+FROM nfs AS ganesha
+COPY --from=app /opt/moorage/app /opt/moorage/app
+# Root, because loop devices and mounts are its work; the chart gives it the capabilities and the reason.
+USER 0:0
+CMD ["moorage-agent"]
+
+# ---- S3 engine: built from the sums in images/versitygw, alone in its image
+FROM golang:1.26-trixie AS versitygw-build
+WORKDIR /src
+COPY images/versitygw/ ./
+RUN CGO_ENABLED=0 go build -trimpath \
+      -ldflags "-s -w -X main.Version=$(go list -m -f '{{.Version}}' github.com/versity/versitygw)" \
+      -o /out/usr/bin/versitygw github.com/versity/versitygw/cmd/versitygw \
+ && install -d -m 1777 /out/tmp
+
+FROM scratch AS versitygw
+COPY --from=versitygw-build /out /
+ENV PATH=/usr/bin
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/versitygw"]
+
+# ---- For tests and the demo only: moorage with an S3 client, as pods of users would have one
+FROM pip AS testbox-packages
+ARG PIP_INDEX_URL
+ARG PIP_CERT
+COPY requirements/testbox.lock /tmp/
+# botocore describes every service of AWS in 100 MB; the tests speak S3 only.
+RUN /opt/pip/bin/pip --python /opt/moorage/venv/bin/python install --no-cache-dir --no-compile --quiet \
+      --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/testbox.lock --target /opt/testbox \
+ && find /opt/testbox/botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} + \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/testbox
+
+FROM runtime AS testbox
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends procps \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*
+COPY --from=testbox-packages /opt/testbox /opt/testbox
+ENV PYTHONPATH=/opt/testbox
+USER 65532:65532
+CMD ["sleep", "infinity"]
