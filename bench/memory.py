@@ -4,7 +4,7 @@ from bench.ready import Figures
 from harness.install import NAMESPACE
 from harness.kube import Kube
 
-SCRIPT = "for f in /proc/[0-9]*/status; do awk '/^(Name|VmRSS)/{printf \"%s \", $2} END{print \"\"}' $f; done"
+SCRIPT = 'for f in /proc/[0-9]*/status; do awk \'/^(Name|VmRSS)/{printf "%s ", $2} END{print ""}\' $f; done'
 
 
 def resident(kube: Kube, namespace: str) -> Figures:
@@ -17,7 +17,9 @@ def resident(kube: Kube, namespace: str) -> Figures:
             continue  # the S3 image has no shell
         seen.add(component)
         container = each["spec"]["containers"][0]["name"]
-        ok, text = kube.attempt("exec", "-n", NAMESPACE, each["metadata"]["name"], "-c", container, "--", "sh", "-c", SCRIPT)
+        ok, text = kube.attempt(
+            "exec", "-n", NAMESPACE, each["metadata"]["name"], "-c", container, "--", "sh", "-c", SCRIPT
+        )
         if not ok:
             continue
         figures: dict[str, float | str] = {}

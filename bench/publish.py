@@ -50,7 +50,13 @@ def node_publish(kube: Kube, namespace: str) -> Figures:
         took += [float(ms) / 1000 for ms in re.findall(r"NodePublishVolume\b.*?\bOK\b.*?([0-9.]+) ?ms", text)]
     if not took:
         return {"NodePublishVolume": {"n": 0}}
-    return {"NodePublishVolume": {"p50_ms": percentile(took, 0.5) * 1000, "p99_ms": percentile(took, 0.99) * 1000, "n": len(took)}}
+    return {
+        "NodePublishVolume": {
+            "p50_ms": percentile(took, 0.5) * 1000,
+            "p99_ms": percentile(took, 0.99) * 1000,
+            "n": len(took),
+        }
+    }
 
 
 ROWS = (pod_start, node_publish)

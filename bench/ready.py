@@ -22,7 +22,16 @@ def spread(values: list[float]) -> dict[str, float | str]:
 
 def until_ready(kube: Kube, namespace: str, objects: list[Object], timeout: float = 120) -> dict[str, float]:
     """Seconds from just before the apply until a watch shows each object READY."""
-    argv = [*kube.provider.kubectl_argv(), "get", "storagevolumes.moorage.dev", "-n", namespace, "--watch-only", "-o", "json"]
+    argv = [
+        *kube.provider.kubectl_argv(),
+        "get",
+        "storagevolumes.moorage.dev",
+        "-n",
+        namespace,
+        "--watch-only",
+        "-o",
+        "json",
+    ]
     watch = subprocess.Popen([*argv, "--output-watch-events"], stdout=subprocess.PIPE, text=True)
     time.sleep(1.0)  # the watch is on; there is no event that says so
     waiting = {each["metadata"]["name"] for each in objects}

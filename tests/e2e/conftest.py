@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+
 from cluster.provider import Provider, choose
 from harness.kube import Kube, wait_for
 

@@ -1,6 +1,7 @@
 """Ordinary claims of Moorage's StorageClasses."""
 
 import pytest
+
 from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, claim, pod
 

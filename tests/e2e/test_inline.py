@@ -1,6 +1,7 @@
 """Inline volumes: volume and mount-from in the pod, nothing that names a server, a key or another namespace."""
 
 import pytest
+
 from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, inline, pod, shared, volume
 

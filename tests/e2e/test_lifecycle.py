@@ -45,7 +45,9 @@ def test_a_pod_waits_for_a_claim_whose_volume_is_not_ready(kube: Kube, namespace
     kube.apply(pod("p", by_claim("data"), namespace))
     wait_for(
         "the scheduler says what is missing",
-        lambda: [e for e in kube.events("Pod", "p", namespace) if 'persistentvolumeclaim "data" not found' in e["message"]],
+        lambda: [
+            e for e in kube.events("Pod", "p", namespace) if 'persistentvolumeclaim "data" not found' in e["message"]
+        ],
         60,
     )
 
@@ -62,9 +64,11 @@ def test_a_volume_in_use_is_not_destroyed_and_the_pod_is_named(kube: Kube, names
     kube.delete("StorageVolume", "data", namespace, wait=False)
     blocked = wait_for(
         "DeletionBlocked",
-        lambda: (c := condition(kube.get("StorageVolume", "data", namespace) or {}, "DeletionBlocked"))
-        and c["status"] == "True"
-        and c,
+        lambda: (
+            (c := condition(kube.get("StorageVolume", "data", namespace) or {}, "DeletionBlocked"))
+            and c["status"] == "True"
+            and c
+        ),
         60,
     )
 

@@ -2,6 +2,7 @@
 
 import pytest
 from botocore.exceptions import ClientError
+
 from harness import s3
 from harness.kube import Kube, wait_for
 from harness.manifests import bucket, by_claim, pod, volume
@@ -10,7 +11,10 @@ from harness.manifests import bucket, by_claim, pod, volume
 @pytest.fixture
 def mounted(kube: Kube, namespace: str) -> str:
     """Bucket `models`, an object volume of it and pod `p` that mounts it; gives the namespace."""
-    kube.apply(bucket("models", namespace, versioning=True), volume("models", namespace, type="object", bucket={"name": "models"}))
+    kube.apply(
+        bucket("models", namespace, versioning=True),
+        volume("models", namespace, type="object", bucket={"name": "models"}),
+    )
     kube.wait_phase("Bucket", "models", "READY", namespace)
     kube.wait_phase("StorageVolume", "models", "READY", namespace)
     kube.apply(pod("p", by_claim("models"), namespace))

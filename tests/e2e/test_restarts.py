@@ -22,11 +22,15 @@ def test_the_operator_is_killed_in_the_middle_of_a_provisioning(kube: Kube, name
         kube.wait_phase("StorageVolume", name, "READY", namespace, timeout=180)
 
 
-def test_writers_do_not_notice_that_the_csi_node_pods_are_deleted(kube: Kube, namespace: str, workers: list[str]) -> None:
+def test_writers_do_not_notice_that_the_csi_node_pods_are_deleted(
+    kube: Kube, namespace: str, workers: list[str]
+) -> None:
     kube.apply(shared("files", "256Mi", namespace), volume("objects", namespace, type="object"))
     for name in ("files", "objects"):
         kube.wait_phase("StorageVolume", name, "READY", namespace)
-    kube.apply(*(pod(f"{name}-writer", by_claim(name), namespace, workers[0], command=COUNT) for name in ("files", "objects")))
+    kube.apply(
+        *(pod(f"{name}-writer", by_claim(name), namespace, workers[0], command=COUNT) for name in ("files", "objects"))
+    )
     for name in ("files", "objects"):
         kube.wait_pod(f"{name}-writer", namespace, timeout=180)
 

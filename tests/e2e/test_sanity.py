@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from cluster.provider import Provider
-from cluster.toolchain import Toolchain
 from harness.install import NAMESPACE
 from harness.kube import Kube
 

@@ -1,6 +1,7 @@
 """A shared volume as pods see it: one file system on two nodes, with the size that was asked."""
 
 import pytest
+
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import by_claim, pod, shared
 
@@ -43,9 +44,13 @@ def test_df_shows_the_size_asked_and_the_byte_after_the_last_gets_enospc(kube: K
 
 
 def test_the_volume_grows_under_a_writer(kube: Kube, two_pods: str) -> None:
-    kube.exec("a", "sh", "-c", "(while :; do date +%N >> /data/log; sleep 0.2; done) >/dev/null 2>&1 &", namespace=two_pods)
+    kube.exec(
+        "a", "sh", "-c", "(while :; do date +%N >> /data/log; sleep 0.2; done) >/dev/null 2>&1 &", namespace=two_pods
+    )
 
-    kube("patch", "storagevolumes.moorage.dev", "data", "-n", two_pods, "--type=merge", "-p", '{"spec":{"size":"384Mi"}}')
+    kube(
+        "patch", "storagevolumes.moorage.dev", "data", "-n", two_pods, "--type=merge", "-p", '{"spec":{"size":"384Mi"}}'
+    )
 
     wait_for("df grows", lambda: df_kib(kube, two_pods, "b") == 384 * 1024, 60)
     before = int(kube.exec("a", "stat", "-c", "%s", "/data/log", namespace=two_pods))
@@ -78,8 +83,12 @@ def test_directories_walk_copy_and_go_on_a_fresh_mount(kube: Kube, two_pods: str
 
 
 def test_a_lock_on_one_node_is_seen_on_the_other(kube: Kube, two_pods: str) -> None:
-    kube.exec("a", "sh", "-c", "flock /data/lock sh -c 'touch /data/held; sleep 30' >/dev/null 2>&1 &", namespace=two_pods)
-    wait_for("the lock is held", lambda: kube.attempt("exec", "-n", two_pods, "b", "--", "test", "-e", "/data/held")[0], 30)
+    kube.exec(
+        "a", "sh", "-c", "flock /data/lock sh -c 'touch /data/held; sleep 30' >/dev/null 2>&1 &", namespace=two_pods
+    )
+    wait_for(
+        "the lock is held", lambda: kube.attempt("exec", "-n", two_pods, "b", "--", "test", "-e", "/data/held")[0], 30
+    )
 
     taken = kube.exec("b", "sh", "-c", "flock -n /data/lock true && echo taken || echo refused", namespace=two_pods)
 
@@ -93,9 +102,9 @@ def test_sub_path_mounts_only_its_folder_and_user_may_write(kube: Kube, two_pods
 
     kube.exec("part", "sh", "-c", "echo hi > /data/file", namespace=two_pods)
 
-    assert kube.exec("a", "sh", "-c", "cat /data/imagenet/file && stat -c %u /data/imagenet/file", namespace=two_pods) == (
-        "hi\n1234\n"
-    )
+    assert kube.exec(
+        "a", "sh", "-c", "cat /data/imagenet/file && stat -c %u /data/imagenet/file", namespace=two_pods
+    ) == ("hi\n1234\n")
     assert kube.exec("part", "ls", "/data", namespace=two_pods) == "file\n"
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from cluster.local import Local, leftovers
 from cluster.provider import Provider
 from harness.install import install, uninstall

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+
 from cluster.toolchain import Toolchain
 from harness.install import CHART, ROOT
 

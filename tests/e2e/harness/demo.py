@@ -30,7 +30,9 @@ def apply(kube: Kube, sample: str) -> None:
 
 def shared_volume(kube: Kube, story: Story) -> None:
     """Two pods on two nodes; the reader sees one folder of what the writer writes."""
-    story.say("A shared volume of 512Mi, a pod that writes, a pod on another node that reads (samples/shared-volume.yaml)")
+    story.say(
+        "A shared volume of 512Mi, a pod that writes, a pod on another node that reads (samples/shared-volume.yaml)"
+    )
     apply(kube, "shared-volume.yaml")
     kube.wait_phase("StorageVolume", "training-data", "READY")
     story.say("StorageVolume training-data is READY")

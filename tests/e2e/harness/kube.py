@@ -63,7 +63,9 @@ class Kube:
         flags = ["--ignore-not-found", f"--wait={str(wait).lower()}", f"--timeout={timeout:.0f}s"]
         self("delete", KINDS.get(kind, kind), name, "-n", namespace, *flags, timeout=timeout + 10)
 
-    def exec(self, pod: str, *argv: str, namespace: str = "default", timeout: float = 60, stdin: str | None = None) -> str:
+    def exec(
+        self, pod: str, *argv: str, namespace: str = "default", timeout: float = 60, stdin: str | None = None
+    ) -> str:
         flags = ["-i"] if stdin is not None else []
         return self("exec", *flags, "-n", namespace, pod, "--", *argv, timeout=timeout, stdin=stdin)
 
