@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bench import memory, publish, ready
-from cluster.provider import choose
+from cluster.provider import cluster
 from harness.kube import Kube
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench.json"
@@ -15,8 +15,8 @@ NAMESPACE = "bench"
 
 
 def main() -> int:
-    provider = choose()
-    kube = Kube(provider)
+    bed = cluster()
+    kube = Kube(bed)
     kube.attempt("create", "namespace", NAMESPACE)
     rows: dict[str, dict[str, float | str]] = {}
     for row in (*ready.ROWS, *publish.ROWS, *memory.ROWS):

@@ -23,7 +23,7 @@ def spread(values: list[float]) -> dict[str, float | str]:
 def until_ready(kube: Kube, namespace: str, objects: list[Object], timeout: float = 120) -> dict[str, float]:
     """Seconds from just before the apply until a watch shows each object READY."""
     argv = [
-        *kube.provider.kubectl_argv(),
+        *kube.argv,
         "get",
         "storagevolumes.moorage.dev",
         "-n",

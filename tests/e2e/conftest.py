@@ -5,20 +5,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.provider import Provider, choose
+from cluster.provider import Cluster, cluster
 from harness.kube import Kube, wait_for
 
 
 @pytest.fixture(scope="session")
-def provider() -> Provider:
-    chosen = choose()
+def bed() -> Cluster:
+    chosen = cluster()
     chosen.create()  # returns at once when it is up
     return chosen
 
 
 @pytest.fixture(scope="session")
-def kube(provider: Provider) -> Kube:
-    return Kube(provider)
+def kube(bed: Cluster) -> Kube:
+    return Kube(bed)
 
 
 @pytest.fixture(scope="session")

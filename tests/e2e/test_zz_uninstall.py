@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from cluster.local import Local, leftovers
-from cluster.provider import Provider
+from cluster.local import LocalProvider, leftovers
+from cluster.provider import Cluster
 from harness.install import install, uninstall
 from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, pod, shared
 
 
-def test_uninstall_keeps_data_and_a_new_install_serves_it_again(kube: Kube, provider: Provider) -> None:
+def test_uninstall_keeps_data_and_a_new_install_serves_it_again(kube: Kube, bed: Cluster) -> None:
     namespace = "t-survivor"
     kube("create", "namespace", namespace)
     kube.apply(shared("data", "256Mi", namespace))
@@ -21,36 +21,36 @@ def test_uninstall_keeps_data_and_a_new_install_serves_it_again(kube: Kube, prov
     kube.exec("p", "sh", "-c", "echo survivor > /data/file && sync /data/file", namespace=namespace)
     kube("delete", "pod", "p", "-n", namespace, "--timeout=90s", timeout=100)
 
-    uninstall(provider)
+    uninstall(bed)
 
     kept = kube.get("StorageVolume", "data", namespace)
     assert kept and not kept["metadata"].get("finalizers")
     assert kube.list("csidrivers") == []
 
-    install(provider)
+    install(bed)
     kube.wait_phase("StorageVolume", "data", "READY", namespace, timeout=180)
     kube.apply(pod("p", by_claim("data"), namespace))
     kube.wait_pod("p", namespace, timeout=180)
     assert kube.exec("p", "cat", "/data/file", namespace=namespace) == "survivor\n"
 
 
-def test_uninstalled_objects_can_be_deleted_without_an_operator(kube: Kube, provider: Provider) -> None:
+def test_uninstalled_objects_can_be_deleted_without_an_operator(kube: Kube, bed: Cluster) -> None:
     kube.apply(shared("gone", "256Mi"))
     kube.wait_phase("StorageVolume", "gone", "READY")
 
-    uninstall(provider)
+    uninstall(bed)
     kube.delete("StorageVolume", "gone", timeout=30)
 
     assert kube.get("StorageVolume", "gone") is None
     wait_for("no pod of ours", lambda: kube.list("pods", "moorage") == [], 120)
 
 
-def test_down_leaves_nothing(provider: Provider) -> None:
-    if not isinstance(provider, Local):
+def test_down_leaves_nothing(bed: Cluster) -> None:
+    if not isinstance(bed, LocalProvider):
         pytest.skip("only the local provider makes nodes of its own; kind removes its containers")
-    state = Path(provider.kubeconfig).parent
+    state = Path(bed.kubeconfig).parent
 
-    provider.delete()
+    bed.delete()
 
     assert leftovers() == []
     assert not state.exists()

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from cluster.provider import choose
+from cluster.provider import cluster
 from harness import s3
 from harness.install import ROOT, install
 from harness.kube import Kube, wait_for
@@ -65,19 +65,19 @@ def object_volume(kube: Kube, story: Story) -> None:
 
 def main() -> int:
     story = Story()
-    provider = choose()
-    provider.create()
-    kube = Kube(provider)
+    bed = cluster()
+    bed.create()
+    kube = Kube(bed)
     story.say("Installing the chart (helm upgrade --install moorage charts/moorage --namespace moorage)")
-    install(provider)
+    install(bed)
     shared_volume(kube, story)
     object_volume(kube, story)
     story.say("kubectl get storage")
     story.show(kube("get", "storage", "-A"))
     print(f"""
 The cluster stays up. To look around:
-  export KUBECONFIG={provider.kubeconfig}
-  export PATH={provider.kubectl_argv()[0].rsplit("/", 1)[0]}:$PATH
+  export KUBECONFIG={bed.kubeconfig}
+  export PATH={bed.kubectl_path.parent}:$PATH
   kubectl get sv,bkt -A ; kubectl describe sv training-data
   kubectl exec -it writer -- sh                    # write beside the writer
   kubectl apply -f samples/dynamic-claims.yaml     # ordinary claims of Moorage's StorageClasses

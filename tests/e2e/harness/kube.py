@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from cluster.provider import Provider
+from cluster.command import CommandFailed
+from cluster.provider import Cluster
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -31,18 +32,19 @@ def wait_for(what: str, probe: Callable[[], T | None], timeout: float = 90, ever
 class Kube:
     """A cluster seen through kubectl."""
 
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.argv = [str(cluster.kubectl_path), f"--kubeconfig={cluster.kubeconfig}"]
 
     def __call__(self, *args: str, stdin: str | None = None, timeout: float = 60) -> str:
-        return self.provider.kubectl(*args, stdin=stdin, timeout=timeout)
+        return self.cluster.kubectl(*args, stdin=stdin, timeout=timeout)
 
     def attempt(self, *args: str, stdin: str | None = None, timeout: float = 60) -> tuple[bool, str]:
         """Whether kubectl succeeded, and what it said either way."""
         try:
             return True, self(*args, stdin=stdin, timeout=timeout)
-        except subprocess.CalledProcessError as error:
-            return False, f"{error.stdout or ''}{error.stderr or ''}"
+        except CommandFailed as error:
+            return False, str(error)
 
     def apply(self, *objects: Object) -> None:
         self("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(_list(objects)))
@@ -107,7 +109,7 @@ class Kube:
     @contextmanager
     def port_forward(self, target: str, port: int, namespace: str):
         """A local address that leads to `port` of `target` while the context lasts."""
-        argv = [*self.provider.kubectl_argv(), "port-forward", "-n", namespace, target, f":{port}"]
+        argv = [*self.argv, "port-forward", "-n", namespace, target, f":{port}"]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             assert process.stdout is not None

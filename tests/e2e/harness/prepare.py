@@ -2,17 +2,17 @@
 
 import sys
 
-from cluster.provider import choose
+from cluster.provider import cluster
 from harness.install import install
 
 
 def main() -> int:
-    provider = choose()
+    bed = cluster()
     if "--keep" not in sys.argv[1:]:
-        provider.delete()
-    provider.create()
+        bed.delete()
+    bed.create()
     print("· helm install", file=sys.stderr, flush=True)
-    install(provider)
+    install(bed)
     return 0
 
 
