@@ -133,3 +133,10 @@ capabilities: {drop: [ALL]}
 {{- define "moorage.s3Host" -}}
 moorage-s3.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
 {{- end }}
+
+{{/* Refuse two places for one pool; of (dict "name" "nfs.pool" "store" .Values.nfs.pool). */}}
+{{- define "moorage.checkStore" -}}
+{{- if and .store.hostPath .store.storageClass }}
+{{- fail (printf "%s: hostPath (%s) and storageClass (%s) exclude each other: leave one of them empty" .name .store.hostPath .store.storageClass) }}
+{{- end }}
+{{- end }}
