@@ -10,6 +10,8 @@ RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates fuse3 media-types netbase nfs-common python3 s3fs util-linux \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* \
+ # Ganesha finds the file system of an export through /etc/mtab, which Debian's base image lacks.
+ && ln -sf /proc/self/mounts /etc/mtab \
  && echo 'moorage:x:65532:65532:moorage:/nonexistent:/usr/sbin/nologin' >> /etc/passwd \
  && echo 'moorage:x:65532:' >> /etc/group
 
@@ -26,13 +28,17 @@ FROM pip AS venv
 ARG PIP_INDEX_URL
 ARG PIP_CERT
 COPY requirements/image.lock /tmp/
+# The synchronous half of the Kubernetes client (a third of the image) is not used; its __init__ files must stay.
 # Bytecode is checked in with the image and never checked against the source again: containers run with
 # read-only roots as users who could not write it, and compiling the Kubernetes models takes seconds.
 RUN /opt/pip/bin/pip --python /opt/moorage/venv/bin/python install --no-cache-dir --no-compile --quiet \
       --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/image.lock \
- && echo /opt/moorage/app > "$(echo /opt/moorage/venv/lib/python3*/site-packages)/moorage.pth" \
- && find /opt/moorage/venv -name '*.so' -exec strip --strip-unneeded {} + \
- && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/moorage/venv/lib
+ && cd /opt/moorage/venv/lib/python3*/site-packages \
+ && find kubernetes/client/api kubernetes/client/models -name '*.py' ! -name __init__.py -delete \
+ && find . -name '*.so' -exec strip --strip-unneeded {} + \
+ && echo /opt/moorage/app > moorage.pth \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash . \
+ && /opt/moorage/venv/bin/python -c 'import dbus_fast.aio, grpc.aio, kopf, prometheus_client; from kubernetes.aio import client, config, dynamic; client.CoreV1Api(client.ApiClient())'
 
 # ---- Our own code: a copy, the commands named in pyproject.toml, and the metadata that tells the version.
 FROM base AS app
@@ -62,10 +68,10 @@ RUN . /etc/os-release \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -t "$VERSION_CODENAME-backports" \
       'nfs-ganesha=9.14-*' 'nfs-ganesha-vfs=9.14-*' \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends dbus-daemon xfsprogs \
+ # 36 MB of Unicode tables, which of all programs here only xfs_scrub reads.
+ && dpkg --purge --force-depends $(dpkg-query -W -f '${Package} ' 'libicu*') \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* \
  && rm -f /etc/machine-id /var/lib/dbus/machine-id \
- # Ganesha finds the file system of an export through /etc/mtab, which Debian's base image lacks.
- && ln -sf /proc/self/mounts /etc/mtab \
  && install -d /run/dbus /run/ganesha /var/log/ganesha
 
 FROM nfs AS ganesha

@@ -61,6 +61,7 @@ def ensure_bases(buildah: Buildah) -> None:
     Each is kept under a name that carries the key of its recipe; a changed recipe makes a new one.
     """
     with locked(buildah.home.with_suffix(".lock")):
+        buildah.forget()
         debian = _debian_name()
         if not buildah.has(debian):
             with slow(f"making the base image debian:{SUITE}-slim (debootstrap, once per machine)"):

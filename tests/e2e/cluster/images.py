@@ -74,7 +74,8 @@ def ensure_project_images() -> list[Image]:
 def ensure(recipe: Recipe) -> Image:
     """The archive of one image, built if the cache lacks it."""
     folder = cache_dir() / "images"
-    image = Image(recipe.ref, folder / f"{recipe.name}-{recipe.key()}.tar", recipe.key())
+    key = recipe.key()
+    image = Image(recipe.ref, folder / f"{recipe.name}-{key}.tar", key)
     if not image.archive.is_file():
         with locked(folder / f"{recipe.name}.lock"):
             if not image.archive.is_file():
