@@ -1,0 +1,152 @@
+"""The store of images that every node starts with: filled once per set of images, then linked or laid under each disk.
+
+`tree/` holds a node's directories, with containerd's store in `tree/var-lib/containerd`; the namespace node gets hard
+links of it. `disk.ext4` is the same tree as a file system, under the copy-on-write disks of the uml nodes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Protocol
+
+from .cache import cache_dir, digest, locked
+from .command import run
+from .progress import say, slow
+from .state import State
+
+DISK_BYTES = 12 << 30
+DIRECTORIES = ("var-lib/containerd", "var-lib/kubelet", "var-log", "opt", "etc-cni", "srv", "tmp")
+STORE = "var-lib/containerd"
+
+
+class StoreBroken(RuntimeError):
+    """The image store could not be filled."""
+
+
+class Archived(Protocol):
+    """What is asked of an image: where its archive lies, and a key that changes with its content."""
+
+    @property
+    def ref(self) -> str: ...
+    @property
+    def archive(self) -> Path: ...
+    @property
+    def key(self) -> str: ...
+
+
+def key(images: Sequence[Archived], tools: Path) -> str:
+    """Names the store by the images in it and the containerd that wrote it."""
+    return digest([*sorted(f"{image.ref} {image.key}" for image in images), tools.parent.name, *DIRECTORIES])
+
+
+def ensure_golden(images: Sequence[Archived], tools: Path) -> Path:
+    """The golden directory for these images, made if the cache lacks it; ones that no cluster stands on are removed."""
+    home = cache_dir() / f"golden-{key(images, tools)}"
+    if home.is_dir():
+        return home
+    with locked(cache_dir() / "golden.lock"):
+        if not home.is_dir():
+            remove_stale(home)
+            _make(home, images, tools)
+    return home
+
+
+def remove_stale(keep: Path) -> None:
+    """Remove golden directories of other images, except those under a cluster that exists."""
+    clusters = cache_dir() / "clusters"
+    names = [entry.name for entry in clusters.iterdir() if entry.is_dir()] if clusters.is_dir() else []
+    used = {State(name).facts().get("golden") for name in names}
+    for old in cache_dir().glob("golden-*"):
+        if old.is_dir() and old != keep and str(old) not in used:
+            say(f"removing {old.name}: its images are no longer the newest")
+            shutil.rmtree(old)
+
+
+def _make(home: Path, images: Sequence[Archived], tools: Path) -> None:
+    draft = home.with_name(home.name + ".draft")
+    for name in DIRECTORIES:
+        (draft / "tree" / name).mkdir(parents=True)
+    with slow(f"filling the nodes' image store with {len(images)} images (once per change of an image)"):
+        _import(draft, images, tools)
+        disk = draft / "disk.ext4"
+        with disk.open("wb") as file:
+            file.truncate(DISK_BYTES)
+        extended = "lazy_itable_init=0,lazy_journal_init=0"
+        run(
+            ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", extended, "-J", "size=32", "-d", draft / "tree", disk],
+            timeout=900,
+        )
+    os.replace(draft, home)
+
+
+def _import(draft: Path, images: Sequence[Archived], tools: Path) -> None:
+    """Run a containerd on the store and import every archive; its mounts are in a namespace that ends with it."""
+    work = draft / "work"
+    work.mkdir()
+    socket, config = work / "c.sock", work / "config.toml"
+    config.write_text(containerd_config(draft / "tree" / STORE, work / "state", socket))
+    ctr = [tools / "ctr", "--address", socket, "--namespace", "k8s.io"]
+    argv = ["unshare", "--mount", "--propagation", "private", str(tools / "containerd"), "--config", str(config)]
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    with (work / "log").open("wb") as log:
+        # it ends with us (--kill-child is only for --fork, so we end it in `finally`, and its lock if we are killed)
+        daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        try:
+            _wait_for(ctr, daemon, work / "log")
+            for image in images:
+                run([*ctr, "images", "import", image.archive], timeout=600)
+            _check(ctr, images)
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(30)
+    shutil.rmtree(work)
+
+
+def _wait_for(ctr: list[Path | str], daemon: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = monotonic() + 30
+    while run([*ctr, "version"], check=False).returncode != 0:
+        if daemon.poll() is not None or monotonic() > deadline:
+            raise StoreBroken(f"containerd does not start:\n{log.read_text(errors='replace')[-2000:]}")
+        sleep(0.1)
+
+
+def _check(ctr: list[Path | str], images: Sequence[Archived]) -> None:
+    there = run([*ctr, "images", "ls", "-q"]).stdout.split()
+    missing = [image.ref for image in images if image.ref not in there]
+    if missing:
+        raise StoreBroken(f"after the import the store lacks {', '.join(missing)}; it has {', '.join(sorted(there))}")
+
+
+def containerd_config(root: Path, state: Path, socket: Path) -> str:
+    """A containerd that only stores images."""
+    return f"""version = 3
+root = "{root}"
+state = "{state}"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images"]
+[grpc]
+  address = "{socket}"
+[ttrpc]
+  address = "{socket}.ttrpc"
+"""
+
+
+def link_tree(golden: Path, target: Path) -> None:
+    """Give a namespace node its own copy of the tree: hard links (layers are never written), but real copies of the
+    databases, which are."""
+    if target.exists():
+        return
+    draft = target.with_name(target.name + ".draft")
+    if draft.exists():
+        shutil.rmtree(draft)
+    run(["cp", "-a", "--link", golden / "tree", draft], timeout=300)
+    for database in (draft / STORE).glob("*/*.db"):
+        copy = database.with_suffix(".copy")
+        shutil.copy2(database, copy)
+        os.replace(copy, database)
+    os.replace(draft, target)

@@ -1,0 +1,232 @@
+"""The local provider: a whole cluster of plain processes, one namespace node and two user-mode-linux nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import CompletedProcess
+from time import monotonic, sleep
+
+from . import controlplane, dns, host, network, nsnode, pki, remains, umlnode
+from .cache import cache_dir, locked
+from .command import CommandFailed
+from .golden import ensure_golden, link_tree
+from .images import Image, ensure_images
+from .layout import CONTROL_PLANE, NODES, Node, node_named
+from .nodeconfig import cni, containerd, hosts, resolv_conf
+from .progress import say
+from .provider import Provider
+from .state import State, seen
+from .toolchain import Toolchain
+from .umlkernel import ensure_kernel
+from .umlroot import ensure_root
+
+HERE = Path(__file__).parent
+KUBERNETES_FILES = ("kubelet.json", "kube-proxy.json")
+
+
+class Local(Provider):
+    """One such cluster can run on a machine at a time."""
+
+    kind = "local"
+
+    def __init__(self, name: str = "default") -> None:
+        super().__init__(name)
+        self.state = State(name)
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state.kubeconfig
+
+    @property
+    def values(self) -> Path | None:
+        return HERE / "values-local.yaml"
+
+    def nodes(self) -> list[str]:
+        return [node.name for node in NODES if node.kind == "uml"]
+
+    def create(self) -> None:
+        host.require_root()
+        with locked(self.state.lock):
+            tools, images = self._prepare()
+            if self._is_up(tools):
+                self._renew(images)
+                say("the cluster is up already")
+                return
+            remains.clear(self.state)
+            self._start(tools, images)
+        say(f"the cluster is ready: export KUBECONFIG={self.kubeconfig}")
+
+    def delete(self) -> None:
+        with locked(self.state.lock, wait=120):
+            remains.clear(self.state)
+        self.state.lock.unlink(missing_ok=True)
+
+    def _prepare(self) -> tuple[Path, list[Image]]:
+        """All that is kept in the cache: commands, images, root directory, kernel. What can be made side by side is."""
+        host.ensure_packages()
+        host.load_modules("overlay", "br_netfilter", "veth", "tun", "loop", "xfs", "nf_tables")
+        with ThreadPoolExecutor(2) as pool:
+            fetched = [pool.submit(ensure_root), pool.submit(ensure_kernel)]
+            tools = Toolchain().ensure()
+            for job in fetched:
+                job.result()
+        return tools, ensure_images(tools)
+
+    def _is_up(self, tools: Path) -> bool:
+        names = [*controlplane.NAMES, *(node.name for node in NODES)]
+        running = all(self.state.processes.find(name) is not None for name in names)
+        return running and controlplane.answers(self.state, tools) and not self._unready()
+
+    def _renew(self, images: Sequence[Image]) -> None:
+        """Load the images that changed since they were loaded."""
+        known = json.loads(self.state.facts().get("images", "{}"))
+        for image in images:
+            if known.get(image.ref) != image.key:
+                say(f"loading {image.ref} anew: it changed")
+                self.load_image(image.archive)
+        self._note_images(images)
+
+    def _note_images(self, images: Sequence[Image]) -> None:
+        self.state.note("images", json.dumps({image.ref: image.key for image in images}))
+
+    def _start(self, tools: Path, images: Sequence[Image]) -> None:
+        golden = ensure_golden(images, tools)
+        state = self.state
+        for key, value in {"provider": self.kind, "tools": str(tools), "golden": str(golden)}.items():
+            state.note(key, value)
+        self._note_images(images)
+        host.save_and_tune(state.sysctls)
+        pki.ensure(state.pki)
+        network.raise_bridge(state.home)
+        controlplane.start(state, tools)
+        shutil.copytree(HERE / "init", state.home / "init", dirs_exist_ok=True)
+        with ThreadPoolExecutor(len(NODES)) as pool:
+            list(pool.map(lambda node: self._prepare_node(node, tools, golden), NODES))
+        controlplane.wait_ready(state, tools)
+        say("API server ready")
+        for node in NODES:
+            self._start_node(node, tools)
+        self.kubectl("apply", "--server-side", "-f", "-", stdin=dns.manifest())
+        self._wait_nodes()
+        self.kubectl("rollout", "status", "-n", dns.NAMESPACE, "deployment/coredns", "--timeout=60s")
+        say("name service ready")
+
+    def _prepare_node(self, node: Node, tools: Path, golden: Path) -> None:
+        home, state = self.state.node(node), self.state
+        home.mkdir(parents=True, exist_ok=True)
+        files = {
+            "containerd.toml": containerd(node),
+            "cni.conflist": cni(node),
+            "resolv.conf": resolv_conf(),
+            "hosts": hosts(node),
+        }
+        for name, text in files.items():
+            (home / name).write_text(text)
+        pki.write_kubeconfig(state.pki, node.name, home / "kubeconfig")
+        for kind in ("crt", "key"):
+            shutil.copy2(state.pki / f"{node.name}.{kind}", home / f"tls.{kind}")
+        if node.kind == "namespace":
+            link_tree(golden, home / "disk")
+            nsnode.prepare(state, node, tools)
+        else:
+            umlnode.prepare(state, node, tools)
+
+    def _start_node(self, node: Node, tools: Path) -> None:
+        if node.kind == "namespace":
+            nsnode.start(self.state, node)
+        else:
+            umlnode.start(self.state, node, tools)
+
+    def _unready(self) -> list[Node]:
+        try:
+            found = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
+        except CommandFailed:
+            return list(NODES)
+        ready = {
+            item["metadata"]["name"]
+            for item in found
+            for condition in item["status"].get("conditions", [])
+            if condition["type"] == "Ready" and condition["status"] == "True"
+        }
+        return [node for node in NODES if node.name not in ready]
+
+    def _wait_nodes(self, wait: float = 180.0) -> None:
+        deadline, missing = monotonic() + wait, list(NODES)
+        while missing:
+            left = self._unready()
+            for node in missing:
+                if node not in left:
+                    self._welcome(node)
+            missing = [node for node in missing if node in left]
+            if missing and monotonic() > deadline:
+                logs = [f"{node.name}:\n{self.state.processes.tail(node.name)}" for node in missing]
+                raise controlplane.NotReady(
+                    f"not Ready after {wait:.0f} s; see {self.state.home}/nodes\n" + "\n".join(logs)
+                )
+            sleep(0.2)
+
+    def _welcome(self, node: Node) -> None:
+        if node.kind == "namespace":  # the kubelet itself may not set this label
+            self.kubectl("label", "node", node.name, f"{CONTROL_PLANE}=", "--overwrite")
+        say(f"{node.name} ({node.kind}) Ready")
+
+    def load_image(self, archive: Path) -> None:
+        """Into all nodes at once."""
+        file = self._in_cache(archive)
+        with ThreadPoolExecutor(len(NODES)) as pool:
+            list(pool.map(lambda node: self._import(node, file), NODES))
+
+    def _in_cache(self, archive: Path) -> Path:
+        """The archive where the nodes see it: where it is, or linked or copied into the cluster's directory."""
+        file = archive.resolve()
+        if file.is_relative_to(cache_dir()):
+            return file
+        target = self.state.load / file.name
+        target.parent.mkdir(exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(file, target)
+        except OSError:
+            shutil.copy2(file, target)
+        return target
+
+    def _import(self, node: Node, file: Path) -> None:
+        argv = [self.node_tool("ctr"), "--namespace", "k8s.io", "images", "import", str(seen(file))]
+        self.node_exec(node.name, argv, timeout=600)
+
+    def node_tool(self, tool: str) -> str:
+        return str(seen(Toolchain().tool(tool)))
+
+    def node_exec(self, node: str, argv: Sequence[str], timeout: float = 60.0) -> str:
+        done = self.node_run(node, argv, timeout)
+        if done.returncode != 0:
+            raise CommandFailed([node, *argv], done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    def node_run(self, node: str, argv: Sequence[str], timeout: float) -> CompletedProcess[str]:
+        """As `node_exec`, but a failure is an answer too."""
+        where = node_named(node)
+        execute = nsnode.execute if where.kind == "namespace" else umlnode.execute
+        return execute(self.state, where, argv, timeout)
+
+    def node_power_cut(self, node: str) -> None:
+        where = node_named(node)
+        (nsnode if where.kind == "namespace" else umlnode).power_cut(self.state, where)
+
+    def node_start(self, node: str) -> None:
+        self._start_node(node_named(node), Path(self.state.facts()["tools"]))
+
+    def status(self) -> list[str]:
+        running = {name: self.state.processes.find(name) for name in (*controlplane.NAMES, *(n.name for n in NODES))}
+        lines = [f"{name:24} {f'pid {who.pid}' if who else 'not running'}" for name, who in running.items()]
+        return lines if not all(running.values()) else [*lines, *super().status()]
+
+
+def leftovers(name: str = "default") -> list[str]:
+    """What of the cluster is still on this machine, one line each; empty after `delete`."""
+    return remains.find(State(name))

@@ -1,0 +1,160 @@
+"""The commands the bed is made of, built from pinned Go modules into the cache: once per change of the module.
+
+A machine needs Go for it and nothing else. The key of the cache counts all that a build depends on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from .cache import cache_dir, digest, locked
+from .command import run
+from .layout import KUBERNETES
+from .progress import slow
+
+HOME = Path(__file__).parent / "tools"
+VERSION = "k8s.io/component-base/version"
+MAJOR, MINOR, _ = KUBERNETES.removeprefix("v").split(".")
+LDFLAGS = " ".join(
+    [
+        "-s -w",
+        *(
+            f"-X {VERSION}.{name}={value}"
+            for name, value in {
+                "gitVersion": KUBERNETES,
+                "gitMajor": MAJOR,
+                "gitMinor": MINOR,
+                "gitTreeState": "clean",
+                "gitCommit": "0" * 40,
+                "buildDate": "2026-01-01T00:00:00Z",
+            }.items()
+        ),
+        # Helm's own idea of a cluster's version, for `helm template` and `helm lint` without one
+        *(
+            f"-X helm.sh/helm/v3/pkg/{place}.k8sVersion{name}={value}"
+            for place in ("chartutil", "lint/rules")
+            for name, value in (("Major", MAJOR), ("Minor", MINOR))
+        ),
+    ]
+)
+# The machine's own Go settings must not change what is built.
+ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a command comes from: its Go package, the module directory under `tools/`, and build tags."""
+
+    package: str
+    module: str = "."
+    tags: str = ""
+
+
+_CONTAINERD = "no_btrfs,no_zfs,no_devmapper,no_aufs"
+_CNI = "github.com/containernetworking/plugins/plugins"
+SOURCES: Mapping[str, Source] = {
+    **{
+        name: Source(f"k8s.io/kubernetes/cmd/{name}")
+        for name in (
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kubelet",
+            "kube-proxy",
+            "kubectl",
+        )
+    },
+    "etcd": Source("go.etcd.io/etcd/server/v3"),
+    **{
+        name: Source(f"github.com/containerd/containerd/v2/cmd/{name}", tags=_CONTAINERD)
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    },
+    "cni/ptp": Source(f"{_CNI}/main/ptp"),
+    "cni/loopback": Source(f"{_CNI}/main/loopback"),
+    "cni/host-local": Source(f"{_CNI}/ipam/host-local"),
+    "cni/portmap": Source(f"{_CNI}/meta/portmap"),
+    "csi-provisioner": Source("github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner"),
+    "csi-resizer": Source("github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer"),
+    "csi-sanity": Source("github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity"),
+    "coredns": Source("./coredns"),
+    "helm": Source("helm.sh/helm/v3/cmd/helm"),
+    "kubeconform": Source("github.com/yannh/kubeconform/cmd/kubeconform"),
+    "kind": Source("sigs.k8s.io/kind"),
+    # its YAML library clashes with the big module's, so it has a small one
+    "helm-unittest": Source("github.com/helm-unittest/helm-unittest/cmd/helm-unittest", module="helm-unittest"),
+}
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "etcd")
+NODE = ("kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr")
+CNI = ("cni/ptp", "cni/loopback", "cni/host-local", "cni/portmap")
+IN_IMAGES = ("csi-provisioner", "csi-resizer", "coredns")
+# What a running local cluster, and the tests on it, need.
+LOCAL = (*CONTROL_PLANE, *NODE, *CNI, *IN_IMAGES, "helm", "csi-sanity")
+
+
+class Toolchain:
+    """The built commands: `tool` for the path of one, `ensure` for many at once."""
+
+    @cached_property
+    def bin(self) -> Path:
+        """The directory they are in; its name counts the modules, our own Go sources, and the flags."""
+        files = [path for path in sorted(HOME.rglob("*")) if path.suffix in (".go", ".mod", ".sum")]
+        parts = [part for file in files for part in (str(file.relative_to(HOME)), file.read_bytes())]
+        recipe = [f"{name}={source}" for name, source in sorted(SOURCES.items())]
+        key = digest([*parts, *recipe, LDFLAGS, *(f"{k}={v}" for k, v in ENVIRONMENT.items())])
+        return cache_dir() / f"tools-{key}" / "bin"
+
+    def tool(self, name: str) -> Path:
+        """The path of one command, built if the cache lacks it. Names are those of SOURCES."""
+        self.ensure([name])
+        return self.bin / name
+
+    def ensure(self, names: Iterable[str] = LOCAL) -> Path:
+        """Have all of these built; returns the directory. What is there is not built again."""
+        wanted = list(names)
+        if unknown := set(wanted) - set(SOURCES):
+            raise ValueError(f"no such tool: {', '.join(sorted(unknown))}; there are {', '.join(sorted(SOURCES))}")
+        if not self._missing(wanted):
+            return self.bin
+        with locked(self.bin.with_name("build.lock"), wait=3600):
+            for source, group in self._groups(self._missing(wanted)).items():
+                self._build(source, group)
+        return self.bin
+
+    def _missing(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if not (self.bin / name).is_file()]
+
+    @staticmethod
+    def _groups(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+        """What can be built by one call of Go, which is much faster than one each: same module, same tags."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for name in names:
+            source = SOURCES[name]
+            groups.setdefault((source.module, source.tags), []).append(name)
+        return groups
+
+    def _build(self, source: tuple[str, str], names: list[str]) -> None:
+        module, tags = source
+        draft = self.bin.with_name("draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        packages = [SOURCES[name].package for name in names]
+        argv = ["go", "build", "-trimpath", "-ldflags", LDFLAGS, *(["-tags", tags] if tags else [])]
+        with slow(f"building {', '.join(names)} (minutes on a machine that has not compiled them before)"):
+            run([*argv, "-o", f"{draft}/", *packages], cwd=HOME / module, timeout=3600, env=ENVIRONMENT)
+        for name in names:
+            target = self.bin / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(draft / produced(SOURCES[name].package), target)
+        shutil.rmtree(draft)
+
+
+def produced(package: str) -> str:
+    """The file name `go build` gives a package's program: its last part, a version suffix left out."""
+    parts = package.split("/")
+    last = parts[-1]
+    return parts[-2] if len(parts) > 2 and last[:1] == "v" and last[1:].isdigit() else last
