@@ -82,10 +82,11 @@ def _named(image: str, key: str) -> str:
 
 
 def go_volumes() -> dict[Path, str]:
-    """This machine's Go and its caches, and where the golang image has them."""
-    known = go_env("GOROOT", "GOMODCACHE", "GOCACHE")
-    places = (GO_ROOT, f"{GO_PATH}/pkg/mod", "/root/.cache/go-build")
-    return {Path(host): inside for host, inside in zip(known, places, strict=True)}
+    """This machine's Go and its caches (made if a fresh machine has none yet), and where the golang image has them."""
+    root, *caches = (Path(path) for path in go_env("GOROOT", "GOMODCACHE", "GOCACHE"))
+    for cache in caches:
+        cache.mkdir(parents=True, exist_ok=True)
+    return {root: GO_ROOT, caches[0]: f"{GO_PATH}/pkg/mod", caches[1]: "/root/.cache/go-build"}
 
 
 def go_env(*names: str) -> list[str]:
