@@ -1,0 +1,26 @@
+"""What the driver asks of the Kubernetes API. The real client is `rest`: imported only by those who need it."""
+
+from typing import Any, Protocol
+
+from moorage import names
+
+Object = dict[str, Any]
+
+BACKENDS = f"/apis/{names.API_VERSION}/storagebackends"
+
+
+def volume_path(namespace: str, name: str) -> str:
+    return f"/apis/{names.API_VERSION}/namespaces/{namespace}/storagevolumes/{name}"
+
+
+def secret_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+
+
+class Api(Protocol):
+    """Paths are as in the URL; objects are plain JSON."""
+
+    async def get(self, path: str) -> Object: ...
+    async def apply(self, path: str, body: Object) -> Object: ...
+    async def patch(self, path: str, body: Object) -> Object: ...
+    async def delete(self, path: str, uid: str) -> None: ...

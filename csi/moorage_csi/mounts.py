@@ -1,0 +1,166 @@
+"""The mount table as values, and verbs that state an end: `ensure_bound`, `ensure_absent`. All can be repeated.
+
+Only /proc/self/mountinfo is read to know what is mounted: it never hangs, on a dead server or a dead FUSE process
+neither. Paths are never stat()ed here.
+"""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage.errors import DeadlineExceeded, InvalidInput, MoorageError, NotFound
+from moorage_csi import bind
+from moorage_csi.runner import Runner
+
+log = logging.getLogger(__name__)
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_STACKED = 32  # mounts on top of each other that one call takes away
+# Each step with its time limit in seconds. An unreachable server makes a plain umount hang; -f aborts what waits for
+# the server; -l always works. -c and -i: no look at the path and no helper program, both of which could hang.
+_UMOUNT_LADDER = (
+    (("umount", "-c", "-i"), 5.0),
+    (("umount", "-c", "-i", "-f"), 5.0),
+    (("umount", "-c", "-i", "-l"), 10.0),
+)
+_BIND_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo (proc(5))."""
+
+    device: str  # major:minor
+    root: str
+    target: str
+    readonly: bool  # of this mount, not of the file system
+    fstype: str
+    source: str
+
+
+def parse(text: str) -> tuple[Mount, ...]:
+    """Read mountinfo; the topmost mount of a path comes last."""
+    return tuple(_parse_line(line) for line in text.splitlines() if line)
+
+
+def _parse_line(line: str) -> Mount:
+    left, _, right = line.partition(" - ")
+    _, _, device, root, target, options, *_ = left.split(" ")
+    fstype, source, *_ = right.split(" ")
+    return Mount(device, _unescaped(root), _unescaped(target), "ro" in options.split(","), fstype, _unescaped(source))
+
+
+def _unescaped(text: str) -> str:
+    return (
+        _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), text).encode("latin-1").decode(errors="surrogateescape")
+    )
+
+
+def table() -> tuple[Mount, ...]:
+    return parse(Path("/proc/self/mountinfo").read_bytes().decode("latin-1"))
+
+
+def at(path: str, mounts: Iterable[Mount] | None = None) -> Mount | None:
+    """What is mounted on exactly this path, the topmost one."""
+    wanted = canonical(path)
+    found = [mount for mount in (table() if mounts is None else mounts) if mount.target == wanted]
+    return found[-1] if found else None
+
+
+def canonical(path: str) -> str:
+    """As the kernel writes it: links in the parents resolved. The last part is not looked at: a mount may be dead."""
+    parent, name = os.path.split(path.rstrip("/"))
+    return os.path.join(os.path.realpath(parent), name)
+
+
+def absolute(path: str, field: str) -> str:
+    """A path that a caller gave, if it is absolute and clean; raises InvalidInput."""
+    if not path.startswith("/") or ".." in path.split("/") or "\0" in path or path.rstrip("/") == "":
+        raise InvalidInput(f"{field} {path!r} must be an absolute path without '..'")
+    return path
+
+
+def make_directory(path: str) -> None:
+    """The directory to mount on; it is there already when the call is repeated, perhaps with a dead mount on it."""
+    with suppress(FileExistsError):
+        os.makedirs(path, mode=0o750)
+
+
+def shows(mount: Mount, base: Mount, folder: str, readonly: bool) -> bool:
+    """Whether `mount` is `folder` of what is mounted as `base`, with this read-only flag."""
+    root = "/" + "/".join(part for part in f"{base.root}/{folder}".split("/") if part)
+    return (mount.device, mount.root.removesuffix("//deleted"), mount.readonly) == (base.device, root, readonly)
+
+
+async def ensure_bound(runner: Runner, base: Mount, folder: str, target: str, readonly: bool) -> None:
+    """Bind `folder` of the volume mounted as `base` to `target`, and see that it is there.
+
+    Never leaves a bare directory: when anything fails the target is taken away again and the error raised.
+    """
+    make_directory(target)
+    try:
+        await _bind(runner, base.target, folder, target, readonly)
+        mount = at(target)
+        if mount is None or not shows(mount, base, folder, readonly):
+            raise MoorageError(
+                f"{target} does not show {folder} of the volume after the bind mount; nothing was left there"
+            )
+    except BaseException:
+        await ensure_absent(runner, target)
+        raise
+
+
+async def _bind(runner: Runner, staging: str, folder: str, target: str, readonly: bool) -> None:
+    argv = (sys.executable, "-I", "-S", bind.__file__, staging, folder, target, "ro" if readonly else "rw")
+    output = await runner.run(argv, _BIND_SECONDS)
+    if output.status == bind.MISSING:
+        raise NotFound(f"folder {folder} does not exist in the volume: make it first, or correct mountFrom")
+    if output.status == bind.REFUSED:
+        raise InvalidInput(
+            f"mountFrom {folder} is not a plain folder of the volume ({output.complaint}): no part of it may be a "
+            "symbolic link, a file or another mount"
+        )
+    if output.status:
+        raise MoorageError(f"bind mount of {folder} failed: {output.complaint}")
+
+
+async def ensure_absent(runner: Runner, target: str, keep_directory: bool = False) -> None:
+    """Nothing mounted at `target` and, unless `keep_directory`, no directory there. Nothing in it is ever deleted."""
+    await ensure_unmounted(runner, target)
+    if keep_directory:
+        return
+    try:
+        os.rmdir(target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise MoorageError(f"{target} is unmounted but cannot be removed: {error.strerror}") from None
+
+
+async def ensure_unmounted(runner: Runner, target: str) -> None:
+    """Take away every mount on exactly this path; works on dead servers and dead FUSE processes."""
+    for _ in range(_STACKED):
+        if at(target) is None:
+            return
+        await _unmount_once(runner, target)
+    raise MoorageError(f"{target} is still mounted after {_STACKED} unmounts")
+
+
+async def _unmount_once(runner: Runner, target: str) -> None:
+    complaint = ""
+    before = sum(mount.target == canonical(target) for mount in table())
+    for argv, seconds in _UMOUNT_LADDER:
+        try:
+            output = await runner.run((*argv, canonical(target)), seconds)
+            complaint = output.complaint
+        except DeadlineExceeded as error:
+            complaint = str(error)
+        if sum(mount.target == canonical(target) for mount in table()) < before:
+            return
+        log.warning("%s %s: %s", " ".join(argv), target, complaint)
+    raise MoorageError(f"{target} could not be unmounted: {complaint}")

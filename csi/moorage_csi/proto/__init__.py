@@ -1,0 +1,1 @@
+"""Messages generated from the .proto files beside this file; made again by `python csi/generate.py`."""

@@ -1,0 +1,85 @@
+"""Flags of `moorage-csi`. Each can also be given by the environment, as MOORAGE_<FLAG>; a flag wins."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage import names
+
+ROLES = ("controller", "node", "mounter", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    role: str
+    endpoint: str  # unix:///path of the socket that is served
+    kubelet_dir: Path
+    node_name: str
+    namespace: str  # for volumes whose claim names none: the driver's own
+    mounter: str  # socket of the mounter
+    run_dir: Path  # credentials files of the mounter, on a tmpfs
+    s3fs: str
+    health_host: str
+    health_port: int  # 0: no health server
+    log_level: str
+
+    @property
+    def plugin_dir(self) -> Path:
+        return self.kubelet_dir / "plugins" / names.DRIVER
+
+    @property
+    def registration_socket(self) -> Path:
+        return self.kubelet_dir / "plugins_registry" / f"{names.DRIVER}-reg.sock"
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    given = _parser().parse_args(arguments)
+    kubelet = Path(given.kubelet_dir)
+    plugin = kubelet / "plugins" / names.DRIVER
+    endpoints = {"controller": "/csi/csi.sock", "all": "/csi/csi.sock", "node": f"{plugin}/csi.sock"}
+    host = given.health_host if given.health_host is not None else ("" if given.role == "controller" else "127.0.0.1")
+    return Settings(
+        role=given.role,
+        endpoint=given.endpoint or f"unix://{endpoints.get(given.role, f'{plugin}/mounter.sock')}",
+        kubelet_dir=kubelet,
+        node_name=given.node_name,
+        namespace=given.namespace,
+        mounter=given.mounter or f"unix://{plugin}/mounter.sock",
+        run_dir=Path(given.run_dir),
+        s3fs=given.s3fs,
+        health_host=host,
+        health_port=given.health_port,
+        log_level=given.log_level.upper(),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="moorage-csi", description=__doc__)
+    parser.add_argument("role", choices=ROLES, help="all: identity, controller and node in one process, for csi-sanity")
+    flags = {
+        "endpoint": ("", "unix socket to serve, unix:///path"),
+        "kubelet-dir": ("/var/lib/kubelet", "the kubelet's directory, mounted at the same path"),
+        "mounter": ("", "the mounter's socket; default: beneath the kubelet's directory"),
+        "run-dir": ("/run/moorage", "mounter: where credentials files go; a tmpfs"),
+        "s3fs": ("s3fs", "mounter: the s3fs program"),
+        "log-level": ("INFO", "DEBUG, INFO, WARNING or ERROR"),
+    }
+    for flag, (default, text) in flags.items():
+        parser.add_argument(f"--{flag}", default=_environment(flag, default), help=text)
+    node = os.environ.get("NODE_NAME") or os.uname().nodename
+    parser.add_argument("--node-name", default=node, help="the node's name in the API; default: NODE_NAME")
+    namespace = os.environ.get("POD_NAMESPACE") or "default"
+    parser.add_argument(
+        "--namespace", default=namespace, help="for volumes whose claim names none; default: POD_NAMESPACE"
+    )
+    parser.add_argument(
+        "--health-host", default=_environment("health-host", None), help="default: 127.0.0.1, controller: any"
+    )
+    parser.add_argument("--health-port", type=int, default=int(_environment("health-port", "0") or 0), help="0: none")
+    return parser
+
+
+def _environment(flag: str, default: str | None) -> str | None:
+    return os.environ.get(f"MOORAGE_{flag.upper().replace('-', '_')}", default)

@@ -1,0 +1,112 @@
+"""The real mount of a volume on this node: NFS by mount.nfs4 in a killable child, buckets by the mounter."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from moorage import names
+from moorage.errors import AlreadyExists, InvalidInput, MoorageError, NotReady
+from moorage.mount import MountPlan, Nfs, S3fs
+from moorage_csi import mounts
+from moorage_csi.mounts import Mount
+from moorage_csi.runner import Runner
+
+_MOUNT_SECONDS = 75.0  # below the kubelet's limit of two minutes for a call
+_RESOLVE_SECONDS = 15.0
+_PROBE_SECONDS = 15.0
+
+
+class Mounter(Protocol):
+    """The daemon that owns the FUSE processes."""
+
+    async def mount(
+        self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> None: ...
+    async def unmount(self, target: str) -> None: ...
+
+
+class Stager:
+    """Mounts volumes where they are staged, and takes the mounts away again. Both can be repeated."""
+
+    def __init__(self, runner: Runner, mounter: Mounter) -> None:
+        self._runner = runner
+        self._mounter = mounter
+
+    async def ensure(
+        self, volume_id: str, plan: MountPlan, path: str, flags: Sequence[str], group: str, secrets: Mapping[str, str]
+    ) -> Mount:
+        """The volume is mounted at `path` and has answered; raises AlreadyExists when something else is there."""
+        if isinstance(plan, Nfs):
+            await self._ensure_nfs(plan, path, plan.with_flags(flags))
+        else:
+            await self._ensure_s3fs(volume_id, plan, path, plan.parameters(flags, group), secrets)
+        mount = mounts.at(path)
+        if mount is None or mount.fstype not in plan.fstypes:
+            raise MoorageError(f"the volume was mounted at {path}, but the mount table does not show it")
+        return mount
+
+    async def remove(self, path: str, keep_directory: bool) -> None:
+        """Nothing is mounted at `path`; what FUSE held back is stored first."""
+        mount = mounts.at(path)
+        if mount and mount.fstype in S3fs.fstypes:
+            await self._mounter.unmount(path)
+        await mounts.ensure_absent(self._runner, path, keep_directory)
+
+    async def _ensure_nfs(self, plan: Nfs, path: str, options: Sequence[str]) -> None:
+        present = mounts.at(path)
+        if present and same_export(present, plan):
+            return
+        if present:
+            raise AlreadyExists(
+                f"{present.source} ({present.fstype}) is mounted at {path}, not {plan.server}:{plan.path}"
+            )
+        mounts.make_directory(path)
+        try:
+            await self._mount_nfs(plan, path, options)
+            await self._probe(path)
+        except BaseException:
+            await mounts.ensure_absent(self._runner, path, keep_directory=True)
+            raise
+
+    async def _mount_nfs(self, plan: Nfs, path: str, options: Sequence[str]) -> None:
+        source = plan.source(await self._resolve(plan.server))
+        output = await self._runner.run(("mount", "-t", "nfs4", "-o", ",".join(options), source, path), _MOUNT_SECONDS)
+        if output.status:
+            raise NotReady(f"cannot mount {source} of {plan.server}: {output.complaint}")
+
+    async def _resolve(self, server: str) -> str:
+        """An address of `server`, looked up when it is needed: a Service may get another one."""
+        output = await self._runner.run(("getent", "ahosts", server), _RESOLVE_SECONDS)
+        addresses = [line.split()[0] for line in output.stdout.splitlines() if line.strip()]
+        if not addresses:
+            raise NotReady(
+                f"the name {server} of the NFS server does not resolve on this node: check DNS and its Service"
+            )
+        return addresses[0]
+
+    async def _probe(self, path: str) -> None:
+        output = await self._runner.run(("stat", "--format=%F", path), _PROBE_SECONDS, about=path)
+        if output.status:
+            raise NotReady(f"the volume mounted at {path} does not answer: {output.complaint}")
+
+    async def _ensure_s3fs(
+        self, volume_id: str, plan: S3fs, path: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> None:
+        present = mounts.at(path)
+        if present and present.fstype not in plan.fstypes:
+            raise AlreadyExists(f"{present.source} ({present.fstype}) is mounted at {path}, not bucket {plan.bucket}")
+        for key in (names.SECRET_ACCESS_KEY_ID, names.SECRET_SECRET_ACCESS_KEY):
+            if not secrets.get(key):
+                raise InvalidInput(f"the Secret of bucket {plan.bucket} has no {key}")
+        await self._mounter.mount(volume_id, path, parameters, secrets)
+
+
+def same_export(mount: Mount, plan: Nfs) -> bool:
+    """By the export's path, which is unique to a volume: the server's address may have changed since."""
+    return mount.fstype in plan.fstypes and mount.source.endswith(f":{plan.path}")
+
+
+def fingerprint(plan: MountPlan, flags: Sequence[str], group: str) -> str:
+    """What must not differ when a volume is staged again at the same path. NFS knows no group."""
+    wanted = repr((plan, tuple(flags), group if isinstance(plan, S3fs) else ""))
+    return hashlib.sha256(wanted.encode()).hexdigest()[:16]

@@ -1,0 +1,94 @@
+"""What the node plugin remembers: one small JSON file per volume, so that a restarted plugin knows what it did.
+
+Written by rename, so a crash leaves the old or the new file. Not synced to the disk: after a power cut the mounts are
+gone as well, and a file that cannot be read counts as absent. The mount table stays the truth about what is mounted.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One target of a volume and how it was asked for."""
+
+    readonly: bool
+    access_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume that is staged, or an inline volume that is published."""
+
+    volume_id: str
+    staging: str  # where the volume itself is mounted; shared by all inline volumes of one StorageVolume and group
+    inline: bool = False
+    fingerprint: str = ""  # the plan it was staged with
+    targets: dict[str, Publication] = field(default_factory=dict[str, Publication])
+
+    def published(self, target: str, publication: Publication) -> "Volume":
+        return self._with({**self.targets, target: publication})
+
+    def unpublished(self, target: str) -> "Volume":
+        return self._with({path: publication for path, publication in self.targets.items() if path != target})
+
+    def _with(self, targets: dict[str, Publication]) -> "Volume":
+        return Volume(self.volume_id, self.staging, self.inline, self.fingerprint, targets)
+
+
+class Store:
+    """The directory of those files."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def load(self, volume_id: str) -> Volume | None:
+        return _read(self._file(volume_id))
+
+    def all(self) -> Iterator[Volume]:
+        for file in sorted(self._directory.glob("*.json")):
+            volume = _read(file)
+            if volume is not None:
+                yield volume
+
+    def save(self, volume: Volume) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = self._file(volume.volume_id)
+        scratch = file.with_suffix(f".{os.getpid()}.tmp")
+        scratch.write_text(json.dumps({"version": VERSION, **asdict(volume)}), encoding="utf-8")
+        scratch.replace(file)
+
+    def delete(self, volume_id: str) -> None:
+        self._file(volume_id).unlink(missing_ok=True)
+
+    def _file(self, volume_id: str) -> Path:
+        # Ids hold slashes and may be hostile: never part of a path.
+        return self._directory / f"{hashlib.sha256(volume_id.encode()).hexdigest()[:32]}.json"
+
+
+def _read(file: Path) -> Volume | None:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if data.pop("version") != VERSION:
+            raise ValueError("another version")
+        return _volume(data)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        log.warning("%s cannot be read (%s): going by the mount table alone", file, error)
+        return None
+
+
+def _volume(data: dict[str, Any]) -> Volume:
+    targets = {str(path): Publication(**publication) for path, publication in data.pop("targets").items()}
+    return Volume(**data, targets=targets)
