@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bench import memory, publish, ready
-from cluster.provider import cluster
+from cluster.provider import choose
 from harness.kube import Kube
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench.json"
@@ -15,7 +15,7 @@ NAMESPACE = "bench"
 
 
 def main() -> int:
-    bed = cluster()
+    bed = choose()
     kube = Kube(bed)
     kube.attempt("create", "namespace", NAMESPACE)
     rows: dict[str, dict[str, float | str]] = {}

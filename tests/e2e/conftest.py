@@ -5,19 +5,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.provider import Cluster, cluster
+from cluster.provider import Provider, choose
 from harness.kube import Kube, wait_for
 
 
 @pytest.fixture(scope="session")
-def bed() -> Cluster:
-    chosen = cluster()
+def bed() -> Provider:
+    chosen = choose()
     chosen.create()  # returns at once when it is up
     return chosen
 
 
 @pytest.fixture(scope="session")
-def kube(bed: Cluster) -> Kube:
+def kube(bed: Provider) -> Kube:
     return Kube(bed)
 
 

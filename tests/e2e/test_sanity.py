@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.provider import Cluster
+from cluster.provider import Provider
 from harness.install import NAMESPACE
 from harness.kube import Kube
 
@@ -43,7 +43,7 @@ def sanity_pod(kube: Kube, node: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def driver(kube: Kube, bed: Cluster, workers: list[str]):
+def driver(kube: Kube, bed: Provider, workers: list[str]):
     """The driver on a worker node, with the rights of controller and node together; gives the node's name."""
     roles = ("moorage-csi-controller", "moorage-csi-node")
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sanity", "namespace": NAMESPACE}}
@@ -68,11 +68,11 @@ def driver(kube: Kube, bed: Cluster, workers: list[str]):
 
 
 @pytest.mark.parametrize("kind", ["shared", "object"])
-def test_csi_sanity_passes(bed: Cluster, driver: str, kind: str) -> None:
+def test_csi_sanity_passes(bed: Provider, driver: str, kind: str) -> None:
     parameters = f"{WORK}/parameters-{kind}.yaml"
     bed.node_exec(driver, ["sh", "-c", f"echo 'type: {kind}' > {parameters}"])
     argv = [
-        str(Toolchain().tool("csi-sanity")),
+        bed.node_tool("csi-sanity"),
         f"--csi.endpoint={SOCKET}",
         f"--csi.mountdir={WORK}/{kind}-mount",
         f"--csi.stagingdir={WORK}/{kind}-staging",
@@ -82,10 +82,10 @@ def test_csi_sanity_passes(bed: Cluster, driver: str, kind: str) -> None:
         "--ginkgo.no-color",
     ]
 
-    done = bed.node_exec(driver, argv, timeout=900)
+    said = bed.node_exec(driver, ["sh", "-c", '"$@" 2>&1; true', "sanity", *argv], timeout=900)
 
-    counts = re.search(r"(\d+) Passed \| (\d+) Failed \| \d+ Pending \| (\d+) Skipped", done.stdout)
-    assert counts, f"{done.stdout}\n{done.stderr}"[-6000:]
+    counts = re.search(r"(\d+) Passed \| (\d+) Failed \| \d+ Pending \| (\d+) Skipped", said)
+    assert counts, said[-6000:]
     print(f"csi-sanity, {kind}: {counts.group(0)}")
-    assert int(counts.group(2)) == 0, done.stdout[-12000:]
+    assert int(counts.group(2)) == 0, said[-12000:]
     assert int(counts.group(1)) >= 40

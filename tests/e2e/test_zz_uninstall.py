@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from cluster.local import LocalProvider, leftovers
-from cluster.provider import Cluster
+from cluster.local import Local, leftovers
+from cluster.provider import Provider
 from harness.install import install, uninstall
 from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, pod, shared
 
 
-def test_uninstall_keeps_data_and_a_new_install_serves_it_again(kube: Kube, bed: Cluster) -> None:
+def test_uninstall_keeps_data_and_a_new_install_serves_it_again(kube: Kube, bed: Provider) -> None:
     namespace = "t-survivor"
     kube("create", "namespace", namespace)
     kube.apply(shared("data", "256Mi", namespace))
@@ -34,7 +34,7 @@ def test_uninstall_keeps_data_and_a_new_install_serves_it_again(kube: Kube, bed:
     assert kube.exec("p", "cat", "/data/file", namespace=namespace) == "survivor\n"
 
 
-def test_uninstalled_objects_can_be_deleted_without_an_operator(kube: Kube, bed: Cluster) -> None:
+def test_uninstalled_objects_can_be_deleted_without_an_operator(kube: Kube, bed: Provider) -> None:
     kube.apply(shared("gone", "256Mi"))
     kube.wait_phase("StorageVolume", "gone", "READY")
 
@@ -45,8 +45,8 @@ def test_uninstalled_objects_can_be_deleted_without_an_operator(kube: Kube, bed:
     wait_for("no pod of ours", lambda: kube.list("pods", "moorage") == [], 120)
 
 
-def test_down_leaves_nothing(bed: Cluster) -> None:
-    if not isinstance(bed, LocalProvider):
+def test_down_leaves_nothing(bed: Provider) -> None:
+    if not isinstance(bed, Local):
         pytest.skip("only the local provider makes nodes of its own; kind removes its containers")
     state = Path(bed.kubeconfig).parent
 

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from cluster.provider import cluster
+from cluster.provider import choose
 from harness import s3
 from harness.install import ROOT, install
 from harness.kube import Kube, wait_for
@@ -65,7 +65,7 @@ def object_volume(kube: Kube, story: Story) -> None:
 
 def main() -> int:
     story = Story()
-    bed = cluster()
+    bed = choose()
     bed.create()
     kube = Kube(bed)
     story.say("Installing the chart (helm upgrade --install moorage charts/moorage --namespace moorage)")
@@ -77,7 +77,7 @@ def main() -> int:
     print(f"""
 The cluster stays up. To look around:
   export KUBECONFIG={bed.kubeconfig}
-  export PATH={bed.kubectl_path.parent}:$PATH
+  export PATH={bed.kubectl_argv()[0].rsplit("/", 1)[0]}:$PATH
   kubectl get sv,bkt -A ; kubectl describe sv training-data
   kubectl exec -it writer -- sh                    # write beside the writer
   kubectl apply -f samples/dynamic-claims.yaml     # ordinary claims of Moorage's StorageClasses

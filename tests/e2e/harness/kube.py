@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from cluster.command import CommandFailed
-from cluster.provider import Cluster
+from cluster.provider import Provider
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -32,9 +32,9 @@ def wait_for(what: str, probe: Callable[[], T | None], timeout: float = 90, ever
 class Kube:
     """A cluster seen through kubectl."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Provider) -> None:
         self.cluster = cluster
-        self.argv = [str(cluster.kubectl_path), f"--kubeconfig={cluster.kubeconfig}"]
+        self.argv = cluster.kubectl_argv()
 
     def __call__(self, *args: str, stdin: str | None = None, timeout: float = 60) -> str:
         return self.cluster.kubectl(*args, stdin=stdin, timeout=timeout)

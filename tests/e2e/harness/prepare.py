@@ -2,12 +2,12 @@
 
 import sys
 
-from cluster.provider import cluster
+from cluster.provider import choose
 from harness.install import install
 
 
 def main() -> int:
-    bed = cluster()
+    bed = choose()
     if "--keep" not in sys.argv[1:]:
         bed.delete()
     bed.create()
