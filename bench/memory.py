@@ -11,7 +11,7 @@ def resident(kube: Kube, namespace: str) -> Figures:
     """MiB per process name, one container of each component."""
     rows: Figures = {}
     seen: set[str] = set()
-    for each in kube.list("pods", NAMESPACE):
+    for each in kube.items("pods", NAMESPACE):
         component = each["metadata"]["labels"].get("app.kubernetes.io/component", "")
         if component in seen or component in ("s3", ""):
             continue  # the S3 image has no shell

@@ -27,7 +27,7 @@ def pod_start(kube: Kube, namespace: str) -> Figures:
     """The same pod with and without a shared volume, in turn, on the same node."""
     data = shared("start", "256Mi", namespace)
     until_ready(kube, namespace, [data])
-    node = sorted(n["metadata"]["name"] for n in kube.list("nodes") if not n["spec"].get("taints"))[0]
+    node = sorted(n["metadata"]["name"] for n in kube.items("nodes") if not n["spec"].get("taints"))[0]
     without: list[float] = []
     with_volume: list[float] = []
     for i in range(REPEATS):
@@ -45,7 +45,7 @@ def pod_start(kube: Kube, namespace: str) -> Figures:
 def node_publish(kube: Kube, namespace: str) -> Figures:
     """NodePublishVolume as the node plugin logged it while the pods above started."""
     took: list[float] = []
-    for each in kube.list("pods", NAMESPACE, "app.kubernetes.io/component=csi-node"):
+    for each in kube.items("pods", NAMESPACE, "app.kubernetes.io/component=csi-node"):
         text = kube("logs", "-n", NAMESPACE, each["metadata"]["name"], "-c", "csi", "--tail=5000")
         took += [float(ms) / 1000 for ms in re.findall(r"NodePublishVolume\b.*?\bOK\b.*?([0-9.]+) ?ms", text)]
     if not took:

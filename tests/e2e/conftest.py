@@ -24,7 +24,7 @@ def kube(bed: Provider) -> Kube:
 @pytest.fixture(scope="session")
 def workers(kube: Kube) -> list[str]:
     """Names of the nodes that ordinary pods may run on; at least two."""
-    free = [node for node in kube.list("nodes") if not node["spec"].get("taints")]
+    free = [node for node in kube.items("nodes") if not node["spec"].get("taints")]
     names = sorted(node["metadata"]["name"] for node in free)
     assert len(names) >= 2, f"two worker nodes are needed, found {names}"
     return names

@@ -24,8 +24,8 @@ def test_a_claim_is_bound_used_on_two_nodes_and_takes_its_volume_along(
     kube.delete("pvc", "data", namespace)
 
     wait_for("the PersistentVolume goes", lambda: kube.get("pv", pv) is None, 120)
-    assert kube.list("StorageVolume", namespace) == []
-    assert kube.list("Bucket", namespace) == []
+    assert kube.items("StorageVolume", namespace) == []
+    assert kube.items("Bucket", namespace) == []
 
 
 def test_a_claim_grows(kube: Kube, namespace: str) -> None:

@@ -11,7 +11,7 @@ def ready_condition(kube: Kube, name: str, namespace: str) -> dict[str, str]:
 
 
 def test_a_backend_that_does_not_exist_is_named_and_the_volume_heals_when_it_comes(kube: Kube, namespace: str) -> None:
-    default = next(each for each in kube.list("storagebackends.moorage.dev") if "ganesha" in each["spec"]["engine"])
+    default = next(each for each in kube.items("storagebackends.moorage.dev") if "ganesha" in each["spec"]["engine"])
     kube.apply(shared("data", "256Mi", namespace, backend="late"))
     kube.wait_phase("StorageVolume", "data", "PENDING", namespace)
     waiting = ready_condition(kube, "data", namespace)

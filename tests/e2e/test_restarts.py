@@ -8,7 +8,7 @@ COUNT = "i=0; while :; do i=$((i+1)); echo $i >> /data/log && sync /data/log || 
 
 
 def pods_of(kube: Kube, component: str) -> list[str]:
-    found = kube.list("pods", NAMESPACE, f"app.kubernetes.io/component={component}")
+    found = kube.items("pods", NAMESPACE, f"app.kubernetes.io/component={component}")
     return [each["metadata"]["name"] for each in found]
 
 

@@ -25,7 +25,7 @@ def test_uninstall_keeps_data_and_a_new_install_serves_it_again(kube: Kube, bed:
 
     kept = kube.get("StorageVolume", "data", namespace)
     assert kept and not kept["metadata"].get("finalizers")
-    assert kube.list("csidrivers") == []
+    assert kube.items("csidrivers") == []
 
     install(bed)
     kube.wait_phase("StorageVolume", "data", "READY", namespace, timeout=180)
@@ -42,7 +42,7 @@ def test_uninstalled_objects_can_be_deleted_without_an_operator(kube: Kube, bed:
     kube.delete("StorageVolume", "gone", timeout=30)
 
     assert kube.get("StorageVolume", "gone") is None
-    wait_for("no pod of ours", lambda: kube.list("pods", "moorage") == [], 120)
+    wait_for("no pod of ours", lambda: kube.items("pods", "moorage") == [], 120)
 
 
 def test_down_leaves_nothing(bed: Provider) -> None:

@@ -56,7 +56,7 @@ class Kube:
         text = self("get", KINDS.get(kind, kind), name, "-n", namespace, "-o", "json", "--ignore-not-found")
         return json.loads(text) if text.strip() else None
 
-    def list(self, kind: str, namespace: str = "", selector: str = "") -> list[Object]:
+    def items(self, kind: str, namespace: str = "", selector: str = "") -> list[Object]:
         where = ["-n", namespace] if namespace else ["-A"]
         pick = ["-l", selector] if selector else []
         return json.loads(self("get", KINDS.get(kind, kind), *where, *pick, "-o", "json"))["items"]
