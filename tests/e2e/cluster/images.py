@@ -160,7 +160,7 @@ def _write_program(archive: Path, ref: str, binary: Path, name: str, user: str =
 
 def _build_pause(archive: Path) -> None:
     binary = archive.with_suffix(".pause")
-    argv = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(binary), "./pause"]
+    argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(binary), "./pause"]
     try:
         run(argv, cwd=BED, timeout=600, env={"CGO_ENABLED": "0"})
         _write_program(archive, "registry.k8s.io/pause:3.10.1", binary, "pause", user="65535:65535")
