@@ -1,6 +1,7 @@
 """Every string that Kubernetes, the kubelet or a user sees, once."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,11 +27,12 @@ CLASS_SHARED = "moorage-shared"
 CLASS_OBJECT = "moorage-object"
 
 # Keys of a bucket's Secret: the names that AWS SDKs and tools read from the environment.
-SECRET_ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
-SECRET_SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"
-SECRET_ENDPOINT = "AWS_ENDPOINT_URL"
-SECRET_REGION = "AWS_REGION"
-SECRET_BUCKET = "BUCKET"
+# (Names of keys, not secrets: hence the noqa.)
+SECRET_ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"  # noqa: S105
+SECRET_SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105
+SECRET_ENDPOINT = "AWS_ENDPOINT_URL"  # noqa: S105
+SECRET_REGION = "AWS_REGION"  # noqa: S105
+SECRET_BUCKET = "BUCKET"  # noqa: S105
 
 # volumeAttributes of an inline volume (what a pod's author may write).
 ATTR_VOLUME = "volume"
@@ -42,6 +44,9 @@ POD_NAME = "csi.storage.k8s.io/pod.name"
 EPHEMERAL = "csi.storage.k8s.io/ephemeral"
 
 NAME_MAX = 52  # keeps a volume handle within the 128 bytes that the CSI spec allows
+# A DNS label (RFC 1123) and a bucket's name, without their lengths; RE2 and Python read both the same way.
+LABEL_PATTERN = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+BUCKET_PATTERN = "^[a-z0-9]+(-[a-z0-9]+)*$"
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters, none that reads as another
 
 
@@ -82,9 +87,10 @@ def bucket_secret(bucket: str) -> str:
 
 
 def volume_name_for(request_name: str) -> str:
-    """The StorageVolume name for a CSI CreateVolume name (any UTF-8 up to 128 bytes)."""
-    label = request_name.replace("-", "")
-    plain = label.isascii() and label.isalnum() and request_name == request_name.lower()
-    if plain and len(request_name) <= NAME_MAX and request_name.strip("-") == request_name and "--" not in request_name:
+    """The StorageVolume name for a CSI CreateVolume name (any UTF-8 up to 128 bytes).
+
+    Always the same for the same name; always a name that a bucket may have too, for object volumes.
+    """
+    if 3 <= len(request_name) <= NAME_MAX and re.fullmatch(BUCKET_PATTERN, request_name):
         return request_name
     return "v-" + hashlib.sha256(request_name.encode()).hexdigest()[:24]

@@ -1,0 +1,242 @@
+"""StorageVolume: a file system that pods mount."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from moorage import names, quantity
+from moorage.model.base import (
+    AGE,
+    LABEL_RULE,
+    MESSAGE,
+    NAME_PATH,
+    PHASE,
+    READY,
+    REASON,
+    Bytes,
+    Column,
+    Generation,
+    Label,
+    Message,
+    Model,
+    OnDelete,
+    Phase,
+    Placement,
+    Reason,
+    Resource,
+    Rule,
+    SecretRef,
+    ShortId,
+    Size,
+    matching,
+    validations,
+)
+from moorage.model.condition import Conditions
+
+MIN_SIZE = 256 * 2**20  # bytes; XFS wants 300 MiB, and the image adds 64 MiB for its log
+MAX_SIZE = 2**56  # bytes; keeps every size exact in an int64 and in `Size`
+
+_ELSE = "make another StorageVolume and copy the data"
+_PREFIX = (
+    Rule(rule="self == '' || self.endsWith('/')", message="end prefix with '/', such as checkpoints/"),
+    Rule(rule="!self.startsWith('/')", message="prefix must not begin with '/': keys of a bucket do not"),
+    Rule(rule="!self.contains('//')", message="prefix must not contain '//': write one '/' between folders"),
+    Rule(
+        rule="!self.matches(r'(^|/)[.][.]?(/|$)')",
+        message="prefix must not contain '.' or '..' as a folder: write the folder's plain path",
+    ),
+    Rule(rule="!self.matches(r'[[:cntrl:]]')", message="prefix must not contain control characters: remove them"),
+)
+
+
+class VolumeType(StrEnum):
+    """shared: POSIX over NFS for many nodes; object: a bucket shown as files; local: a disk of the pod's own node."""
+
+    shared = "shared"
+    object = "object"
+    local = "local"
+
+
+class BucketRef(Model):
+    """The bucket that an object volume shows."""
+
+    name: Annotated[
+        str,
+        Field(min_length=3, max_length=names.NAME_MAX),
+        matching(names.BUCKET_PATTERN, "name a Bucket: lowercase letters, digits and single hyphens between them"),
+    ]
+    """A Bucket in the same namespace."""
+    prefix: Annotated[str, Field(max_length=512, json_schema_extra=validations(_PREFIX))] = ""
+    """Show only keys under this prefix, as the root of the volume: empty, or a path that ends with '/'."""
+
+
+def _fixed(field: str) -> Rule:
+    return Rule(
+        rule=f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        message=f"{field} cannot be changed, added or removed after creation: {_ELSE}",
+        field_path=f".{field}",
+    )
+
+
+def _size(comparison: str, message: str) -> Rule:
+    guard = "!has(self.size) || !isQuantity(self.size)"
+    return Rule(rule=f"{guard} || {comparison}", message=message, field_path=".size")
+
+
+_LOW, _HIGH = quantity.format(MIN_SIZE), quantity.format(MAX_SIZE)
+
+
+class StorageVolumeSpec(Model):
+    """What the volume shall be."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            rule="self.type == oldSelf.type",
+            message=f"type cannot be changed after creation: {_ELSE}",
+            field_path=".type",
+        ),
+        _fixed("backend"),
+        _fixed("bucket"),
+        Rule(
+            rule="self.claim == oldSelf.claim",
+            message=f"claim cannot be changed after creation: {_ELSE}",
+            field_path=".claim",
+        ),
+        Rule(
+            rule="self.type == 'object' || has(self.size)", message="a shared or local volume needs size, such as 500Gi"
+        ),
+        Rule(
+            rule="self.type != 'object' || !has(self.size)",
+            message="remove size: an object volume has none, it is as large as its bucket",
+            field_path=".size",
+        ),
+        Rule(
+            rule="self.type == 'object' || !has(self.bucket)",
+            message="remove bucket, or write type: object: only object volumes show a bucket",
+            field_path=".bucket",
+        ),
+        _size(f"quantity(self.size).compareTo(quantity('{_LOW}')) >= 0", f"size must be at least {_LOW}: ask for more"),
+        _size(
+            f"quantity(self.size).compareTo(quantity('{_HIGH}')) <= 0", f"size must be at most {_HIGH}: ask for less"
+        ),
+        _size(
+            "!has(oldSelf.size) || !isQuantity(oldSelf.size)"
+            " || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+            "size only grows: for less, make a smaller StorageVolume and copy the data",
+        ),
+    )
+
+    type: VolumeType
+    """shared: POSIX over NFS for many nodes; object: a bucket shown as files; local: a disk of the pod's own node.
+    Cannot be changed."""
+    size: Size | None = None
+    """Size of a shared or local volume in bytes, with a unit, such as 500Gi: from 256Mi to 64Pi. Only grows."""
+    backend: Label | None = None
+    """The StorageBackend to live on; if absent, the default one for the type. Cannot be changed."""
+    bucket: BucketRef | None = None
+    """Object volumes: the bucket to show. If absent, one of the volume's name is made and owned. Cannot be changed."""
+    on_delete: OnDelete = OnDelete.Delete
+    """What happens to the data when the volume is deleted: Delete destroys it, Retain keeps it on the backend."""
+    claim: Literal["Auto", "None"] = "Auto"
+    """Auto makes a PersistentVolumeClaim of the volume's name, None makes none. Cannot be changed."""
+
+
+class ShareState(StrEnum):
+    """Creating, Served, Failed or Released."""
+
+    Creating = "Creating"
+    Served = "Served"
+    Failed = "Failed"
+    Released = "Released"
+
+
+class Share(Model):
+    """What the share agent sees of the share; written only by the agent (its own field manager)."""
+
+    state: ShareState
+    """Creating; Served: nodes can mount it; Failed: see reason; Released: unexported, its data gone or kept."""
+    server: Annotated[str, Field(max_length=253)]
+    """The server (pod) that holds the share."""
+    address: Annotated[str, Field(max_length=253)] = ""
+    """DNS name or address that nodes mount from."""
+    path: Annotated[str, Field(max_length=512)] = ""
+    """NFS path of the export."""
+    export_id: Annotated[int, Field(ge=0, le=65535, json_schema_extra={"format": "int32"})] = 0
+    """Number of the export on its server."""
+    size_bytes: Bytes = 0
+    """Size that the file system enforces, in bytes."""
+    reason: Reason = ""
+    """Why the share is Failed, in one CamelCase word."""
+    message: Message = ""
+    """Why the share is Failed, and what to do."""
+
+
+class StorageVolumeStatus(Model):
+    """What the operator and the share agent know of the volume."""
+
+    phase: Phase | None = None
+    """Where the volume is in its life, in one word. Derived from the conditions."""
+    observed_generation: Generation = 0
+    """The metadata.generation that the operator last worked on."""
+    id: ShortId = ""
+    """Short id of this incarnation of the volume."""
+    capacity: Annotated[str | None, Field(max_length=20)] = None
+    """Size that the volume has now, in bytes with a unit; absent for object volumes."""
+    placement: Placement | None = None
+    """Where the operator put the volume; never changes afterwards."""
+    release: OnDelete | None = None
+    """Set when nobody holds a deleted volume any more: the share agent may now destroy (Delete) or keep (Retain)."""
+    share: Share | None = None
+    """Shared volumes: what the share agent sees; written only by the agent."""
+    bucket_name: Annotated[str | None, Field(max_length=63)] = None
+    """Object volumes: the bucket's name in the S3 engine."""
+    attributes: Annotated[dict[str, Annotated[str, Field(max_length=1024)]] | None, Field(max_length=16)] = None
+    """The mount plan, as in the PersistentVolume's volumeAttributes."""
+    secret_ref: SecretRef | None = None
+    """The Secret that mounting needs."""
+    claim_name: Annotated[str | None, Field(max_length=253)] = None
+    """The PersistentVolumeClaim made for the volume, in its namespace."""
+    attached: Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})] = 0
+    """How many pods use the volume."""
+    conditions: Conditions = ()
+    """The truth that the phase is derived from."""
+
+
+class StorageVolume(Resource):
+    """A file system that pods mount."""
+
+    plural: ClassVar[str] = "storagevolumes"
+    short_names: ClassVar[tuple[str, ...]] = ("sv",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(name="Type", path=".spec.type", description="shared, object or local."),
+        Column(name="Size", path=".spec.size", description="Size asked for; object volumes have none."),
+        PHASE,
+        READY,
+        Column(name="Attached", path=".status.attached", description="How many pods use it.", type="integer"),
+        Column(name="Backend", path=".status.placement.backend", description="The StorageBackend.", wide=True),
+        REASON,
+        MESSAGE,
+        AGE,
+    )
+    selectable: ClassVar[tuple[str, ...]] = (".spec.type", ".status.phase", ".status.placement.server")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        LABEL_RULE,
+        Rule(
+            rule=f"size(self.metadata.name) <= {names.NAME_MAX}",
+            message=f"name the volume with at most {names.NAME_MAX} characters",
+            field_path=NAME_PATH,
+        ),
+        Rule(
+            rule="self.spec.type != 'object' || has(self.spec.bucket) || (size(self.metadata.name) >= 3"
+            f" && self.metadata.name.matches(r'{names.BUCKET_PATTERN}'))",
+            message="the bucket is made with the volume's name: name the volume with at least 3 characters and no '--',"
+            " or name an existing Bucket in spec.bucket",
+            field_path=NAME_PATH,
+        ),
+    )
+
+    spec: StorageVolumeSpec
+    """What the volume shall be."""
+    status: StorageVolumeStatus = StorageVolumeStatus()
+    """What is known of the volume; written by the operator and the share agent."""

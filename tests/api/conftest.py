@@ -1,0 +1,162 @@
+"""A real kube-apiserver on a real etcd, for the tests of the CRDs: no kubelet, no controllers, nothing mocked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+
+from moorage import crd, model, names
+
+DEADLINE = 90.0  # seconds; a start takes about 4 on an idle machine
+
+
+def tools(*wanted: str) -> list[str]:
+    """Paths of commands: of $MOORAGE_TOOLS if set, else those that the bed builds into its cache."""
+    if directory := os.environ.get("MOORAGE_TOOLS"):
+        return [str(Path(directory) / name) for name in wanted]
+    from cluster.toolchain import Toolchain
+
+    directory = Toolchain().ensure(wanted)
+    return [str(directory / name) for name in wanted]
+
+
+@dataclass
+class Api:
+    """The API server by plain HTTP: paths in, JSON out."""
+
+    url: str
+    token: str
+
+    def call(
+        self, verb: str, path: str, body: Any = None, kind: str = "application/json", **query: Any
+    ) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind, "Accept": query.pop("accept", "*/*")}
+        # The server signed its certificate itself, at its start; the token never leaves 127.0.0.1.
+        return requests.request(
+            verb,
+            self.url + path,
+            json=body,
+            params=query,
+            headers=headers,
+            verify=False,  # noqa: S501
+            timeout=30,
+        )
+
+    def path(self, kind: type[model.Resource], name: str = "", namespace: str = "default") -> str:
+        inside = f"/namespaces/{namespace}" if kind.scope == "Namespaced" else ""
+        return f"/apis/{names.API_VERSION}{inside}/{kind.plural}" + (f"/{name}" if name else "")
+
+    def create(self, kind: type[model.Resource], name: str, **fields: Any) -> requests.Response:
+        body = {"apiVersion": names.API_VERSION, "kind": kind.__name__, "metadata": {"name": name}, **fields}
+        dry = {"dryRun": "All"} if fields.pop("dry", False) else {}
+        body.pop("dry", None)
+        return self.call("POST", self.path(kind), body, fieldValidation="Strict", **dry)
+
+    def merge(self, path: str, body: Any, **query: Any) -> requests.Response:
+        return self.call("PATCH", path, body, "application/merge-patch+json", fieldValidation="Strict", **query)
+
+    def apply(self, path: str, manager: str, kind: type[model.Resource], name: str, **fields: Any) -> requests.Response:
+        body = {"apiVersion": names.API_VERSION, "kind": kind.__name__, "metadata": {"name": name}, **fields}
+        return self.call("PATCH", path, body, "application/apply-patch+yaml", fieldManager=manager)
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API server with our CRDs installed."""
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    home = tmp_path_factory.mktemp("api")
+    with ExitStack() as stack:
+        api = _start(home, stack)
+        for kind in model.KINDS:
+            answer = api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.crd(kind))
+            assert answer.status_code == 201, answer.text
+        for kind in model.KINDS:
+            _until(lambda kind=kind: api.call("GET", api.path(kind)).ok, f"{kind.plural} are not served", home)
+        yield api
+    shutil.rmtree(home)
+
+
+def _start(home: Path, stack: ExitStack) -> Api:
+    etcd, apiserver = tools("etcd", "kube-apiserver")
+    client, peer, secure = _free_ports(3)
+    store = f"http://127.0.0.1:{client}"
+    peers = f"http://127.0.0.1:{peer}"
+    _run(
+        home / "etcd.log",
+        stack,
+        etcd,
+        f"--data-dir={home / 'etcd'}",
+        "--unsafe-no-fsync",
+        f"--listen-client-urls={store}",
+        f"--advertise-client-urls={store}",
+        f"--listen-peer-urls={peers}",
+        f"--initial-advertise-peer-urls={peers}",
+        f"--initial-cluster=default={peers}",
+    )
+    token = os.urandom(16).hex()
+    (home / "tokens.csv").write_text(f"{token},tester,tester,system:masters\n")
+    key = home / "accounts.key"
+    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True, timeout=30)
+    _run(
+        home / "apiserver.log",
+        stack,
+        apiserver,
+        f"--etcd-servers={store}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={secure}",
+        f"--cert-dir={home / 'certificates'}",
+        f"--token-auth-file={home / 'tokens.csv'}",
+        "--authorization-mode=RBAC",
+        "--anonymous-auth=false",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--disable-admission-plugins=ServiceAccount",
+    )
+    api = Api(f"https://127.0.0.1:{secure}", token)
+    _until(lambda: _ready(api), "kube-apiserver is not ready", home)
+    return api
+
+
+def _run(log: Path, stack: ExitStack, *argv: str) -> None:
+    """Start a process that ends with the tests, and with a crash of them too (pdeathsig)."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *argv], stdout=out, stderr=out)
+    stack.callback(process.wait, 30)
+    stack.callback(process.kill)
+
+
+def _ready(api: Api) -> bool:
+    try:
+        return api.call("GET", "/readyz").ok
+    except requests.ConnectionError:
+        return False
+
+
+def _until(done: Callable[[], bool], complaint: str, home: Path) -> None:
+    end = time.monotonic() + DEADLINE
+    while not done():
+        if time.monotonic() > end:
+            pytest.fail(f"{complaint} after {DEADLINE:.0f} s:\n{(home / 'apiserver.log').read_text()[-3000:]}")
+        time.sleep(0.05)
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:  # held together, so that they differ
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
