@@ -17,6 +17,14 @@ def secret_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/secrets/{name}"
 
 
+def part(body: Object, *keys: str) -> Object:
+    """An object within an object; empty when it is not there."""
+    for key in keys:
+        found: Object | None = body.get(key)
+        body = found or {}
+    return body
+
+
 class Api(Protocol):
     """Paths are as in the URL; objects are plain JSON."""
 

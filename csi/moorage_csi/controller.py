@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from moorage import names, quantity
 from moorage.errors import InUse, InvalidInput, NoCapacity, NotFound, OutOfRange, Pending
@@ -21,7 +21,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two looks at a Stora
 
 class Controller(rpc.Servicer):
     service = csi.DESCRIPTOR.services_by_name["Controller"]
-    operations: Mapping[str, rpc.Operation] = {
+    operations: ClassVar[Mapping[str, rpc.Operation]] = {
         "CreateVolume": rpc.Operation(lock="name"),
         "DeleteVolume": rpc.Operation(lock="volume_id"),
         "ControllerExpandVolume": rpc.Operation(lock="volume_id"),
@@ -78,7 +78,7 @@ class Controller(rpc.Servicer):
         ready = lookup.condition(volume, "Ready")
         if lookup.is_ready(volume) and volume["status"].get("attributes") and volume["status"].get("id"):
             return True
-        if NoCapacity.__name__ in (ready.get("reason"), (volume.get("status") or {}).get("share", {}).get("reason")):
+        if NoCapacity.__name__ in (ready.get("reason"), api.part(volume, "status", "share").get("reason")):
             metadata = volume["metadata"]
             await self._delete(api.volume_path(metadata["namespace"], metadata["name"]), metadata["uid"])
             raise NoCapacity(f"no room for the volume: {lookup.explanation(volume)}")
@@ -138,7 +138,7 @@ class Controller(rpc.Servicer):
         volume = await self._existing(volume_id)
         try:
             capability.check_all(volume_capabilities)
-            if volume_context and dict(volume_context) != (volume.get("status") or {}).get("attributes"):
+            if volume_context and dict(volume_context) != api.part(volume, "status").get("attributes"):
                 raise InvalidInput("the volume context is not that of the volume")
         except InvalidInput as error:
             return csi.ValidateVolumeCapabilitiesResponse(message=str(error))
@@ -161,7 +161,7 @@ class Controller(rpc.Servicer):
         listed: list[dict[str, Any]] = (await self._api.get(api.BACKENDS))["items"]
         chosen = parameters.get("backend", "")
         backends = [backend for backend in listed if _serves(backend, kind, chosen)]
-        free = (s.get("freeBytes", 0) for b in backends for s in (b.get("status") or {}).get("servers") or ())
+        free = (s.get("freeBytes", 0) for b in backends for s in api.part(b, "status").get("servers", ()))
         return csi.GetCapacityResponse(available_capacity=sum(free))
 
     async def _find(self, path: str) -> Object | None:
@@ -199,7 +199,7 @@ class Controller(rpc.Servicer):
 
 
 async def _grown(volume: Object, size: int) -> bool:
-    share = (volume.get("status") or {}).get("share") or {}
+    share = api.part(volume, "status", "share")
     if share.get("reason") == NoCapacity.__name__:
         raise NoCapacity(f"no room to grow the volume: {share.get('message', '')}")
     return int(share.get("sizeBytes", 0)) >= size
@@ -211,7 +211,7 @@ def _range(given: csi.CapacityRange | None) -> Range:
 
 def _same(volume: Object, handle: names.VolumeHandle) -> bool:
     """Whether this is the incarnation that the handle means."""
-    return (volume.get("status") or {}).get("id") == handle.id
+    return bool(api.part(volume, "status").get("id") == handle.id)
 
 
 def _serves(backend: Object, kind: str, chosen: str) -> bool:

@@ -1,6 +1,7 @@
 """The identity service: who this driver is and what it has."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from google.protobuf.wrappers_pb2 import BoolValue
 
@@ -15,7 +16,7 @@ _EXPANSION = csi.PluginCapability.VolumeExpansion
 
 class Identity(rpc.Servicer):
     service = csi.DESCRIPTOR.services_by_name["Identity"]
-    operations: Mapping[str, rpc.Operation] = {
+    operations: ClassVar[Mapping[str, rpc.Operation]] = {
         name: rpc.Operation(quiet=True) for name in ("GetPluginInfo", "GetPluginCapabilities", "Probe")
     }
 

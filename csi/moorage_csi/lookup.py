@@ -4,7 +4,6 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from moorage import names
 from moorage.errors import InvalidInput, MoorageError, NotFound, NotReady
@@ -33,7 +32,7 @@ async def ready_volume(client: Api, namespace: str, name: str) -> Found:
         raise NotFound(
             f"StorageVolume {namespace}/{name} does not exist: make it, or correct the volume's name"
         ) from None
-    status: dict[str, Any] = volume.get("status") or {}
+    status = api.part(volume, "status")
     if not is_ready(volume) or not status.get("attributes"):
         raise NotReady(f"StorageVolume {namespace}/{name} is {status.get('phase') or 'PENDING'}: {explanation(volume)}")
     handle = names.VolumeHandle(namespace, name, str(status.get("id", "")))
@@ -42,18 +41,18 @@ async def ready_volume(client: Api, namespace: str, name: str) -> Found:
 
 async def secrets_of(client: Api, volume: Object) -> dict[str, str]:
     """The data of the Secret that mounting the volume needs; empty when it needs none."""
-    reference: dict[str, str] | None = (volume.get("status") or {}).get("secretRef")
+    reference = api.part(volume, "status", "secretRef")
     if not reference:
         return {}
     secret = await client.get(api.secret_path(reference["namespace"], reference["name"]))
-    return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+    return {key: base64.b64decode(value).decode() for key, value in api.part(secret, "data").items()}
 
 
 async def secrets_for(client: Api, volume_id: str) -> dict[str, str]:
     """The Secret for a volume handle, when the caller sent none (dynamic claims cannot name it)."""
     handle = names.VolumeHandle.parse(volume_id)
     volume = await client.get(api.volume_path(handle.namespace, handle.name))
-    if (volume.get("status") or {}).get("id") != handle.id:
+    if api.part(volume, "status").get("id") != handle.id:
         raise NotFound(f"StorageVolume {handle.namespace}/{handle.name} is another one than the claim was made for")
     found = await secrets_of(client, volume)
     if not found:
@@ -63,8 +62,9 @@ async def secrets_for(client: Api, volume_id: str) -> dict[str, str]:
 
 def condition(volume: Object, kind: str) -> dict[str, str]:
     """One condition of an object; empty when it is not there."""
-    conditions: list[dict[str, str]] = (volume.get("status") or {}).get("conditions") or []
-    return next((entry for entry in conditions if entry.get("type") == kind), {})
+    conditions: list[dict[str, str]] = api.part(volume, "status").get("conditions", [])
+    missing: dict[str, str] = {}
+    return next((entry for entry in conditions if entry.get("type") == kind), missing)
 
 
 def is_ready(volume: Object) -> bool:

@@ -1,7 +1,7 @@
 """Counters of the driver, in Prometheus' text format. By hand: the client library would cost the node megabytes."""
 
 import resource
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ class Metrics:
     """Calls by method and code, their durations by method, and gauges that are asked for when scraped."""
 
     calls: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
-    seconds: Counter[str] = field(default_factory=Counter[str])
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict[str, float](float))
     buckets: Counter[tuple[str, float]] = field(default_factory=Counter[tuple[str, float]])
     gauges: dict[str, Callable[[], float]] = field(default_factory=dict[str, Callable[[], float]])
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from moorage import mount as plans
 from moorage.errors import AlreadyExists, InUse, NotFound
@@ -40,7 +41,7 @@ class Tools:
 
 class Node(rpc.Servicer):
     service = csi.DESCRIPTOR.services_by_name["Node"]
-    operations: Mapping[str, rpc.Operation] = {
+    operations: ClassVar[Mapping[str, rpc.Operation]] = {
         "NodeStageVolume": rpc.Operation(lock="volume_id", deadline=110),
         "NodeUnstageVolume": rpc.Operation(lock="volume_id", deadline=110),
         "NodePublishVolume": rpc.Operation(lock="volume_id", deadline=110),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
 
 REDACTED = "***"
+_SECRET: Any = csi_pb2.csi_secret  # an extension of FieldOptions; the stubs know it as a plain field descriptor
 LIMIT = 2000  # characters of one logged message
 # Not marked in the spec, but tokens travel there when a CSIDriver asks for them (CVE-2023-2878).
 _SECRET_KEYS = frozenset({"csi.storage.k8s.io/serviceAccount.tokens"})
@@ -27,7 +28,7 @@ def fields(message: Message) -> dict[str, Any]:
 
 
 def _shown(field: "FieldDescriptor", value: Any) -> Any:
-    if field.GetOptions().Extensions[csi_pb2.csi_secret]:
+    if field.GetOptions().Extensions[_SECRET]:
         return REDACTED
     if field.message_type and field.message_type.GetOptions().map_entry:
         return {key: REDACTED if key in _SECRET_KEYS else str(item) for key, item in value.items()}

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import grpc.aio
 
@@ -24,7 +25,7 @@ _LOOK_SECONDS = 2.0
 
 class Registration(rpc.Servicer):
     service = proto.DESCRIPTOR.services_by_name["Registration"]
-    operations: Mapping[str, rpc.Operation] = {"GetInfo": rpc.Operation(quiet=True)}
+    operations: ClassVar[Mapping[str, rpc.Operation]] = {"GetInfo": rpc.Operation(quiet=True)}
 
     def __init__(self, metrics: Metrics, endpoint: str) -> None:
         """`endpoint`: the CSI socket's path as the kubelet sees it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from moorage import names, quantity
 from moorage.errors import AlreadyExists, InvalidInput, OutOfRange
+from moorage_csi import api
 
 MIB = 2**20
 GIB = 2**30
@@ -92,7 +93,7 @@ class Wanted:
 
     def check_same(self, volume: dict[str, Any]) -> None:
         """Raises AlreadyExists when the StorageVolume that has the name is not the one asked for."""
-        spec, annotations = volume["spec"], volume["metadata"].get("annotations") or {}
+        spec, annotations = volume["spec"], api.part(volume, "metadata", "annotations")
         where = f"StorageVolume {self.namespace}/{self.name}"
         if annotations.get(ANNOTATION_REQUEST) != self.request:
             raise AlreadyExists(f"{where} exists and was not made by this claim: rename one of them")
@@ -106,5 +107,5 @@ class Wanted:
 def capacity_of(volume: dict[str, Any]) -> int:
     """Bytes of a StorageVolume: its size, or for an object volume what was asked for."""
     size = volume["spec"].get("size")
-    annotations = volume["metadata"].get("annotations") or {}
+    annotations = api.part(volume, "metadata", "annotations")
     return quantity.parse(size) if size else int(annotations.get(ANNOTATION_CAPACITY, "0"))

@@ -84,7 +84,7 @@ def _read(file: Path) -> Volume | None:
         return _volume(data)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         log.warning("%s cannot be read (%s): going by the mount table alone", file, error)
         return None
 

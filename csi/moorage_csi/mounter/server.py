@@ -1,6 +1,7 @@
 """The mounter's service on its socket (mounter.proto)."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from moorage import names
 from moorage.errors import InvalidInput, NotOffered
@@ -13,7 +14,7 @@ from moorage_csi.proto import mounter_pb2 as proto
 
 class MounterService(rpc.Servicer):
     service = proto.DESCRIPTOR.services_by_name["Mounter"]
-    operations: Mapping[str, rpc.Operation] = {
+    operations: ClassVar[Mapping[str, rpc.Operation]] = {
         "Mount": rpc.Operation(lock="target", deadline=85),
         "Unmount": rpc.Operation(lock="target", deadline=85),
         "List": rpc.Operation(quiet=True),

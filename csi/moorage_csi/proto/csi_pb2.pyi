@@ -1,3 +1,4 @@
+# pyright: basic, reportInvalidTypeForm=false
 import datetime
 
 from google.protobuf import descriptor_pb2 as _descriptor_pb2

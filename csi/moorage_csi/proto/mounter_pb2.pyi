@@ -1,3 +1,4 @@
+# pyright: basic, reportInvalidTypeForm=false
 from moorage_csi.proto import csi_pb2 as _csi_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

@@ -1,0 +1,135 @@
+"""A mount namespace of its own for each test that mounts, and the parts of a node on a temporary kubelet directory."""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from moorage import mount as plans
+from moorage.errors import DeadlineExceeded, NotFound
+from moorage_csi.api import Object
+from moorage_csi.metrics import Metrics
+from moorage_csi.node import Node, Tools
+from moorage_csi.proto import csi_pb2 as csi
+from moorage_csi.runner import Output, Processes
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_FS = 0x00000200
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture
+def private_mounts() -> Iterator[None]:
+    """Mounts made in the test are seen by nobody else and are gone afterwards. Needs root, as the driver does."""
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    assert _libc.unshare(_CLONE_NEWNS) == 0, "a private mount namespace needs root"
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    yield
+    assert _libc.unshare(_CLONE_FS) == 0  # setns(2) wants a thread that shares its root directory with no other
+    assert _libc.setns(home, _CLONE_NEWNS) == 0
+    os.close(home)
+
+
+@dataclass
+class NodeRunner:
+    """Runs commands for real, but an NFS mount becomes a tmpfs: the test machine has no NFS server."""
+
+    real: Processes = field(default_factory=Processes)
+    mounted: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    refuse: str = ""  # what mount.nfs4 complains about
+    hanging: set[str] = field(default_factory=set[str])
+
+    async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
+        if argv[0] == "getent":
+            return Output(0, f"10.0.0.7      STREAM {argv[2]}\n", "")
+        if argv[0] == "mount":
+            *_, options, source, path = argv
+            if self.refuse:
+                return Output(32, "", self.refuse)
+            self.mounted.append((source, options))
+            argv = ("mount", "-t", "tmpfs", "-o", "size=1m", source, path)
+        if argv[0] == "stat" and about in self.hanging:
+            raise DeadlineExceeded("`stat` took longer than 5 s and was killed")
+        return await self.real.run(argv, seconds, about)
+
+
+class NoMounter:
+    """Stands where no bucket is mounted."""
+
+    async def mount(
+        self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> None:
+        raise AssertionError("no bucket is mounted in this test")
+
+    async def unmount(self, target: str) -> None:
+        raise AssertionError("no bucket is mounted in this test")
+
+
+@dataclass
+class ObjectsApi:
+    """An API server that holds some objects by path."""
+
+    objects: dict[str, Object] = field(default_factory=dict[str, Object])
+
+    async def get(self, path: str) -> Object:
+        if path not in self.objects:
+            raise NotFound(path)
+        return self.objects[path]
+
+    async def apply(self, path: str, body: Object) -> Object:
+        raise AssertionError("the node writes nothing")
+
+    patch = apply
+
+    async def delete(self, path: str, uid: str) -> None:
+        raise AssertionError("the node deletes nothing")
+
+
+@dataclass
+class Bench:
+    """A node service and what stands around it."""
+
+    kubelet: Path
+    runner: NodeRunner = field(default_factory=NodeRunner)
+    api: ObjectsApi = field(default_factory=ObjectsApi)
+
+    def node(self) -> Node:
+        """A node plugin as it starts: a second one is the plugin after a restart."""
+        tools = Tools("node-1", self.kubelet / "plugin", self.runner, NoMounter(), lambda: self.api)
+        return Node(Metrics(), tools)
+
+    def target(self, name: str) -> str:
+        path = self.kubelet / "pods" / name / "mount"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return str(path)
+
+    @property
+    def staging(self) -> str:
+        path = self.kubelet / "globalmount"
+        path.mkdir(exist_ok=True)
+        return str(path)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, private_mounts: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(plans.Nfs, "fstypes", ("tmpfs",))  # what NodeRunner mounts
+    return Bench(tmp_path)
+
+
+SHARED = {
+    "type": "shared", "mount": "nfs", "server": "moorage-nfs-0.moorage.svc.cluster.local", "path": "/vol/abc",
+    "options": "vers=4.1,hard",
+}  # fmt: skip
+
+
+def capability(
+    mode: str = "MULTI_NODE_MULTI_WRITER", flags: Sequence[str] = (), group: str = ""
+) -> csi.VolumeCapability:
+    return csi.VolumeCapability(
+        mount=csi.VolumeCapability.MountVolume(mount_flags=flags, volume_mount_group=group),
+        access_mode=csi.VolumeCapability.AccessMode(mode=csi.VolumeCapability.AccessMode.Mode.Value(mode)),
+    )

@@ -1,0 +1,168 @@
+# ruff: noqa: ASYNC - the loop of a test has nothing else to do
+"""The mount table, and binding and unbinding for real in a private mount namespace."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from moorage.errors import InvalidInput, MoorageError, NotFound
+from moorage_csi import mounts
+from moorage_csi.mounts import Mount
+from moorage_csi.runner import Processes
+
+MOUNTINFO = r"""36 35 98:0 / / rw,noatime shared:1 - ext4 /dev/root rw
+40 36 0:53 / /kubelet/globalmount rw,relatime shared:2 master:1 - nfs4 10.0.0.7:/vol/abc rw,vers=4.1
+41 36 0:53 /sets/a\040b /kubelet/pods/x/mount ro,relatime - nfs4 10.0.0.7:/vol/abc rw
+42 36 0:54 / /kubelet/pods/x/mount rw - fuse.s3fs s3fs rw,user_id=0
+43 36 0:55 / /odd\134name\011 rw - tmpfs none rw
+"""
+
+
+def test_mountinfo_becomes_values() -> None:
+    table = mounts.parse(MOUNTINFO)
+    assert table[1] == Mount("0:53", "/", "/kubelet/globalmount", False, "nfs4", "10.0.0.7:/vol/abc")
+    assert table[2] == Mount("0:53", "/sets/a b", "/kubelet/pods/x/mount", True, "nfs4", "10.0.0.7:/vol/abc")
+
+
+def test_octal_escapes_are_undone() -> None:
+    assert mounts.parse(MOUNTINFO)[4].target == "/odd\\name\t"
+
+
+def test_letters_outside_ascii_are_read_as_the_kernel_wrote_them() -> None:
+    line = "44 36 0:56 / /kubelet/größe rw - tmpfs none rw".encode().decode("latin-1")
+    assert mounts.parse(line)[0].target == "/kubelet/größe"
+
+
+def test_the_topmost_mount_of_a_path_counts() -> None:
+    found = mounts.at("/kubelet/pods/x/mount", mounts.parse(MOUNTINFO))
+    assert found is not None and found.fstype == "fuse.s3fs"
+
+
+@pytest.mark.parametrize(
+    ("root", "folder", "readonly", "same"),
+    [
+        ("/a", "/a", False, True),
+        ("/a", "/a", True, False),
+        ("/", "/a", False, False),
+        ("/a//deleted", "/a", False, True),
+    ],
+)
+def test_a_mount_shows_a_folder_by_device_root_and_flag(root: str, folder: str, readonly: bool, same: bool) -> None:
+    base = Mount("0:53", "/", "/stage", False, "nfs4", "s:/v")
+    assert mounts.shows(Mount("0:53", root, "/t", False, "nfs4", "s:/v"), base, folder, readonly) is same
+
+
+def test_another_device_is_another_volume() -> None:
+    base = Mount("0:53", "/", "/stage", False, "nfs4", "s:/v")
+    assert not mounts.shows(Mount("0:99", "/", "/t", False, "nfs4", "s:/v"), base, "/", False)
+
+
+@pytest.mark.parametrize("path", ["", "relative", "/a/../b", "/"])
+def test_paths_that_are_not_clean_are_refused(path: str) -> None:
+    with pytest.raises(InvalidInput):
+        mounts.absolute(path, "target_path")
+
+
+@pytest.fixture
+def volume(tmp_path: Path, private_mounts: None) -> Mount:
+    """A mounted volume with a folder, a file and some traps."""
+    staging = tmp_path / "stage"
+    staging.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "volume", str(staging)], check=True)
+    (staging / "sets" / "imagenet").mkdir(parents=True)
+    (staging / "sets" / "imagenet" / "one").write_text("1")
+    (staging / "file").write_text("f")
+    (staging / "out").symlink_to("/etc")
+    (staging / "up").symlink_to("../..")
+    (staging / "inner").symlink_to("sets/imagenet")
+    (staging / "nested").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "other", str(staging / "nested")], check=True)
+    found = mounts.at(str(staging))
+    assert found is not None
+    return found
+
+
+async def test_a_folder_is_bound_and_nothing_else_is_seen(volume: Mount, tmp_path: Path) -> None:
+    target = str(tmp_path / "target")
+    await mounts.ensure_bound(Processes(), volume, "/sets/imagenet", target, readonly=False)
+    assert os.listdir(target) == ["one"]
+    (Path(target) / "two").write_text("2")
+    assert (Path(volume.target) / "sets/imagenet/two").read_text() == "2"
+
+
+async def test_a_read_only_bind_refuses_writes_and_leaves_the_volume_writable(volume: Mount, tmp_path: Path) -> None:
+    target = str(tmp_path / "target")
+    await mounts.ensure_bound(Processes(), volume, "/", target, readonly=True)
+    with pytest.raises(OSError, match="Read-only"):
+        (Path(target) / "new").write_text("x")
+    (Path(volume.target) / "new").write_text("x")
+
+
+async def test_a_folder_that_is_missing_is_named_and_leaves_no_directory(volume: Mount, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(NotFound, match="/sets/nowhere does not exist"):
+        await mounts.ensure_bound(Processes(), volume, "/sets/nowhere", str(target), readonly=False)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "folder", ["/out", "/up", "/inner", "/../..", "/sets/../../etc", "/file", "/nested", "/out/ssl"]
+)
+async def test_no_folder_leads_out_of_the_volume(volume: Mount, tmp_path: Path, folder: str) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(InvalidInput, match="not a plain folder"):
+        await mounts.ensure_bound(Processes(), volume, folder, str(target), readonly=False)
+    assert not target.exists()
+
+
+async def test_a_target_that_is_a_link_is_not_followed(volume: Mount, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.symlink_to("/tmp")
+    with pytest.raises(MoorageError):
+        await mounts.ensure_bound(Processes(), volume, "/", str(target), readonly=False)
+    assert mounts.at("/tmp") is None
+
+
+async def test_absent_takes_stacked_mounts_and_the_directory(volume: Mount, tmp_path: Path) -> None:
+    target = str(tmp_path / "target")
+    for _ in range(3):
+        await mounts.ensure_bound(Processes(), volume, "/", target, readonly=False)
+    await mounts.ensure_absent(Processes(), target)
+    assert not os.path.lexists(target)
+
+
+async def test_absent_is_content_with_nothing(tmp_path: Path) -> None:
+    await mounts.ensure_absent(Processes(), str(tmp_path / "gone" / "target"))
+
+
+async def test_absent_never_deletes_what_is_in_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "data").write_text("precious")
+    with pytest.raises(MoorageError, match="not empty"):
+        await mounts.ensure_absent(Processes(), str(tmp_path / "target"))
+    assert (tmp_path / "target" / "data").read_text() == "precious"
+
+
+async def test_a_busy_mount_is_taken_away_lazily(volume: Mount, tmp_path: Path) -> None:
+    target = str(tmp_path / "target")
+    await mounts.ensure_bound(Processes(), volume, "/", target, readonly=False)
+    with open(f"{target}/held", "w", encoding="utf-8") as held:
+        await mounts.ensure_absent(Processes(), target)
+        held.write("still written")
+    assert (Path(volume.target) / "held").read_text() == "still written"
+
+
+async def test_a_fuse_mount_that_nobody_serves_is_taken_away(tmp_path: Path, private_mounts: None) -> None:
+    """As after the death of its process: every access to it fails or hangs."""
+    target = tmp_path / "dead"
+    target.mkdir()
+    handle = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={handle},rootmode=40000,user_id=0,group_id=0"
+    subprocess.run(
+        ["mount", "-i", "-t", "fuse.s3fs", "-o", options, "s3fs", str(target)], check=True, pass_fds=[handle]
+    )
+    await mounts.ensure_absent(Processes(), str(target))
+    os.close(handle)
+    assert not target.exists()
