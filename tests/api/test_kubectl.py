@@ -1,0 +1,133 @@
+"""What kubectl shows: columns, short names, the category, explain, field selectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from moorage import names
+from moorage.model import KINDS, Bucket, Resource, StorageBackend, StorageVolume
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+SHARED = {"type": "shared", "size": "1Gi"}
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Ready",
+    "message": "mount it",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+
+
+def row(api: Any, kind: type[Resource], name: str, wide: bool = False) -> dict[str, Any]:
+    """One object as `kubectl get` shows it: column to cell."""
+    table = api.call("GET", api.path(kind, name), accept=TABLE).json()
+    columns = [(n, column) for n, column in enumerate(table["columnDefinitions"]) if wide or not column["priority"]]
+    return {column["name"]: table["rows"][0]["cells"][n] for n, column in columns}
+
+
+def write(api: Any, kind: type[Resource], name: str, spec: dict[str, Any], status: dict[str, Any]) -> None:
+    assert api.create(kind, name, spec=spec).status_code == 201
+    assert api.merge(api.path(kind, name) + "/status", {"status": status}).status_code == 200
+
+
+def test_columns_of_a_volume(api: Any) -> None:
+    placement = {"backend": "shared", "engine": "ganesha"}
+    status = {"phase": "READY", "attached": 2, "placement": placement, "conditions": [READY]}
+    write(api, StorageVolume, "columns", SHARED, status)
+
+    narrow, wide = row(api, StorageVolume, "columns"), row(api, StorageVolume, "columns", wide=True)
+
+    assert list(narrow) == ["Name", "Type", "Size", "Phase", "Ready", "Attached", "Age"]
+    assert list(narrow.values())[:6] == ["columns", "shared", "1Gi", "READY", "True", 2]
+    assert (wide["Backend"], wide["Reason"], wide["Message"]) == ("shared", "Ready", "mount it")
+
+
+def test_columns_of_an_object_volume_without_status_are_empty(api: Any) -> None:
+    api.create(StorageVolume, "columns-object", spec={"type": "object"})
+
+    shown = row(api, StorageVolume, "columns-object")
+
+    assert [shown[name] for name in ("Type", "Size", "Phase", "Ready", "Attached")] == [
+        "object",
+        None,
+        None,
+        None,
+        None,
+    ]
+
+
+def test_columns_of_a_bucket(api: Any) -> None:
+    status = {"phase": "READY", "bucketName": "columns-abcdefgh", "endpoint": "http://s3:7070", "conditions": [READY]}
+    write(api, Bucket, "columns", {}, status)
+
+    narrow, wide = row(api, Bucket, "columns"), row(api, Bucket, "columns", wide=True)
+
+    assert list(narrow) == ["Name", "Phase", "Bucket", "Ready", "Age"]
+    assert list(narrow.values())[:4] == ["columns", "READY", "columns-abcdefgh", "True"]
+    assert (wide["Endpoint"], wide["Reason"]) == ("http://s3:7070", "Ready")
+
+
+def test_columns_of_a_backend(api: Any) -> None:
+    spec = {"engine": {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs"}}, "default": True}
+    write(api, StorageBackend, "columns", spec, {"engine": "ganesha", "free": "84Gi", "conditions": [READY]})
+
+    shown = row(api, StorageBackend, "columns")
+
+    assert list(shown) == ["Name", "Engine", "Default", "Ready", "Free", "Age"]
+    assert list(shown.values())[:5] == ["columns", "ganesha", True, "True", "84Gi"]
+
+
+def test_discovery_names_the_kinds_as_people_call_them(api: Any) -> None:
+    found = {
+        each["kind"]: (each["shortNames"], each["categories"], each["namespaced"])
+        for each in api.call("GET", f"/apis/{names.API_VERSION}").json()["resources"]
+        if "/" not in each["name"]
+    }
+
+    assert found == {
+        "StorageVolume": (["sv"], ["storage"], True),
+        "Bucket": (["bkt"], ["storage"], True),
+        "StorageBackend": (["sb"], ["storage"], False),
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_server_publishes_a_description_for_every_field(api: Any, kind: type[Resource]) -> None:
+    document = api.call("GET", f"/openapi/v3/apis/{names.API_VERSION}").json()
+    schema = document["components"]["schemas"][f"dev.moorage.{names.VERSION}.{kind.__name__}"]
+
+    def silent(schema: dict[str, Any], path: str) -> list[str]:
+        here = [] if schema.get("description") else [path]
+        below = [
+            each for name, value in schema.get("properties", {}).items() for each in silent(value, f"{path}.{name}")
+        ]
+        items = silent(schema["items"], f"{path}[]") if schema.get("items", {}).get("properties") else []
+        return here + below + items
+
+    assert silent(schema["properties"]["spec"], "spec") + silent(schema["properties"]["status"], "status") == []
+
+
+def test_every_crd_is_structural_and_its_names_are_accepted(api: Any) -> None:
+    crds = api.call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions").json()["items"]
+
+    conditions = {
+        (crd["metadata"]["name"], each["type"]): each["status"] for crd in crds for each in crd["status"]["conditions"]
+    }
+
+    assert len(crds) == 3
+    for crd in crds:
+        name = crd["metadata"]["name"]
+        assert conditions[name, "Established"] == conditions[name, "NamesAccepted"] == "True"
+        assert (name, "NonStructuralSchema") not in conditions
+
+
+def test_a_server_finds_its_volumes_by_field(api: Any) -> None:
+    for name, server in (("on-7", "nfs-7"), ("on-8", "nfs-8")):
+        placement = {"backend": "shared", "engine": "ganesha", "server": server}
+        write(api, StorageVolume, name, SHARED, {"placement": placement})
+
+    found = api.call("GET", api.path(StorageVolume), fieldSelector="status.placement.server=nfs-7").json()["items"]
+
+    assert [each["metadata"]["name"] for each in found] == ["on-7"]
