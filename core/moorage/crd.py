@@ -142,14 +142,28 @@ def files() -> dict[str, str]:
     return {f"{kind.plural}.yaml": render(kind) for kind in model.KINDS}
 
 
+def _present(directory: Path) -> dict[str, str]:
+    """Name and text of the generated files in a directory, those of kinds that are gone included."""
+    texts = {path.name: path.read_text() for path in directory.glob("*.yaml")}
+    return {name: text for name, text in texts.items() if name in files() or text.startswith(HEADER)}
+
+
 def _stale(directory: Path) -> str:
     """How the directory differs from what would be generated, as a diff; empty when fresh."""
+    there, wanted = _present(directory), files()
     diff: list[str] = []
-    for name, text in files().items():
-        path = directory / name
-        there = path.read_text() if path.exists() else ""
-        diff += difflib.unified_diff(there.splitlines(True), text.splitlines(True), str(path), "generated")
+    for name in sorted(there | wanted):
+        before, after = there.get(name, "").splitlines(True), wanted.get(name, "").splitlines(True)
+        diff += difflib.unified_diff(before, after, str(directory / name), "generated")
     return "".join(diff)
+
+
+def _write(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in _present(directory).keys() - files().keys():
+        (directory / name).unlink()
+    for name, text in files().items():
+        (directory / name).write_text(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,9 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(stale + hint)
         return 1 if stale else 0
     for directory in directories:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in files().items():
-            (directory / name).write_text(text)
+        _write(directory)
     return 0
 
 
