@@ -62,8 +62,12 @@ class Cgroup:
         group.mkdir(parents=True, exist_ok=True)
         return group / "cgroup.procs"
 
-    def create(self, child: str) -> str:
-        """Make the child group in every hierarchy; returns its path as the kubelet's `cgroupRoot` wants it."""
+    def path(self, child: str) -> str:
+        """The child group as the kubelet's `cgroupRoot` names it."""
+        return f"/{self.name}/{child}"
+
+    def create(self, child: str) -> None:
+        """Make the child group in every hierarchy."""
         for root in self.hierarchies.used:
             for group in (root / self.name, root / self.name / child):
                 group.mkdir(exist_ok=True)
@@ -71,7 +75,6 @@ class Cgroup:
                     self._inherit_cpuset(group)
                 if self.hierarchies.unified:
                     self._pass_controllers(group.parent)
-        return f"/{self.name}/{child}"
 
     @staticmethod
     def _inherit_cpuset(group: Path) -> None:
@@ -116,12 +119,12 @@ class Cgroup:
         finally:
             os.close(descriptor)
 
-    def directories(self) -> list[Path]:
+    def directories(self, child: str = "") -> list[Path]:
         """The group's directories that exist, one per hierarchy."""
-        return [path for root in self.hierarchies.all if (path := root / self.name).is_dir()]
+        return [path for root in self.hierarchies.all if (path := root / self.name / child).is_dir()]
 
-    def remove(self) -> None:
+    def remove(self, child: str = "") -> None:
         """Remove the empty groups, the deepest first."""
-        for top in self.directories():
+        for top in self.directories(child):
             for directory, _, _ in os.walk(top, topdown=False):
                 os.rmdir(directory)

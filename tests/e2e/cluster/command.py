@@ -19,6 +19,12 @@ class CommandFailed(subprocess.CalledProcessError):
         return f"{' '.join(self.cmd)[:300]} ended with {self.returncode}: {said}"
 
 
+def contained(argv: Sequence[str | Path]) -> list[str]:
+    """`argv` in mount and process namespaces of its own: its mounts and children end with it, and it ends with us."""
+    alone = ["unshare", "--mount", "--mount-proc", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+    return ["setpriv", "--pdeathsig", "KILL", *alone, *(str(word) for word in argv)]
+
+
 def run(
     argv: Sequence[str | Path],
     *,

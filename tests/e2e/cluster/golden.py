@@ -16,7 +16,8 @@ from time import monotonic, sleep
 from typing import Protocol
 
 from .cache import cache_dir, digest, locked
-from .command import run
+from .command import contained, run
+from .process import children
 from .progress import say, slow
 from .state import State
 
@@ -70,6 +71,8 @@ def remove_stale(keep: Path) -> None:
 
 def _make(home: Path, images: Sequence[Archived], tools: Path) -> None:
     draft = home.with_name(home.name + ".draft")
+    if draft.exists():
+        shutil.rmtree(draft)
     for name in DIRECTORIES:
         (draft / "tree" / name).mkdir(parents=True)
     with slow(f"filling the nodes' image store with {len(images)} images (once per change of an image)"):
@@ -92,10 +95,9 @@ def _import(draft: Path, images: Sequence[Archived], tools: Path) -> None:
     socket, config = work / "c.sock", work / "config.toml"
     config.write_text(containerd_config(draft / "tree" / STORE, work / "state", socket))
     ctr = [tools / "ctr", "--address", socket, "--namespace", "k8s.io"]
-    argv = ["unshare", "--mount", "--propagation", "private", str(tools / "containerd"), "--config", str(config)]
+    argv = contained([tools / "containerd", "--config", config])
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
     with (work / "log").open("wb") as log:
-        # it ends with us (--kill-child is only for --fork, so we end it in `finally`, and its lock if we are killed)
         daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         try:
             _wait_for(ctr, daemon, work / "log")
@@ -103,9 +105,15 @@ def _import(draft: Path, images: Sequence[Archived], tools: Path) -> None:
                 run([*ctr, "images", "import", image.archive], timeout=600)
             _check(ctr, images)
         finally:
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(30)
+            stop_inside(daemon)
     shutil.rmtree(work)
+
+
+def stop_inside(daemon: subprocess.Popen[bytes]) -> None:
+    """Ask the daemon within its namespaces to end, so that it closes its databases."""
+    for pid in children(daemon.pid):
+        os.kill(pid, signal.SIGTERM)
+    daemon.wait(30)
 
 
 def _wait_for(ctr: list[Path | str], daemon: subprocess.Popen[bytes], log: Path) -> None:

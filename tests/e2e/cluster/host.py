@@ -17,6 +17,7 @@ LOCAL_NEEDS: Mapping[str, str] = {
     "nft": "nftables",
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "losetup": "mount",
     "mkfs.ext4": "e2fsprogs",
     "modprobe": "kmod",

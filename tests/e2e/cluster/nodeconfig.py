@@ -44,6 +44,8 @@ def kubelet(node: Node, home: str, authority: str, cgroup_root: str | None) -> s
         "nodeLeaseDurationSeconds": 20,
         "volumeStatsAggPeriod": "10s",
         "syncFrequency": "10s",
+        # its default place is on the node's read-only root
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",
     }
     if cgroup_root is not None:
         config |= {"failCgroupV1": False, "cgroupRoot": cgroup_root}

@@ -26,10 +26,9 @@ def prepare(state: State, node: Node, tools: Path) -> None:
     """Write what the node reads at its start."""
     home = state.node(node)
     seen_home = str(seen(home))
-    root = state.cgroup.create(node.name)
     (home / "root").mkdir(exist_ok=True)
     (home / "kubelet.json").write_text(
-        nodeconfig.kubelet(node, seen_home, str(seen(state.pki / "ca.crt")), cgroup_root=root)
+        nodeconfig.kubelet(node, seen_home, str(seen(state.pki / "ca.crt")), cgroup_root=state.cgroup.path(node.name))
     )
     (home / "kube-proxy.json").write_text(nodeconfig.kube_proxy(node, seen(state.pki / "kube-proxy.kubeconfig")))
     values = {
@@ -50,6 +49,7 @@ def start(state: State, node: Node) -> None:
         return
     home = state.node(node)
     network.connect(node, state.namespace(node))
+    state.cgroup.create(node.name)
     isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--propagation", "private"]
     init = ["/bin/bash", state.home / "init/namespace.sh", home / "node.env", ensure_root(), cache_dir(), home / "root"]
     argv = [*network.inside(state.namespace(node), isolated), *(str(word) for word in init)]
@@ -86,5 +86,7 @@ def power_cut(state: State, node: Node) -> None:
     first = first_process(state, node)
     if first is not None:
         kill(first)
-    state.cgroup.kill(group(node))
-    state.cgroup.kill(node.name)
+    for name in (group(node), node.name):
+        state.cgroup.kill(name)
+        # a machine that loses power loses these too; a kubelet that finds old ones takes 3 s over each
+        state.cgroup.remove(name)

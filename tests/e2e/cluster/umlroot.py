@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from .cache import cache_dir, digest, locked
-from .command import run
+from .command import contained, run
 from .debian import mirror
 from .progress import slow
 
@@ -53,11 +53,10 @@ def _make(home: Path) -> None:
     if draft.exists():
         shutil.rmtree(draft)
     with slow(f"making the nodes' root directory (debootstrap {SUITE}, once per machine)"):
-        # a mount namespace of its own, so that a killed debootstrap leaves no /proc mounted in the tree
-        argv = ["unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase"]
-        argv += [f"--include={','.join(PACKAGES)}", SUITE, str(draft)]
+        argv = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(draft)]
         source = mirror()
-        run(argv + ([source] if source else []), timeout=1800, env={"DEBIAN_FRONTEND": "noninteractive"})
+        whole = contained([*argv, *([source] if source else [])])
+        run(whole, timeout=1800, env={"DEBIAN_FRONTEND": "noninteractive"})
         _finish(draft)
     os.replace(draft, home)
 
