@@ -5,13 +5,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from moorage import names, quantity
+from moorage import names
 from moorage.errors import InUse, InvalidInput, NoCapacity, NotFound, OutOfRange, Pending
 from moorage_csi import api, capability, lookup, rpc
 from moorage_csi.api import Api, Object
 from moorage_csi.metrics import Metrics
 from moorage_csi.proto import csi_pb2 as csi
-from moorage_csi.request import MAX_BYTES, Range, Wanted, capacity_of
+from moorage_csi.request import MAX_BYTES, Range, Wanted, capacity_of, grown
 
 _RPC = csi.ControllerServiceCapability.RPC
 _CAPABILITIES = (_RPC.CREATE_DELETE_VOLUME, _RPC.EXPAND_VOLUME, _RPC.GET_CAPACITY, _RPC.SINGLE_NODE_MULTI_WRITER)
@@ -115,17 +115,14 @@ class Controller(rpc.Servicer):
             capability.check(volume_capability)
         asked = _range(capacity_range)
         volume = await self._existing(volume_id)
-        if volume["spec"]["type"] != "shared":
-            raise InvalidInput("an object volume has no size: it cannot be expanded and need not be")
         size = max(asked.size(), capacity_of(volume))
         if asked.limit and size > asked.limit:
             raise OutOfRange(f"{volume_id} has {size} bytes already, more than limit_bytes {asked.limit}")
-        metadata = volume["metadata"]
-        path = api.volume_path(metadata["namespace"], metadata["name"])
+        path = api.volume_path(volume["metadata"]["namespace"], volume["metadata"]["name"])
         if size > capacity_of(volume):
-            version = {"resourceVersion": metadata["resourceVersion"]}
-            volume = await self._api.patch(path, {"metadata": version, "spec": {"size": quantity.format(size)}})
-        await self._wait(path, lambda seen: _grown(seen, size), volume_id, volume)
+            volume = await self._api.patch(path, grown(volume, size))
+        if volume["spec"]["type"] == "shared":  # a bucket has room for any size
+            await self._wait(path, lambda seen: _grown(seen, size), volume_id, volume)
         return csi.ControllerExpandVolumeResponse(capacity_bytes=size, node_expansion_required=False)
 
     async def ValidateVolumeCapabilities(

@@ -228,11 +228,10 @@ class Node(rpc.Servicer):
                 await self._remove_shared(path)
 
     async def NodeGetVolumeStats(self, volume_id: str, volume_path: str) -> csi.NodeGetVolumeStatsResponse:
-        path = mounts.absolute(volume_path, "volume_path")
         known = self._store.load(volume_id)
-        if known is None or path not in (known.staging, *known.targets) or mounts.at(path) is None:
-            raise NotFound(f"{volume_id} is not mounted at {path}")
-        stats, health = await self._watcher.look(path)
+        if known is None or volume_path not in (known.staging, *known.targets) or mounts.at(volume_path) is None:
+            raise NotFound(f"{volume_id} is not mounted at {volume_path}")
+        stats, health = await self._watcher.look(volume_path)
         answer = csi.NodeGetVolumeStatsResponse(
             volume_condition=csi.VolumeCondition(abnormal=health.abnormal, message=health.message)
         )

@@ -109,3 +109,11 @@ def capacity_of(volume: dict[str, Any]) -> int:
     size = volume["spec"].get("size")
     annotations = api.part(volume, "metadata", "annotations")
     return quantity.parse(size) if size else int(annotations.get(ANNOTATION_CAPACITY, "0"))
+
+
+def grown(volume: dict[str, Any], size: int) -> dict[str, Any]:
+    """The merge patch that makes a StorageVolume `size` bytes big, refused by the server if it changed meanwhile."""
+    metadata: dict[str, Any] = {"resourceVersion": volume["metadata"]["resourceVersion"]}
+    if volume["spec"]["type"] == "shared":
+        return {"metadata": metadata, "spec": {"size": quantity.format(size)}}
+    return {"metadata": metadata | {"annotations": {ANNOTATION_CAPACITY: str(size)}}}
