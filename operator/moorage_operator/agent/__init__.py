@@ -1,0 +1,1 @@
+"""The share agent: the process tree of one NFS server, which turns StorageVolumes into served shares."""

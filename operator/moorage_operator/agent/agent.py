@@ -1,0 +1,191 @@
+"""The agent: feeds in, shares converged, status out."""
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from moorage import ganesha, share
+from moorage.errors import MoorageError, NotFound
+from moorage.model import ShareState
+from moorage.share import Place, Record, Seen, Wanted
+from moorage_operator.agent.api import BACKENDS, NODES, VOLUMES, Api, Feed, Object
+from moorage_operator.agent.catalogue import Catalogue, Entry, Standing, node_addresses
+from moorage_operator.agent.mounts import Mounts
+from moorage_operator.agent.pool import Pool
+from moorage_operator.agent.reconcile import Shares
+from moorage_operator.agent.report import BackendReport, VolumeReport
+from moorage_operator.agent.server import Server
+from moorage_operator.agent.settings import Settings
+from moorage_operator.agent.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+_WORKERS = 8
+_RETRY = 5.0
+_PERIOD = 10.0
+_SLOW = 1.0  # after this, a share in the making says Creating
+
+
+class Agent:
+    """Owns the server of one pool."""
+
+    def __init__(self, settings: Settings, pool: Pool, api: Api) -> None:
+        self.pool = pool
+        self.mounts = Mounts(settings.export_root, pool)
+        self.server = Server(settings.run_dir, pool.recovery, settings.nfs_port, self._everything)
+        self.catalogue = Catalogue(settings.pod, settings.namespace, settings.stateful_set)
+        self.failures: dict[str, str] = {}
+        self.heartbeat = time.monotonic()
+        self._settings = settings
+        self._shares = Shares(pool, self.mounts, self.server)
+        self._queue = WorkQueue(self._work, _WORKERS)
+        self._volumes = Feed(api, VOLUMES, self._volume_changed)
+        self._backends = Feed(api, BACKENDS, self._backend_changed)
+        self._nodes = Feed(api, NODES, self._node_changed)
+        self._volume_report = VolumeReport(api, settings)
+        self._backend_report = BackendReport(api, settings.pod)
+        self._backends_moved = asyncio.Event()
+        self._clients = pool.state.clients
+
+    @property
+    def place(self) -> Place:
+        clients = ganesha.client_list(self._clients, self._settings.extra_clients)
+        return Place(str(self._settings.export_root), clients)
+
+    def served(self) -> tuple[Record, ...]:
+        """Shares on the pool that shall be served, whether or not they are."""
+        return tuple(record for record in self.pool.records() if self._shall_serve(record))
+
+    def orphans(self) -> tuple[Record, ...]:
+        """Shares whose StorageVolume is gone without a release: kept, not served."""
+        return tuple(
+            record
+            for record in self.pool.records()
+            if not record.retained and self.catalogue.standing(record.id) is Standing.orphan
+        )
+
+    async def restore(self) -> None:
+        """Before Ganesha starts: mount what is on the pool, so that clients find every export at once."""
+        records = [record for record in await asyncio.to_thread(self.pool.records) if not record.retained]
+        gate = asyncio.Semaphore(_WORKERS)
+
+        async def one(record: Record) -> None:
+            async with gate:
+                try:
+                    await asyncio.to_thread(self.mounts.ensure_mounted, record.id)
+                except (MoorageError, OSError) as error:
+                    log.error("share %s is not mounted: %s", record.id, error)
+                    return
+            if self.place.clients:
+                self.server.exports[record.export_id] = self.place.export(record)
+
+        await asyncio.gather(*(one(record) for record in records))
+        log.info("%d shares on the pool, %d to export at start", len(records), len(self.server.exports))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.server.run())
+            group.create_task(self._queue.run())
+            group.create_task(self._backends.run())
+            group.create_task(self._nodes.run())
+            group.create_task(self._tick())
+            # Which volumes are ours depends on the backends.
+            await self._backends.listed.wait()
+            group.create_task(self._volumes.run())
+
+    async def _tick(self) -> None:
+        while True:
+            self.heartbeat = time.monotonic()
+            self._everything()
+            await self._report_space()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._backends_moved.wait(), _PERIOD)
+            self._backends_moved.clear()
+
+    async def _report_space(self) -> None:
+        total, free = await asyncio.to_thread(self.pool.space)
+        mine = [item for item in self._backends.objects.values() if item["metadata"]["name"] in self.catalogue.backends]
+        try:
+            for item in mine:
+                await self._backend_report.write(item, total, share.room(free))
+        except MoorageError as error:
+            log.warning("%s", error)
+
+    def _everything(self) -> None:
+        """Look at every share again: all that is wanted, and all that is on the pool."""
+        self.catalogue.synced = self._volumes.synced
+        for volume_id in self.catalogue.entries.keys() | self.pool.ids():
+            self._queue.add(volume_id)
+
+    def _volume_changed(self, uid: str, item: Object | None) -> None:
+        self._queue.add(self.catalogue.take_volume(uid, item))
+
+    def _backend_changed(self, _uid: str, _item: Object | None) -> None:
+        if self.catalogue.take_backends(self._backends.objects.values()):
+            self._backends_moved.set()
+            for uid, item in self._volumes.objects.items():
+                self._volume_changed(uid, item)
+
+    def _node_changed(self, _uid: str, _item: Object | None) -> None:
+        found = ganesha.client_list(node_addresses(self._nodes.objects.values()))
+        if found and found != self._clients:  # no node at all is a mistake somewhere: keep the old list
+            log.info("clients: %s", ", ".join(found))
+            self._clients = found
+            self.pool.keep_clients(found)
+            self._everything()
+
+    def _shall_serve(self, record: Record) -> bool:
+        entry = self.catalogue.entries.get(record.id)
+        released = entry and entry.wanted.released
+        return not record.retained and not released and self.catalogue.standing(record.id) is not Standing.orphan
+
+    async def _work(self, volume_id: str) -> float | None:
+        standing = self.catalogue.standing(volume_id)
+        entry = self.catalogue.entries.get(volume_id)
+        try:
+            wanted = entry.wanted if entry else await self._held(volume_id, standing)
+            if not entry and not wanted and standing is not Standing.orphan:
+                return None
+            await self._settle(volume_id, entry, wanted)
+        except (MoorageError, OSError, ValueError) as error:
+            self.failures[volume_id] = str(error)
+            log.warning("share %s: %s", volume_id, error)
+            return _RETRY
+        return _RETRY if volume_id in self.failures else None
+
+    async def _held(self, volume_id: str, standing: Standing) -> Wanted | None:
+        """Serve on as the record says, for as long as the cluster does not say otherwise."""
+        record = await asyncio.to_thread(self.pool.record, volume_id)
+        if standing is not Standing.held or not record:
+            return None
+        return Wanted(record.id, record.namespace, record.name, record.uid, record.size)
+
+    async def _settle(self, volume_id: str, entry: Entry | None, wanted: Wanted | None) -> None:
+        work = asyncio.create_task(self._shares.converge(volume_id, wanted, self.place))
+        await asyncio.wait({work}, timeout=_SLOW)
+        if not work.done() and entry and not entry.reported:
+            await self._volume_report.write(entry, self._volume_report.plain(ShareState.Creating))
+        try:
+            seen, plan = await work
+            reason, message = plan.reason, plan.message
+        except (MoorageError, OSError) as error:
+            reason = error.reason if isinstance(error, MoorageError) else "OSError"
+            seen, message = await self._shares.observe(volume_id), str(error)
+            log.warning("share %s: %s", volume_id, error)
+        self._note(volume_id, message)
+        if entry:
+            await self._report(entry, seen, reason, message)
+
+    def _note(self, volume_id: str, trouble: str) -> None:
+        if trouble:
+            self.failures[volume_id] = trouble
+        else:
+            self.failures.pop(volume_id, None)
+
+    async def _report(self, entry: Entry, seen: Seen, reason: str, message: str) -> None:
+        try:
+            await self._volume_report.write(entry, self._volume_report.of(entry.wanted, seen, reason, message))
+        except NotFound:
+            log.info("StorageVolume %s/%s is gone", entry.wanted.namespace, entry.wanted.name)

@@ -1,0 +1,78 @@
+"""Images mounted under the export root."""
+
+import os
+from pathlib import Path
+
+from moorage import share
+from moorage.errors import MoorageError
+from moorage_operator.agent import loop
+from moorage_operator.agent.command import CommandFailed, run
+from moorage_operator.agent.pool import Pool
+
+_MOUNT_DEADLINE = 300.0  # a log to replay on a slow disk
+_UMOUNT_DEADLINE = 60.0
+_GROW_DEADLINE = 120.0
+
+
+class Mounts:
+    """Blocking; called in threads, for one share by one thread at a time."""
+
+    def __init__(self, root: Path, pool: Pool) -> None:
+        self._root = root
+        self._pool = pool
+        root.mkdir(parents=True, exist_ok=True)
+
+    def point(self, volume_id: str) -> Path:
+        return self._root / volume_id
+
+    def mounted(self, volume_id: str) -> bool:
+        """A mount point is on another device than the folder above it."""
+        try:
+            return self.point(volume_id).stat().st_dev != self._root.stat().st_dev
+        except FileNotFoundError:
+            return False
+
+    def size(self, volume_id: str) -> int:
+        """What `df` shows as the total."""
+        figures = os.statvfs(self.point(volume_id))
+        return figures.f_blocks * figures.f_frsize
+
+    def ensure_mounted(self, volume_id: str) -> None:
+        """No `nouuid`: the same image mounted twice on a node is refused by XFS, which saves the data."""
+        if self.mounted(volume_id):
+            return
+        point = self.point(volume_id)
+        point.mkdir(mode=0o700, exist_ok=True)
+        with loop.attached(self._pool.image(volume_id)) as device:
+            run(["mount", "-t", "xfs", "-o", "nosuid,nodev,noexec", str(device), str(point)], _MOUNT_DEADLINE)
+
+    def ensure_unmounted(self, volume_id: str) -> None:
+        point = self.point(volume_id)
+        if self.mounted(volume_id):
+            run(["umount", str(point)], _UMOUNT_DEADLINE)
+        if point.exists():
+            point.rmdir()
+
+    def ensure_grown(self, volume_id: str, size: int) -> None:
+        """Image, loop device, file system: each step may be repeated after a crash."""
+        target = share.grown_image_bytes(size, share.group_bytes(self._superblock(volume_id)))
+        self._pool.reserve(volume_id, target)
+        point = self.point(volume_id)
+        loop.refresh_size(point.stat().st_dev)
+        run(["xfs_growfs", "-d", str(point)], _GROW_DEADLINE)
+        if self.size(volume_id) < size:
+            raise MoorageError(f"share {volume_id} shows {self.size(volume_id)} bytes after growing to {size}")
+
+    def unmount_all(self) -> list[str]:
+        """At the end; what could not be unmounted goes with the container's mount namespace."""
+        troubles: list[str] = []
+        for entry in sorted(self._root.iterdir()):
+            try:
+                self.ensure_unmounted(entry.name)
+            except (CommandFailed, OSError, MoorageError) as error:
+                troubles.append(f"{entry.name}: {error}")
+        return troubles
+
+    def _superblock(self, volume_id: str) -> bytes:
+        with self._pool.image(volume_id).open("rb") as image:
+            return image.read(96)

@@ -1,0 +1,196 @@
+"""The pool volume: `pool.json`, `lock`, `recovery/` and `volumes/<id>/{image,share.json}`."""
+
+import fcntl
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import IO
+
+from moorage import ganesha, share
+from moorage.errors import InUse, NoCapacity, NotOffered
+from moorage.share import PoolState, Record, Wanted
+from moorage_operator.agent.command import CommandFailed, run
+from moorage_operator.agent.files import sync_file, sync_folder, write_durably
+
+_RESERVE_DEADLINE = 600.0  # ext4 takes seconds per terabyte; this is for a busy disk
+_FORMAT_DEADLINE = 300.0
+_FORMAT_OPTIONS = Path("/usr/share/xfsprogs/mkfs/lts_5.15.conf")
+
+# The root directory of a new share, made with the file system itself: pods run as any user, and this is their disk.
+_PROTOFILE = "/\n0 0\nd--777 0 0\n$\n"
+
+
+class Pool:
+    """Blocking; called in threads. One thread at a time takes space or export ids."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.volumes = root / "volumes"
+        self.recovery = root / "recovery"
+        self.state = PoolState()
+        self._taking = threading.Lock()
+        self._held: IO[str] | None = None
+
+    def open(self) -> None:
+        """Lock the pool and read its state; raises InUse when another server has it, NotOffered when it is newer."""
+        self.volumes.mkdir(parents=True, exist_ok=True)
+        self.recovery.mkdir(exist_ok=True)
+        self._held = (self.root / "lock").open("a")
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUse(f"another server holds the pool {self.root}: two servers would destroy its data") from error
+        path = self.root / "pool.json"
+        if path.exists():
+            self.state = PoolState.model_validate_json(path.read_text())
+        if self.state.version > share.POOL_VERSION:
+            raise NotOffered(
+                f"pool version {self.state.version} is newer than this agent: go back to the newer release"
+            )
+        self._save(self.state)
+
+    def close(self) -> None:
+        if self._held:
+            self._held.close()
+            self._held = None
+
+    def keep_clients(self, clients: tuple[str, ...]) -> None:
+        """Remember node addresses, so that a restart can export before the API server answers."""
+        with self._taking:
+            if clients != self.state.clients:
+                self._save(self.state.model_copy(update={"clients": clients}))
+
+    def ids(self) -> set[str]:
+        return {entry.name for entry in self.volumes.iterdir() if entry.is_dir()}
+
+    def record(self, volume_id: str) -> Record | None:
+        try:
+            return Record.model_validate_json((self.volumes / volume_id / "share.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    def records(self) -> tuple[Record, ...]:
+        found = (self.record(volume_id) for volume_id in sorted(self.ids()))
+        return tuple(record for record in found if record)
+
+    def image(self, volume_id: str) -> Path:
+        return self.volumes / volume_id / "image"
+
+    def image_bytes(self, volume_id: str) -> int:
+        try:
+            return self.image(volume_id).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def space(self) -> tuple[int, int]:
+        """Total and free bytes of the pool's file system."""
+        figures = os.statvfs(self.root)
+        return figures.f_blocks * figures.f_frsize, figures.f_bavail * figures.f_frsize
+
+    def ensure_image(self, wanted: Wanted) -> None:
+        """A formatted image and its record.
+
+        The record comes last: an image without one was never mounted, a record without an image means lost data.
+        """
+        image = self.image(wanted.id)
+        if not image.exists():
+            self._make_image(image, wanted.size)
+        with self._taking:
+            if self.record(wanted.id):
+                return
+            used = {record.export_id for record in self.records()}
+            export_id = ganesha.next_export_id(used, self.state.next_export_id)
+            following = export_id % ganesha.EXPORT_ID_MAX + 1
+            self._save(self.state.model_copy(update={"next_export_id": following}))
+            self.save_record(
+                Record(
+                    id=wanted.id,
+                    namespace=wanted.namespace,
+                    name=wanted.name,
+                    uid=wanted.uid,
+                    export_id=export_id,
+                    size=wanted.size,
+                )
+            )
+
+    def reserve(self, volume_id: str, size: int) -> None:
+        """Make the image `size` bytes long with every block taken on the pool, or leave it as it was."""
+        image = self.image(volume_id)
+        before = image.stat()
+        if before.st_size < size:
+            with self._taking:
+                self._take(image, size, size - before.st_blocks * 512, back_to=before.st_size)
+
+    def save_record(self, record: Record) -> None:
+        write_durably(self.volumes / record.id / "share.json", record.model_dump_json(by_alias=True, indent=2) + "\n")
+
+    def ensure_retained(self, volume_id: str) -> None:
+        """Kept on the pool and never served again by itself."""
+        record = self.record(volume_id)
+        if record and not record.retained:
+            self.save_record(record.model_copy(update={"retained": True}))
+
+    def ensure_absent(self, volume_id: str) -> None:
+        """Image first: while the record stands, no empty image is ever made in its place."""
+        folder = self.volumes / volume_id
+        (folder / "image").unlink(missing_ok=True)
+        (folder / "share.json").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        sync_folder(self.volumes)
+
+    def _save(self, state: PoolState) -> None:
+        write_durably(self.root / "pool.json", state.model_dump_json(by_alias=True, indent=2) + "\n")
+        self.state = state
+
+    def _make_image(self, image: Path, size: int) -> None:
+        target = share.image_bytes(size)
+        fresh, proto = image.with_name("image.tmp"), image.with_name("root.proto")
+        fresh.unlink(missing_ok=True)
+        with self._taking:
+            self._check_room(target)
+            image.parent.mkdir(exist_ok=True)
+            fresh.touch(mode=0o600)
+            self._take(fresh, target, target, back_to=None)
+        proto.write_text(_PROTOFILE)
+        log = f"size={share.LOG_BYTES}"
+        # -K: no discard, which would give the reserved blocks back.
+        options = ["-c", f"options={_FORMAT_OPTIONS}"] if _FORMAT_OPTIONS.exists() else []
+        run(["mkfs.xfs", "-q", "-f", "-K", *options, "-l", log, "-p", str(proto), str(fresh)], _FORMAT_DEADLINE)
+        proto.unlink()
+        sync_file(fresh)
+        fresh.rename(image)
+        sync_folder(image.parent)
+        sync_folder(self.volumes)
+
+    def _check_room(self, need: int) -> None:
+        _, free = self.space()
+        if free - share.POOL_RESERVE < need:
+            raise NoCapacity(
+                f"the pool has {max(0, free - share.POOL_RESERVE)} bytes free and {need} are needed: "
+                "enlarge the pool, or delete volumes"
+            )
+
+    def _take(self, image: Path, size: int, need: int, back_to: int | None) -> None:
+        """fallocate(2), never its emulation by writing; on failure the file is as before, or gone."""
+        self._check_room(need)
+        try:
+            run(["fallocate", "-l", str(size), str(image)], _RESERVE_DEADLINE)
+        except CommandFailed as error:
+            _give_back(image, back_to)
+            text = str(error)
+            if "No space left" in text:
+                raise NoCapacity(f"the pool ran full while {size} bytes were reserved: enlarge it") from error
+            if "not supported" in text:
+                raise NotOffered("the pool's file system cannot reserve space: use ext4 or xfs") from error
+            raise
+        except BaseException:
+            _give_back(image, back_to)
+            raise
+
+
+def _give_back(image: Path, size: int | None) -> None:
+    if size is None:
+        image.unlink(missing_ok=True)
+        return
+    os.truncate(image, size)

@@ -1,0 +1,70 @@
+"""One share: observe, plan, apply. Holds no state; everything is looked up again each time."""
+
+import asyncio
+import logging
+
+from moorage import share
+from moorage.errors import Retry
+from moorage.share import Action, Place, Seen, Wanted
+from moorage_operator.agent.mounts import Mounts
+from moorage_operator.agent.pool import Pool
+from moorage_operator.agent.server import Server
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 4  # an image, its export, growth: three; one more shows that nothing is left
+
+
+class Shares:
+    """The three places where a share is: pool, mount table, Ganesha."""
+
+    def __init__(self, pool: Pool, mounts: Mounts, server: Server) -> None:
+        self.pool = pool
+        self.mounts = mounts
+        self.server = server
+
+    async def observe(self, volume_id: str) -> Seen:
+        seen = await asyncio.to_thread(self._on_disk, volume_id)
+        exported = self.server.exported(seen.record.export_id) if seen.record else None
+        return share.with_export(seen, exported)
+
+    async def converge(self, volume_id: str, wanted: Wanted | None, place: Place) -> tuple[Seen, share.Plan]:
+        """Act until nothing is left to do; the last look, and the plan's trouble if there is one."""
+        for _ in range(_ROUNDS):
+            seen = await self.observe(volume_id)
+            plan = share.plan(wanted, seen, place)
+            if not plan.actions:
+                return seen, plan
+            for action in plan.actions:
+                await self.apply(action)
+        raise Retry(f"share {volume_id} does not settle")
+
+    async def apply(self, action: Action) -> None:
+        """Each action states an end, and may be repeated after a crash anywhere."""
+        log.info("%s", action)
+        match action:
+            case share.EnsureImage(wanted):
+                await asyncio.to_thread(self.pool.ensure_image, wanted)
+            case share.EnsureMounted(volume_id):
+                await asyncio.to_thread(self.mounts.ensure_mounted, volume_id)
+            case share.EnsureGrown(volume_id, size):
+                await asyncio.to_thread(self.mounts.ensure_grown, volume_id, size)
+            case share.EnsureExported(export):
+                await self.server.ensure_exported(export)
+            case share.EnsureUnexported(export_id):
+                await self.server.ensure_unexported(export_id)
+            case share.EnsureUnmounted(volume_id):
+                await asyncio.to_thread(self.mounts.ensure_unmounted, volume_id)
+            case share.EnsureRetained(volume_id):
+                await asyncio.to_thread(self.pool.ensure_retained, volume_id)
+            case share.EnsureAbsent(volume_id):
+                await asyncio.to_thread(self.pool.ensure_absent, volume_id)
+
+    def _on_disk(self, volume_id: str) -> Seen:
+        mounted = self.mounts.mounted(volume_id)
+        return Seen(
+            record=self.pool.record(volume_id),
+            image_bytes=self.pool.image_bytes(volume_id),
+            fs_bytes=self.mounts.size(volume_id) if mounted else 0,
+            mounted=mounted,
+        )

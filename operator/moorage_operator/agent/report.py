@@ -1,0 +1,82 @@
+"""Status out: `status.share` of a StorageVolume, and this server's entry in `status.servers` of its backend."""
+
+from typing import Any
+
+from moorage import ganesha, names
+from moorage.model import BackendServer, Share, ShareState, StorageBackend
+from moorage.share import Seen, Wanted
+from moorage_operator.agent.api import BACKENDS, Api, Object
+from moorage_operator.agent.catalogue import Entry
+from moorage_operator.agent.settings import Settings
+
+_MESSAGE_MAX = 1024
+_WORTH = 100  # a change of more than one part in so many is written
+
+
+class VolumeReport:
+    def __init__(self, api: Api, settings: Settings) -> None:
+        self._api = api
+        self._server = settings.pod
+        self._address = settings.address
+
+    def plain(self, state: ShareState, reason: str = "", message: str = "") -> Share:
+        return Share(state=state, server=self._server, reason=reason, message=message[:_MESSAGE_MAX])
+
+    def of(self, wanted: Wanted, seen: Seen, reason: str, message: str) -> Share:
+        """A share that is served stays Served when it cannot grow: the reason says what is wrong with it."""
+        up = bool(seen.record and seen.exported and seen.mounted)
+        if wanted.released:
+            done = not message and not up
+            return self.plain(ShareState.Released if done else ShareState.Failed, reason, message)
+        if not seen.record or not up:
+            state = ShareState.Failed if message else ShareState.Creating
+            return self.plain(state, reason, message)
+        return Share(
+            state=ShareState.Served,
+            server=self._server,
+            address=self._address,
+            path=ganesha.pseudo_path(wanted.id),
+            export_id=seen.record.export_id,
+            size_bytes=seen.fs_bytes,
+            reason=reason,
+            message=message[:_MESSAGE_MAX],
+        )
+
+    async def write(self, entry: Entry, share: Share) -> None:
+        """One write per change, none when nothing changed. The uid keeps it off a new volume of the same name."""
+        if entry.reported == share:
+            return
+        wanted = entry.wanted
+        path = f"/apis/{names.API_VERSION}/namespaces/{wanted.namespace}/storagevolumes/{wanted.name}"
+        metadata = {"name": wanted.name, "namespace": wanted.namespace, "uid": wanted.uid}
+        await self._api.apply_status(
+            path, names.AGENT_MANAGER, _body("StorageVolume", metadata, {"share": share.dump()})
+        )
+
+
+class BackendReport:
+    """Each server has a field manager of its own: one for all would take the others' entries away."""
+
+    def __init__(self, api: Api, pod: str) -> None:
+        self._api = api
+        self._pod = pod
+
+    async def write(self, item: Object, total: int, free: int) -> None:
+        backend = StorageBackend.model_validate(item)
+        before = next((server for server in backend.status.servers if server.name == self._pod), None)
+        if before and not _differs(before, total, free):
+            return
+        name = str(backend.metadata["name"])
+        servers = [BackendServer(name=self._pod, total_bytes=total, free_bytes=free).dump()]
+        manager = f"{names.AGENT_MANAGER}-{self._pod}"
+        await self._api.apply_status(
+            f"{BACKENDS}/{name}", manager, _body("StorageBackend", {"name": name}, {"servers": servers})
+        )
+
+
+def _differs(before: BackendServer, total: int, free: int) -> bool:
+    return before.total_bytes != total or abs(before.free_bytes - free) * _WORTH > total
+
+
+def _body(kind: str, metadata: dict[str, Any], status: dict[str, Any]) -> Object:
+    return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": metadata, "status": status}
