@@ -1,0 +1,229 @@
+"""The chart on a real API server: every object is accepted, and each account may do what it needs and no more."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "moorage"
+OPERATOR, CONTROLLER, NODE, AGENT, CLEANUP, MOUNTER, S3, TEST = (
+    f"system:serviceaccount:{NAMESPACE}:moorage-{component}"
+    for component in ("operator", "csi-controller", "csi-node", "nfs", "cleanup", "mounter", "s3", "test")
+)
+MOORAGE, CORE = "moorage.dev", ""
+Api = Any  # conftest.Api: a conftest cannot be imported by name
+
+
+def helm() -> str:
+    """Of $MOORAGE_TOOLS if set, else the one that the bed builds into its cache."""
+    if directory := os.environ.get("MOORAGE_TOOLS"):
+        return str(Path(directory) / "helm")
+    from cluster.toolchain import Toolchain
+
+    return str(Toolchain().ensure(["helm"]) / "helm")
+
+
+def rendered(*more: str) -> list[dict[str, Any]]:
+    chart = str(ROOT / "charts/moorage")
+    argv = [helm(), "template", "moorage", chart, "-n", NAMESPACE, "--kube-version", "1.36.0", *more]
+    text = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def collection(thing: dict[str, Any]) -> str:
+    """The URL path that objects like this one are created at."""
+    version, kind = thing["apiVersion"], thing["kind"].lower()
+    plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
+    base = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    inside = f"/namespaces/{thing['metadata']['namespace']}" if "namespace" in thing["metadata"] else ""
+    return f"{base}{inside}/{plural}"
+
+
+def create(api: Api, thing: dict[str, Any], **query: str) -> requests.Response:
+    return api.call("POST", collection(thing), thing, fieldValidation="Strict", **query)
+
+
+@pytest.fixture(scope="module")
+def chart(api: Api) -> Iterator[list[dict[str, Any]]]:
+    """The chart's objects, created for the module's tests."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    assert create(api, namespace).status_code == 201
+    things = rendered()
+    for thing in things:
+        answer = create(api, thing)
+        assert answer.status_code == 201, f"{thing['kind']} {thing['metadata']['name']}: {answer.text}"
+    yield things
+    for thing in things:
+        api.call("DELETE", f"{collection(thing)}/{thing['metadata']['name']}")
+
+
+def may(api: Api, user: str, verb: str, group: str, resource: str, name: str = "", namespace: str = "default") -> bool:
+    resource, _, sub = resource.partition("/")
+    asked = {
+        "verb": verb,
+        "group": group,
+        "resource": resource,
+        "subresource": sub,
+        "name": name,
+        "namespace": namespace,
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": asked},
+    }
+    answer = api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(answer.json()["status"]["allowed"])
+
+
+def create_as(api: Api, user: str, thing: dict[str, Any]) -> int:
+    headers = {"Authorization": f"Bearer {api.token}", "Impersonate-User": user}
+    url = f"{api.url}{collection(thing)}"
+    return requests.post(url, json=thing, headers=headers, verify=str(api.certificate), timeout=30).status_code
+
+
+def role(name: str, verb: str, *secrets: str) -> dict[str, Any]:
+    rule: dict[str, Any] = {"apiGroups": [""], "resources": ["secrets"], "verbs": [verb]}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": name, "namespace": "default"},
+        "rules": [rule | ({"resourceNames": list(secrets)} if secrets else {})],
+    }
+
+
+def test_every_object_is_accepted_without_a_warning(api: Api, chart: list[dict[str, Any]]) -> None:
+    kinds = {thing["kind"] for thing in chart}
+
+    warnings = [
+        create(api, thing, dryRun="All").headers.get("Warning") for thing in rendered("--set", "s3.data.hostPath=/s")
+    ]
+
+    assert {"StatefulSet", "DaemonSet", "Deployment", "CSIDriver", "StorageClass", "StorageBackend", "Job"} <= kinds
+    assert [each for each in warnings if each] == []
+
+
+@pytest.mark.parametrize(
+    ("user", "verb", "group", "resource"),
+    [
+        (OPERATOR, "watch", MOORAGE, "storagevolumes"),
+        (OPERATOR, "patch", MOORAGE, "storagevolumes/status"),
+        (OPERATOR, "patch", MOORAGE, "storagebackends/status"),
+        (OPERATOR, "create", MOORAGE, "buckets"),
+        (OPERATOR, "patch", CORE, "persistentvolumes"),
+        (OPERATOR, "create", CORE, "persistentvolumeclaims"),
+        (OPERATOR, "list", CORE, "pods"),
+        (OPERATOR, "get", CORE, "secrets"),
+        (OPERATOR, "create", "events.k8s.io", "events"),
+        (CONTROLLER, "create", MOORAGE, "storagevolumes"),
+        (CONTROLLER, "list", MOORAGE, "storagebackends"),
+        (CONTROLLER, "create", CORE, "persistentvolumes"),
+        (CONTROLLER, "patch", CORE, "persistentvolumeclaims/status"),
+        (CONTROLLER, "list", "storage.k8s.io", "storageclasses"),
+        (NODE, "get", MOORAGE, "storagevolumes"),
+        (AGENT, "watch", MOORAGE, "storagevolumes"),
+        (AGENT, "patch", MOORAGE, "storagevolumes/status"),
+        (AGENT, "patch", MOORAGE, "storagebackends/status"),
+        (AGENT, "watch", CORE, "nodes"),
+        (CLEANUP, "list", MOORAGE, "buckets"),
+        (CLEANUP, "patch", MOORAGE, "storagebackends"),
+        (TEST, "get", MOORAGE, "storagebackends"),
+    ],
+)
+def test_an_account_may_do_what_it_needs(
+    api: Api, chart: list[dict[str, Any]], user: str, verb: str, group: str, resource: str
+) -> None:
+    assert may(api, user, verb, group, resource)
+
+
+@pytest.mark.parametrize(
+    ("user", "verb", "group", "resource"),
+    [
+        (OPERATOR, "list", CORE, "secrets"),
+        (OPERATOR, "watch", CORE, "secrets"),
+        (OPERATOR, "delete", MOORAGE, "storagevolumes"),
+        (OPERATOR, "create", CORE, "pods"),
+        (OPERATOR, "escalate", "rbac.authorization.k8s.io", "roles"),
+        (CONTROLLER, "get", CORE, "secrets"),
+        (CONTROLLER, "patch", MOORAGE, "storagevolumes/status"),
+        (NODE, "get", CORE, "secrets"),
+        (NODE, "list", CORE, "secrets"),
+        (NODE, "list", MOORAGE, "storagevolumes"),
+        (NODE, "patch", MOORAGE, "storagevolumes"),
+        (NODE, "get", CORE, "pods"),
+        (AGENT, "patch", MOORAGE, "storagevolumes"),
+        (AGENT, "get", CORE, "secrets"),
+        (MOUNTER, "get", MOORAGE, "storagevolumes"),
+        (S3, "get", CORE, "secrets"),
+        (CLEANUP, "delete", MOORAGE, "storagevolumes"),
+        (CLEANUP, "get", CORE, "secrets"),
+        (TEST, "list", CORE, "secrets"),
+    ],
+)
+def test_an_account_may_not_do_what_it_does_not_need(
+    api: Api, chart: list[dict[str, Any]], user: str, verb: str, group: str, resource: str
+) -> None:
+    assert not may(api, user, verb, group, resource)
+    assert not may(api, user, verb, group, resource, namespace=NAMESPACE)
+
+
+def test_the_operator_lets_the_node_read_one_secret_and_gives_away_no_more(
+    api: Api, chart: list[dict[str, Any]]
+) -> None:
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "moorage-abcdefgh", "namespace": "default"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "moorage-abcdefgh"},
+        "subjects": [{"kind": "ServiceAccount", "name": "moorage-csi-node", "namespace": NAMESPACE}],
+    }
+
+    assert create_as(api, OPERATOR, role("moorage-abcdefgh", "get", "models-s3")) == 201
+    assert create_as(api, OPERATOR, binding) == 201
+    assert create_as(api, OPERATOR, role("greedy", "list")) == 403
+
+    assert may(api, NODE, "get", CORE, "secrets", "models-s3")
+    assert not may(api, NODE, "get", CORE, "secrets", "other-s3")
+
+
+def test_the_hook_may_stop_the_operator_and_nothing_else(api: Api, chart: list[dict[str, Any]]) -> None:
+    assert may(api, CLEANUP, "patch", "apps", "deployments", "moorage-operator", NAMESPACE)
+    assert not may(api, CLEANUP, "patch", "apps", "deployments", "moorage-csi-controller", NAMESPACE)
+    assert not may(api, CLEANUP, "patch", "apps", "deployments", "moorage-operator", "default")
+
+
+def test_only_what_mounts_or_makes_loop_devices_needs_a_privileged_namespace(
+    api: Api, chart: list[dict[str, Any]]
+) -> None:
+    label = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "restricted", "labels": label}}
+    assert create(api, namespace).status_code == 201
+    admitted: dict[str, bool] = {}
+
+    for thing in (each for each in chart if "template" in each.get("spec", {})):
+        template = thing["spec"]["template"]
+        claims = [
+            {"name": each["metadata"]["name"], "emptyDir": {}} for each in thing["spec"].get("volumeClaimTemplates", ())
+        ]
+        template["spec"]["volumes"] = [*template["spec"].get("volumes", ()), *claims]
+        # Critical priority is bounded by a quota in some namespaces, which is not what is asked here.
+        template["spec"].pop("priorityClassName", None)
+        metadata = {"name": thing["metadata"]["name"], "namespace": "restricted"}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        admitted[metadata["name"]] = create(api, pod, dryRun="All").status_code == 201
+
+    assert admitted == {
+        "moorage-operator": True,
+        "moorage-csi-controller": True,
+        "moorage-s3": True,
+        "moorage-cleanup": True,
+        "moorage-csi-node": False,
+        "moorage-mounter": False,
+        "moorage-nfs": False,
+    }
