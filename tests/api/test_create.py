@@ -153,6 +153,18 @@ REFUSED: list[tuple[type[Resource], str, dict[str, Any], str]] = [
     (StorageBackend, "x", s3(flavor="minio"), 'supported values: "versitygw"'),
     (StorageBackend, "x", s3(region="US East"), "write a region in lowercase letters, digits and hyphens"),
     (StorageBackend, "x", s3(credentialsSecret={"name": "root"}), "credentialsSecret.namespace: Required value"),
+    (
+        StorageBackend,
+        "x",
+        s3(credentialsSecret={"name": "root", "namespace": "a.b"}),
+        'spec.engine.s3.credentialsSecret.namespace: Invalid value: "a.b": use lowercase letters',
+    ),
+    (
+        StorageBackend,
+        "x",
+        ganesha(statefulSet="Moorage"),
+        'spec.engine.ganesha.statefulSet: Invalid value: "Moorage": use lowercase letters',
+    ),
     (StorageBackend, "x", {**ganesha(), "default": "true"}, "spec.default in body must be of type boolean"),
 ]
 

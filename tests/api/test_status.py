@@ -141,16 +141,18 @@ def test_a_full_status_passes_through_the_server_unchanged(api: Any) -> None:
     assert StorageVolumeStatus.model_validate(stored).dump() == full
 
 
-def test_a_phase_or_condition_that_is_not_documented_is_refused(api: Any) -> None:
+def test_a_status_outside_the_documented_values_is_refused(api: Any) -> None:
     api.create(StorageVolume, "undocumented", spec=SHARED)
     path = api.path(StorageVolume, "undocumented") + "/status"
 
     phase = api.merge(path, {"status": {"phase": "Sleeping"}})
     status = api.merge(path, {"status": {"conditions": [condition("Ready", "Maybe")]}})
+    secret = api.merge(path, {"status": {"secretRef": {"name": "s", "namespace": "a.b"}}})
     twice = api.merge(path, {"status": {"conditions": [condition("Ready"), condition("Ready")]}})
 
     assert 'supported values: "PENDING", "PROVISIONING"' in phase.json()["message"]
     assert 'supported values: "True", "False", "Unknown"' in status.json()["message"]
+    assert 'status.secretRef.namespace: Invalid value: "a.b": use lowercase' in secret.json()["message"]
     assert "Duplicate value" in twice.json()["message"]
 
 
