@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -41,7 +41,7 @@ def digest(parts: Iterable[str | bytes]) -> str:
 
 
 @contextmanager
-def locked(path: Path, wait: float = 1800.0) -> Iterator[None]:
+def locked(path: Path, wait: float = 1800.0) -> Generator[None]:
     """Hold the file lock `path`; wait at most `wait` seconds for another holder (the kernel frees a dead one's)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from pytest_kind import KindCluster  # pyright: ignore[reportMissingTypeStubs]
+from typing import Protocol, cast
 
 from .command import run
 from .images import ensure_images
@@ -19,6 +19,13 @@ from .toolchain import IN_IMAGES, Toolchain
 # The node image that the pinned kind was released with for this Kubernetes (release notes of kind v0.33.0).
 NODE_IMAGE = "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"
 WORKERS = 2
+
+
+class KindCluster(Protocol):
+    """What we use of pytest-kind, which has no types of its own."""
+
+    def create(self, config_file: Path) -> None: ...
+    def delete(self) -> None: ...
 
 
 def config() -> dict[str, object]:
@@ -50,9 +57,8 @@ class Kind(Provider):
         tools = Toolchain()
         self.state.home.mkdir(parents=True, exist_ok=True)
         with contextlib.chdir(self.state.home):
-            return KindCluster(
-                self.cluster_name, self.kubeconfig, NODE_IMAGE, tools.tool("kind"), tools.tool("kubectl")
-            )
+            make = cast("Callable[..., KindCluster]", importlib.import_module("pytest_kind").KindCluster)
+            return make(self.cluster_name, self.kubeconfig, NODE_IMAGE, tools.tool("kind"), tools.tool("kubectl"))
 
     def create(self) -> None:
         images = ensure_images(Toolchain().ensure(["kubectl", "helm", "kind", *IN_IMAGES]))

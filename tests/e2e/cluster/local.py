@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -26,7 +26,6 @@ from .umlkernel import ensure_kernel
 from .umlroot import ensure_root
 
 HERE = Path(__file__).parent
-KUBERNETES_FILES = ("kubelet.json", "kube-proxy.json")
 
 
 class Local(Provider):
@@ -105,8 +104,7 @@ class Local(Provider):
         network.raise_bridge(state.home)
         controlplane.start(state, tools)
         shutil.copytree(HERE / "init", state.home / "init", dirs_exist_ok=True)
-        with ThreadPoolExecutor(len(NODES)) as pool:
-            list(pool.map(lambda node: self._prepare_node(node, tools, golden), NODES))
+        at_once(lambda node: self._prepare_node(node, tools, golden))
         controlplane.wait_ready(state, tools)
         say("API server ready")
         for node in NODES:
@@ -178,8 +176,7 @@ class Local(Provider):
     def load_image(self, archive: Path) -> None:
         """Into all nodes at once."""
         file = self._in_cache(archive)
-        with ThreadPoolExecutor(len(NODES)) as pool:
-            list(pool.map(lambda node: self._import(node, file), NODES))
+        at_once(lambda node: self._import(node, file))
 
     def _in_cache(self, archive: Path) -> Path:
         """The archive where the nodes see it: where it is, or linked or copied into the cluster's directory."""
@@ -225,6 +222,13 @@ class Local(Provider):
         running = {name: self.state.processes.find(name) for name in (*controlplane.NAMES, *(n.name for n in NODES))}
         lines = [f"{name:24} {f'pid {who.pid}' if who else 'not running'}" for name, who in running.items()]
         return lines if not all(running.values()) else [*lines, *super().status()]
+
+
+def at_once(act: Callable[[Node], None]) -> None:
+    """Do it for all nodes side by side; the first failure is raised."""
+    with ThreadPoolExecutor(len(NODES)) as pool:
+        for job in [pool.submit(act, node) for node in NODES]:
+            job.result()
 
 
 def leftovers(name: str = "default") -> list[str]:

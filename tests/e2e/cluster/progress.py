@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
@@ -17,7 +17,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def slow(what: str, every: float = 15.0) -> Iterator[None]:
+def slow(what: str, every: float = 15.0) -> Generator[None]:
     """Say that `what` began, that it still runs every `every` seconds, and how long it took."""
     begin, done = monotonic(), Event()
 

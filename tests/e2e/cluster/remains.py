@@ -63,7 +63,7 @@ def _unmount(home: Path) -> None:
 def _loops(home: Path) -> list[str]:
     """Loop devices on files of ours. Compared by inode: the path a node mounted its file by means nothing out here."""
     listed = run(["losetup", "--list", "--json", "--output", "NAME,BACK-INO,BACK-MAJ:MIN"]).stdout
-    devices = json.loads(listed)["loopdevices"] if listed.strip() else []
+    devices: list[dict[str, str]] = json.loads(listed)["loopdevices"] if listed.strip() else []
     if not devices or not home.exists():
         return []
     number = home.stat().st_dev
