@@ -70,7 +70,9 @@ def _join(jobs: Iterable[Future[None]]) -> None:
 
 
 def _authority(home: Path, name: str) -> None:
-    argv = ["openssl", "req", "-x509", *CURVE, "-days", DAYS, "-subj", f"/CN={name}"]
+    # as kubeadm's: strict verifiers (Python 3.13) refuse an authority whose certificate does not say what it may sign
+    usage = ["-addext", "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign"]
+    argv = ["openssl", "req", "-x509", *CURVE, "-days", DAYS, "-subj", f"/CN={name}", *usage]
     run([*argv, "-keyout", home / f"{name}.key", "-out", home / f"{name}.crt"])
 
 
@@ -93,7 +95,12 @@ def serial(name: str) -> int:
 
 def extensions(one: Certificate) -> str:
     """The X.509 extensions of a certificate, as an openssl extension file."""
-    lines = ["keyUsage=digitalSignature", "extendedKeyUsage=clientAuth,serverAuth"]
+    lines = [
+        "keyUsage=critical,digitalSignature",
+        "extendedKeyUsage=clientAuth,serverAuth",
+        "authorityKeyIdentifier=keyid",
+        "subjectKeyIdentifier=hash",
+    ]
     return "\n".join([*lines, *([f"subjectAltName={one.names}"] if one.names else [])]) + "\n"
 
 
