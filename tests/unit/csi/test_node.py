@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC - the loop of a test has nothing else to do
+# ruff: noqa: ASYNC221, ASYNC240 - the loop of a test has nothing else to do
 """Stage, publish, unpublish, unstage, stats, with real bind mounts in a private mount namespace."""
 
 import os

@@ -1,0 +1,146 @@
+# ruff: noqa: ASYNC110, ASYNC240 - the loop of a test has nothing else to do
+"""The mounter keeps its mounts. A shell that mounts a tmpfs and stays stands for a FUSE process."""
+
+import asyncio
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from moorage.errors import AlreadyExists, NotReady
+from moorage_csi import mounts
+from moorage_csi.mounter.supervisor import Kept, Recipe, Supervisor
+from moorage_csi.runner import Processes
+
+# Unmounts itself when asked to end, and ends when its mount is taken away, as a FUSE process does.
+PROGRAM = """
+mount -t tmpfs fake "$0" || exit 1
+trap 'umount "$0"; exit 0' TERM
+while grep -q " $0 " /proc/self/mountinfo; do sleep 0.02; done
+"""
+
+
+def _recipe(target: str, program: str = PROGRAM, **parameters: str) -> Recipe:
+    return Recipe(
+        "team/models/abc", target, "fake", "tmpfs", parameters,
+        argv=lambda passwd: ("sh", "-c", program, target, passwd), credentials="key:hunter2\n", hidden=("hunter2",),
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path, private_mounts: None) -> AsyncIterator[Supervisor]:
+    keeper = Supervisor(Processes(), tmp_path / "run")
+    yield keeper
+    await keeper.close()
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> str:
+    return str(tmp_path / "volume")
+
+
+async def _eventually(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def _only(supervisor: Supervisor) -> Kept:
+    (kept,) = supervisor.mounts
+    return kept
+
+
+def _pid(supervisor: Supervisor) -> int:
+    process = _only(supervisor).process
+    assert process is not None
+    return process.pid
+
+
+async def test_a_mount_is_made_once(supervisor: Supervisor, target: str) -> None:
+    await supervisor.mount(_recipe(target))
+    pid = _pid(supervisor)
+    await supervisor.mount(_recipe(target))
+    assert _pid(supervisor) == pid
+    found = mounts.at(target)
+    assert found is not None and found.source == "fake"
+
+
+async def test_another_mount_at_the_same_place_is_refused(supervisor: Supervisor, target: str) -> None:
+    await supervisor.mount(_recipe(target, bucket="a"))
+    with pytest.raises(AlreadyExists):
+        await supervisor.mount(_recipe(target, bucket="b"))
+
+
+async def test_unmounting_ends_the_process_and_can_be_repeated(
+    supervisor: Supervisor, target: str, tmp_path: Path
+) -> None:
+    await supervisor.mount(_recipe(target))
+    for _ in range(2):
+        await supervisor.unmount(target)
+    assert mounts.at(target) is None
+    assert supervisor.mounts == ()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+async def test_a_killed_process_is_replaced_and_the_volume_mounted_again(supervisor: Supervisor, target: str) -> None:
+    await supervisor.mount(_recipe(target))
+    pid = _pid(supervisor)
+    Path(target, "of-the-old").touch()
+    os.kill(pid, signal.SIGKILL)
+    await _eventually(lambda: _pid(supervisor) != pid and mounts.at(target) is not None)
+    assert os.listdir(target) == []
+    assert _only(supervisor).restarts == 1
+
+
+async def test_a_mount_that_was_taken_away_from_outside_is_forgotten(supervisor: Supervisor, target: str) -> None:
+    await supervisor.mount(_recipe(target))
+    await Processes().run(("umount", target), 5)
+    await _eventually(lambda: supervisor.mounts == ())
+
+
+async def test_a_program_that_fails_is_quoted_and_leaves_nothing(supervisor: Supervisor, target: str) -> None:
+    with pytest.raises(NotReady, match="bucket not found"):
+        await supervisor.mount(_recipe(target, "echo bucket not found >&2; exit 1"))
+    assert mounts.at(target) is None and supervisor.mounts == ()
+
+
+async def test_a_program_that_mounts_and_then_fails_leaves_nothing(supervisor: Supervisor, target: str) -> None:
+    """As s3fs does when it may not use the bucket."""
+    program = 'mount -t tmpfs fake "$0"; echo access denied >&2; exit 1'
+    with pytest.raises(NotReady, match="access denied"):
+        await supervisor.mount(_recipe(target, program))
+    assert mounts.at(target) is None
+
+
+async def test_a_dead_mount_of_an_earlier_mounter_is_replaced(supervisor: Supervisor, target: str) -> None:
+    os.mkdir(target)
+    await Processes().run(("mount", "-t", "tmpfs", "old", target), 5)
+    await supervisor.mount(_recipe(target))
+    assert [mount.source for mount in mounts.table() if mount.target == target] == ["fake"]
+
+
+async def test_credentials_are_in_a_file_for_the_owner_and_nowhere_else(
+    supervisor: Supervisor, target: str, tmp_path: Path
+) -> None:
+    await supervisor.mount(_recipe(target))
+    (file,) = (tmp_path / "run").iterdir()
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("key:hunter2\n", 0o600)
+    command, environment = (Path(f"/proc/{_pid(supervisor)}/{name}").read_text() for name in ("cmdline", "environ"))
+    assert "hunter2" not in command + environment + repr(_only(supervisor))
+
+
+async def test_a_secret_that_a_program_prints_is_not_logged(
+    supervisor: Supervisor, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"), pytest.raises(NotReady) as caught:
+        await supervisor.mount(_recipe(target, "echo signing with hunter2; exit 1"))
+    assert "signing with ***" in caplog.text
+    assert "hunter2" not in caplog.text + str(caught.value)
+
+
+async def test_a_process_has_a_session_of_its_own(supervisor: Supervisor, target: str) -> None:
+    await supervisor.mount(_recipe(target))
+    assert os.getsid(_pid(supervisor)) == _pid(supervisor) != os.getsid(0)
