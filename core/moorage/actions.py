@@ -1,0 +1,111 @@
+"""What a plan may ask for: frozen values, each an end that can be reached again after a crash at any point."""
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from moorage.errors import MoorageError
+from moorage.model import S3Engine
+
+Manifest = dict[str, Any]
+Status = TypeVar("Status")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One Kubernetes object by its names."""
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def reference(manifest: Manifest) -> Reference:
+    metadata = manifest["metadata"]
+    return Reference(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Put our finalizer on the object itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply. The manifest stays out of the repr: it may be a Secret."""
+
+    manifest: Manifest = field(repr=False)
+
+    @property
+    def reference(self) -> Reference:
+        return reference(self.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Ask for deletion; absent is as good as deleted."""
+
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class MakeBucket:
+    """A user with this very key, a bucket that it may use, nothing else; proved with the user's own key."""
+
+    engine: S3Engine
+    bucket: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    policy: str = field(repr=False)
+    versioning: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBucket:
+    """The user goes; the bucket and every version in it too, unless `keep`."""
+
+    engine: S3Engine
+    bucket: str
+    access_key: str
+    keep: bool
+
+
+Action = Hold | Apply | Delete | MakeBucket | RemoveBucket
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An Event to post: a transition that somebody may want to know of."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[Status]):
+    """Do `actions` in order, then write `status`; on `finish` let the object go.
+
+    `requeue_after` (seconds) asks for another look when nothing else would bring one.
+    """
+
+    status: Status
+    actions: tuple[Action, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    requeue_after: float | None = None
+    finish: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something cannot go on: a CamelCase reason and a message that says what to do."""
+
+    reason: str
+    message: str
+
+
+def problem_of(error: MoorageError) -> Problem:
+    return Problem(error.reason, str(error))

@@ -1,0 +1,58 @@
+"""What to say about a StorageBackend: whether it answers, and, when it is being deleted, who still lives on it."""
+
+from dataclasses import dataclass
+
+from moorage import conditions, names
+from moorage.actions import Action, Hold, Notice, Plan, Problem
+from moorage.conditions import Verdict, no, yes
+from moorage.model import ConditionStatus, StorageBackend, StorageBackendStatus
+from moorage.release import blocked
+
+PROBE_EVERY = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFacts:
+    """`trouble`: what the probe found wrong; `users`: volumes and buckets placed on it, in words."""
+
+    backend: StorageBackend
+    now: str
+    trouble: Problem | None = None
+    users: tuple[str, ...] = ()
+
+
+def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
+    metadata = facts.backend.metadata
+    deleting = "deletionTimestamp" in metadata
+    held = names.FINALIZER in metadata.get("finalizers", ())
+    if deleting and not held:
+        return Plan(facts.backend.status)
+    verdicts = (_ready(facts), blocked(facts.users)) if deleting else (_ready(facts),)
+    status = _status(facts, verdicts)
+    actions: tuple[Action, ...] = () if held else (Hold(),)
+    finish = deleting and not facts.users
+    return Plan(status, actions, _notices(facts, status), None if finish else PROBE_EVERY, finish)
+
+
+def _ready(facts: BackendFacts) -> Verdict:
+    if facts.trouble:
+        return no(conditions.READY, facts.trouble.reason, facts.trouble.message)
+    return yes(conditions.READY, "Ready", "it answers")
+
+
+def _status(facts: BackendFacts, verdicts: tuple[Verdict, ...]) -> StorageBackendStatus:
+    generation = facts.backend.metadata.get("generation", 0)
+    merged = conditions.merge(facts.backend.status.conditions, verdicts, generation, facts.now)
+    return facts.backend.status.model_copy(update={"observed_generation": generation, "conditions": merged})
+
+
+def _notices(facts: BackendFacts, status: StorageBackendStatus) -> tuple[Notice, ...]:
+    old, new = facts.backend.status.conditions, status.conditions
+    told: list[Notice] = []
+    before, after = conditions.find(old, conditions.READY), conditions.find(new, conditions.READY)
+    if after and (before is None or before.status != after.status):
+        told.append(Notice(after.reason, after.message, warning=after.status != ConditionStatus.true))
+    kind = conditions.DELETION_BLOCKED
+    if conditions.is_true(new, kind) and not conditions.is_true(old, kind):
+        told.append(Notice(kind, conditions.message_of(new, kind), warning=True))
+    return tuple(told)

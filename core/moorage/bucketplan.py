@@ -1,0 +1,254 @@
+"""What to do about a Bucket: a bucket in the engine, a user that can use it and nothing else, a Secret with the key.
+
+The Secret is the truth about the secret half of the key and is written first; the engine's user is made to match, again
+and again. The access key itself comes from the Bucket's uid and never from the Secret: somebody who may write Secrets
+could otherwise name another tenant's key there and have its secret changed.
+"""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+
+from moorage import conditions, manifests, names, placement, transitions
+from moorage.actions import (
+    Action,
+    Apply,
+    Delete,
+    Hold,
+    MakeBucket,
+    Manifest,
+    Notice,
+    Plan,
+    Problem,
+    Reference,
+    RemoveBucket,
+)
+from moorage.bucketpolicy import owner_policy
+from moorage.conditions import Verdict, lifecycle, no, yes
+from moorage.model import Bucket, BucketStatus, OnDelete, Phase, Placement, S3Engine, StorageBackend
+from moorage.release import RECHECK_HOLDERS, RELEASING, blocked, listed
+
+RECHECK = 15.0  # seconds; a watch event normally comes first
+SECRET_KEY_MIN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFacts:
+    """A Bucket and what was seen around it.
+
+    `new_secret_key`: a random one to use if there is none yet. `key_works`: what a request with the user's own key
+    said; None when nobody asked. `holders`: the StorageVolumes that show it, in words; listed freshly, after the
+    status that is in `bucket` was read, when the bucket is being deleted.
+    """
+
+    bucket: Bucket
+    now: str
+    new_secret_key: str
+    backends: tuple[StorageBackend, ...] = ()
+    secret: Manifest | None = None
+    key_works: bool | None = None
+    holders: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.bucket.status.id or names.short_id(self.bucket.metadata["uid"])
+
+    @property
+    def engine_bucket(self) -> str:
+        return f"{self.bucket.metadata['name']}-{self.id}"
+
+    @property
+    def access_key(self) -> str:
+        return access_key(self.bucket.metadata["uid"])
+
+    @property
+    def backend(self) -> StorageBackend | None:
+        placed = self.bucket.status.placement
+        return next((each for each in self.backends if placed and each.metadata["name"] == placed.backend), None)
+
+
+def access_key(uid: str) -> str:
+    """The access key of a Bucket: 20 capital letters and digits, as AWS's are, from the Bucket's uid."""
+    return "MO" + base64.b32encode(hashlib.sha256(f"access-key:{uid}".encode()).digest()).decode()[:18]
+
+
+def plan(facts: BucketFacts) -> Plan[BucketStatus]:
+    """The next step towards a READY bucket; a converged world gives no action and the status that is there."""
+    status, spec = facts.bucket.status, facts.bucket.spec
+    hold = () if names.FINALIZER in facts.bucket.metadata.get("finalizers", ()) else (Hold(),)
+    if status.placement is None:
+        placed = placement.place(spec.backend, placement.S3, facts.backends)
+        if isinstance(placed, Problem):
+            return _waiting(facts, Phase.PENDING, placed, hold)
+        # Written before anything is made: whoever deletes the Bucket after a crash must know where to look.
+        return _begun(facts, placed, hold)
+    engine = facts.backend.spec.engine.s3 if facts.backend else None
+    trouble = _trouble(facts)
+    if engine is None or (trouble and not _provisioned(facts)):
+        return _waiting(facts, Phase.PENDING, trouble or _gone(status.placement), hold)
+    refused = _secret_conflict(facts)
+    if refused:
+        return _waiting(facts, Phase.FAILED, refused, hold)
+    return _made(facts, engine, (*hold, *_make(facts, engine)), trouble)
+
+
+def _begun(facts: BucketFacts, placed: Placement, hold: tuple[Action, ...]) -> Plan[BucketStatus]:
+    status = facts.bucket.status.model_copy(update={"placement": placed, "bucket_name": facts.engine_bucket})
+    message = f"bucket {facts.engine_bucket} and its key are being made"
+    verdicts = (no(conditions.PROVISIONED, "BucketCreating", message), lifecycle(Phase.PROVISIONING, message))
+    return _settle(facts, status, verdicts, hold, 0)
+
+
+def _waiting(facts: BucketFacts, phase: Phase, problem: Problem, actions: tuple[Action, ...]) -> Plan[BucketStatus]:
+    verdicts = (no(conditions.PROVISIONED, problem.reason, problem.message), lifecycle(phase, problem.message))
+    return _settle(facts, facts.bucket.status, verdicts, actions, RECHECK)
+
+
+def _made(
+    facts: BucketFacts, engine: S3Engine, actions: tuple[Action, ...], trouble: Problem | None
+) -> Plan[BucketStatus]:
+    status = facts.bucket.status.model_copy(
+        update={
+            "bucket_name": facts.engine_bucket,
+            "endpoint": engine.endpoint,
+            "region": engine.region,
+            "secret_name": names.bucket_secret(facts.bucket.metadata["name"]),
+        }
+    )
+    healthy = (
+        no(conditions.HEALTHY, trouble.reason, trouble.message) if trouble else yes(conditions.HEALTHY, "BackendReady")
+    )
+    verdicts = (
+        yes(conditions.PROVISIONED, "Provisioned"),
+        lifecycle(Phase.READY, f"Secret {status.secret_name} has its key"),
+        healthy,
+    )
+    return _settle(facts, status, verdicts, actions, None)
+
+
+def _settle(
+    facts: BucketFacts,
+    status: BucketStatus,
+    verdicts: tuple[Verdict, ...],
+    actions: tuple[Action, ...],
+    requeue_after: float | None,
+) -> Plan[BucketStatus]:
+    status = conclude(facts, status, verdicts)
+    told = transitions.notices(facts.bucket.status.conditions, status.conditions)
+    return Plan(status, actions, told, requeue_after)
+
+
+def conclude(facts: BucketFacts, status: BucketStatus, verdicts: tuple[Verdict, ...]) -> BucketStatus:
+    generation = facts.bucket.metadata.get("generation", 0)
+    merged = conditions.merge(facts.bucket.status.conditions, verdicts, generation, facts.now)
+    update = {
+        "phase": conditions.phase(merged),
+        "observed_generation": generation,
+        "id": facts.id,
+        "conditions": merged,
+    }
+    return status.model_copy(update=update)
+
+
+# Making it.
+
+
+def _make(facts: BucketFacts, engine: S3Engine) -> tuple[Action, ...]:
+    secret_key = _secret_key(facts.secret) or facts.new_secret_key
+    data = manifests.secret_data(engine, facts.engine_bucket, facts.access_key, secret_key)
+    stale = facts.secret is None or facts.secret.get("data") != data
+    write = (Apply(manifests.bucket_secret(facts.bucket, data)),) if stale else ()
+    if not stale and _provisioned(facts) and facts.key_works is not False:
+        return ()
+    policy = owner_policy(facts.engine_bucket, facts.access_key)
+    versioning = facts.bucket.spec.versioning
+    return (*write, MakeBucket(engine, facts.engine_bucket, facts.access_key, secret_key, policy, versioning))
+
+
+def _provisioned(facts: BucketFacts) -> bool:
+    """Made, and made for the spec as it stands."""
+    found = conditions.find(facts.bucket.status.conditions, conditions.PROVISIONED)
+    generation = facts.bucket.metadata.get("generation", 0)
+    return bool(found and found.status == "True" and found.observed_generation == generation)
+
+
+def _secret_key(secret: Manifest | None) -> str | None:
+    """The secret half that the Secret holds, if it is one that an S3 tool could use."""
+    try:
+        encoded = (secret or {}).get("data", {})[names.SECRET_SECRET_ACCESS_KEY]
+        text = base64.b64decode(encoded, validate=True).decode("ascii")
+    except (KeyError, binascii.Error, UnicodeDecodeError):
+        return None
+    return text if len(text) >= SECRET_KEY_MIN and text.isprintable() and not set(text) & set(" <>&\"'") else None
+
+
+def _secret_conflict(facts: BucketFacts) -> Problem | None:
+    if facts.secret is None or manifests.is_owned(facts.secret, names.LABEL_BUCKET_UID, facts.bucket.metadata["uid"]):
+        return None
+    name = facts.secret["metadata"]["name"]
+    return Problem(
+        "SecretConflict", f"Secret {name} exists and is not of this bucket: delete it, or name the bucket otherwise"
+    )
+
+
+def _trouble(facts: BucketFacts) -> Problem | None:
+    placed = facts.bucket.status.placement
+    if placed is None:
+        return None
+    if facts.backend is None:
+        return _gone(placed)
+    if conditions.is_true(facts.backend.status.conditions, conditions.READY):
+        return None
+    return Problem("BackendNotReady", f"StorageBackend {placed.backend}: {placement.why_not_ready(facts.backend)}")
+
+
+def _gone(placed: Placement) -> Problem:
+    return Problem("BackendNotFound", f"StorageBackend {placed.backend} does not exist any more: create it again")
+
+
+# Destroying it.
+
+
+def release(facts: BucketFacts) -> Plan[BucketStatus]:
+    """The next step of a deletion; the same order as a volume's (`moorage.release`)."""
+    status = facts.bucket.status
+    if names.FINALIZER not in facts.bucket.metadata.get("finalizers", ()):
+        return Plan(status)
+    if status.phase not in RELEASING:
+        return _destroying(facts, "looking which volumes still show it", 0)
+    if facts.holders:
+        return _destroying(facts, f"in use by {listed(facts.holders)}", RECHECK_HOLDERS)
+    return _destroyed(facts)
+
+
+def _destroying(facts: BucketFacts, message: str, requeue_after: float) -> Plan[BucketStatus]:
+    verdicts = (lifecycle(Phase.DESTROYING, message), blocked(facts.holders))
+    return _settle(facts, facts.bucket.status, verdicts, (), requeue_after)
+
+
+def _destroyed(facts: BucketFacts) -> Plan[BucketStatus]:
+    kept = facts.bucket.spec.on_delete == OnDelete.Retain
+    engine = facts.backend.spec.engine.s3 if facts.backend else None
+    removal = (RemoveBucket(engine, facts.engine_bucket, facts.access_key, keep=kept),) if engine else ()
+    message = (
+        "bucket and objects are kept, as onDelete asks" if kept else "the bucket, its objects and its key are gone"
+    )
+    status = conclude(facts, facts.bucket.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
+    actions = (*removal, *_own_secret(facts))
+    return Plan(status, actions, (*_remains(facts, engine), Notice("Destroyed", message)), finish=True)
+
+
+def _own_secret(facts: BucketFacts) -> tuple[Action, ...]:
+    if facts.secret is None or _secret_conflict(facts):
+        return ()
+    name = names.bucket_secret(facts.bucket.metadata["name"])
+    return (Delete(Reference("v1", "Secret", name, facts.bucket.metadata["namespace"])),)
+
+
+def _remains(facts: BucketFacts, engine: S3Engine | None) -> tuple[Notice, ...]:
+    placed = facts.bucket.status.placement
+    if engine or not placed:
+        return ()
+    message = f"StorageBackend {placed.backend} is gone: the objects of {facts.engine_bucket} stay where they are"
+    return (Notice("DataRemains", message, warning=True),)

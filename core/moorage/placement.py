@@ -1,0 +1,62 @@
+"""Which backend a volume or a bucket goes to."""
+
+from collections.abc import Iterable
+
+from moorage import conditions
+from moorage.actions import Problem
+from moorage.model import Placement, StorageBackend, VolumeType
+
+GANESHA = "ganesha"
+S3 = "s3"
+ENGINE_FOR = {VolumeType.shared: GANESHA, VolumeType.object: S3}
+
+# When one cluster-wide default is taken rather than named, ties go to the oldest: as with default StorageClasses.
+
+
+def engine_of(backend: StorageBackend) -> str:
+    return GANESHA if backend.spec.engine.ganesha else S3
+
+
+def place(named: str | None, engine: str, backends: Iterable[StorageBackend]) -> Placement | Problem:
+    """The placement on the named backend, or on the default one for the engine; else why there is none (yet)."""
+    usable = [each for each in backends if "deletionTimestamp" not in each.metadata]
+    chosen = _named(named, usable) if named else _default(engine, usable)
+    if chosen is None:
+        return _missing(named, engine)
+    name = chosen.metadata["name"]
+    if engine_of(chosen) != engine:
+        return Problem(
+            "BackendMismatch",
+            f"StorageBackend {name} has engine {engine_of(chosen)}, {engine} is needed: name another one",
+        )
+    if not conditions.is_true(chosen.status.conditions, conditions.READY):
+        return Problem("BackendNotReady", f"waiting for StorageBackend {name}: {why_not_ready(chosen)}")
+    return Placement(backend=name, engine=engine, server=_server(chosen))
+
+
+def why_not_ready(backend: StorageBackend) -> str:
+    return conditions.message_of(backend.status.conditions, conditions.READY) or "it was not probed yet"
+
+
+def _named(name: str, backends: list[StorageBackend]) -> StorageBackend | None:
+    return next((each for each in backends if each.metadata["name"] == name), None)
+
+
+def _default(engine: str, backends: list[StorageBackend]) -> StorageBackend | None:
+    fitting = [each for each in backends if each.spec.default and engine_of(each) == engine]
+    return min(
+        fitting, key=lambda each: (each.metadata.get("creationTimestamp", ""), each.metadata["name"]), default=None
+    )
+
+
+def _missing(named: str | None, engine: str) -> Problem:
+    if named:
+        return Problem("BackendNotFound", f"StorageBackend {named} does not exist: create it, or name another one")
+    return Problem(
+        "NoBackend", f"no StorageBackend with engine {engine} is the default: create one, or name one in spec.backend"
+    )
+
+
+def _server(backend: StorageBackend) -> str:
+    ganesha = backend.spec.engine.ganesha
+    return f"{ganesha.stateful_set}-0" if ganesha else ""
