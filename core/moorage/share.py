@@ -106,7 +106,10 @@ class EnsureUnmounted:
 
 @dataclass(frozen=True, slots=True)
 class EnsureRetained:
+    """Say in the record whether the share is kept out of service."""
+
     id: str
+    retained: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,34 +200,41 @@ def plan(wanted: Wanted | None, seen: Seen, place: Place) -> Plan:
         return Plan(_out_of_service(seen))
     if wanted.released is OnDelete.Delete:
         return Plan((*_out_of_service(seen), EnsureAbsent(wanted.id)) if _on_disk(seen) else _out_of_service(seen))
-    if wanted.released is OnDelete.Retain or (seen.record and seen.record.retained):
+    if wanted.released is OnDelete.Retain:
         mark = (EnsureRetained(wanted.id),) if seen.record and not seen.record.retained else ()
         return Plan((*_out_of_service(seen), *mark))
     return _serve(wanted, seen, place)
 
 
 def _serve(wanted: Wanted, seen: Seen, place: Place) -> Plan:
-    if not seen.image_bytes and seen.record:
-        # Never make an empty image in the place of one that held data.
-        text = f"the image of share {wanted.id} is gone from the pool: restore volumes/{wanted.id}/image"
-        return Plan.stuck("ImageMissing", text, *_out_of_service(seen))
     if not seen.record:
-        if wanted.deleting:
-            return Plan()
-        return Plan((EnsureImage(wanted), EnsureMounted(wanted.id)))
-    actions: list[Action] = []
+        return Plan() if wanted.deleting else Plan((EnsureImage(wanted), EnsureMounted(wanted.id)))
+    if not seen.image_bytes:
+        return _without_image(wanted, seen)
+    if seen.record.retained:
+        return Plan((EnsureRetained(wanted.id, retained=False),))
     if not seen.mounted:
-        actions.append(EnsureMounted(wanted.id))
-    elif seen.fs_bytes < usable_bytes(wanted.size) and not wanted.deleting:
-        actions.append(EnsureGrown(wanted.id, wanted.size))
+        # An export made over the bare folder must go first: Ganesha holds on to the directory that it opened.
+        return Plan((*_out_of_service(seen), EnsureMounted(wanted.id)))
+    return _mounted(wanted, seen, place, seen.record)
+
+
+def _mounted(wanted: Wanted, seen: Seen, place: Place, record: Record) -> Plan:
+    """Exported first, grown afterwards: a full pool must not keep an existing share from being served."""
+    short = seen.fs_bytes < usable_bytes(wanted.size) and not wanted.deleting
+    grow = (EnsureGrown(wanted.id, usable_bytes(wanted.size)),) if short else ()
     if not place.clients:
-        return Plan.stuck("NoClients", "no node address is known yet: the share is not exported", *actions)
-    export = place.export(seen.record)
-    if seen.exported != export:
-        # Exported first, grown afterwards: a full pool must not keep an existing share from being served.
-        at = len(actions) if not seen.mounted else 0
-        actions.insert(at, EnsureExported(export))
-    return Plan(tuple(actions))
+        return Plan.stuck("NoClients", "no node address is known yet: the share is not exported", *grow)
+    export = place.export(record)
+    return Plan(grow if seen.exported == export else (EnsureExported(export), *grow))
+
+
+def _without_image(wanted: Wanted, seen: Seen) -> Plan:
+    """Never an empty image in the place of one that held data. While it is mounted its data can still be copied."""
+    text = f"the image of share {wanted.id} is gone from the pool: restore volumes/{wanted.id}/image"
+    if seen.mounted:
+        return Plan.stuck("ImageMissing", f"{text}; copy the data away through a pod before this server restarts")
+    return Plan.stuck("ImageMissing", text, *_out_of_service(seen))
 
 
 def _out_of_service(seen: Seen) -> tuple[Action, ...]:

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
+from typing import TypeGuard
 
-from moorage import ganesha, share
-from moorage.errors import MoorageError, NotFound
+from moorage import ganesha, names, share
+from moorage.errors import MoorageError, NotFound, Retry
 from moorage.model import ShareState
 from moorage.share import Place, Record, Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, NODES, VOLUMES, Api, Feed, Object
@@ -14,7 +15,7 @@ from moorage_operator.agent.catalogue import Catalogue, Entry, Standing, node_ad
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
 from moorage_operator.agent.reconcile import Shares
-from moorage_operator.agent.report import BackendReport, VolumeReport
+from moorage_operator.agent.report import BackendReport, VolumeReport, share_state, share_status
 from moorage_operator.agent.server import Server
 from moorage_operator.agent.settings import Settings
 from moorage_operator.agent.workqueue import WorkQueue
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 _WORKERS = 8
 _RETRY = 5.0
 _PERIOD = 10.0
+_RESYNC = 60.0
+_PATIENCE = 30.0  # Ganesha may be away this long before its shares are called Failed
 _SLOW = 1.0  # after this, a share in the making says Creating
 
 
@@ -43,7 +46,7 @@ class Agent:
         self._volumes = Feed(api, VOLUMES, self._volume_changed)
         self._backends = Feed(api, BACKENDS, self._backend_changed)
         self._nodes = Feed(api, NODES, self._node_changed)
-        self._volume_report = VolumeReport(api, settings)
+        self._volume_report = VolumeReport(api)
         self._backend_report = BackendReport(api, settings.pod)
         self._backends_moved = asyncio.Event()
         self._clients = pool.state.clients
@@ -96,9 +99,12 @@ class Agent:
             group.create_task(self._volumes.run())
 
     async def _tick(self) -> None:
+        looked = 0.0
         while True:
             self.heartbeat = time.monotonic()
-            self._everything()
+            if self.heartbeat - looked > _RESYNC or not self.catalogue.synced:
+                looked = self.heartbeat
+                self._everything()
             await self._report_space()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._backends_moved.wait(), _PERIOD)
@@ -120,7 +126,12 @@ class Agent:
             self._queue.add(volume_id)
 
     def _volume_changed(self, uid: str, item: Object | None) -> None:
-        self._queue.add(self.catalogue.take_volume(uid, item))
+        volume_id = names.short_id(uid)
+        before = self.catalogue.entries.get(volume_id)
+        self.catalogue.take_volume(uid, item)
+        after = self.catalogue.entries.get(volume_id)
+        if not before or not after or before.wanted != after.wanted:  # our own status writes come back here too
+            self._queue.add(volume_id)
 
     def _backend_changed(self, _uid: str, _item: Object | None) -> None:
         if self.catalogue.take_backends(self._backends.objects.values()):
@@ -150,15 +161,14 @@ class Agent:
                 return None
             await self._settle(volume_id, entry, wanted)
         except (MoorageError, OSError, ValueError) as error:
-            self.failures[volume_id] = str(error)
-            log.warning("share %s: %s", volume_id, error)
+            self._note(volume_id, str(error) or type(error).__name__)
             return _RETRY
         return _RETRY if volume_id in self.failures else None
 
     async def _held(self, volume_id: str, standing: Standing) -> Wanted | None:
         """Serve on as the record says, for as long as the cluster does not say otherwise."""
         record = await asyncio.to_thread(self.pool.record, volume_id)
-        if standing is not Standing.held or not record:
+        if standing is not Standing.held or not record or record.retained:
             return None
         return Wanted(record.id, record.namespace, record.name, record.uid, record.size)
 
@@ -166,26 +176,37 @@ class Agent:
         work = asyncio.create_task(self._shares.converge(volume_id, wanted, self.place))
         await asyncio.wait({work}, timeout=_SLOW)
         if not work.done() and entry and not entry.reported:
-            await self._volume_report.write(entry, self._volume_report.plain(ShareState.Creating))
+            await self._volume_report.write(entry, share_state(self._settings, ShareState.Creating))
         try:
             seen, plan = await work
             reason, message = plan.reason, plan.message
         except (MoorageError, OSError) as error:
+            if self._passing(error):
+                if entry and not entry.reported:
+                    waiting = share_state(self._settings, ShareState.Creating, error.reason, str(error))
+                    await self._volume_report.write(entry, waiting)
+                raise
             reason = error.reason if isinstance(error, MoorageError) else "OSError"
             seen, message = await self._shares.observe(volume_id), str(error)
-            log.warning("share %s: %s", volume_id, error)
         self._note(volume_id, message)
         if entry:
             await self._report(entry, seen, reason, message)
 
+    def _passing(self, error: Exception) -> TypeGuard[Retry]:
+        """Not worth a change of status: a restart of Ganesha is over before anybody could act on it."""
+        down = self.server.down_since
+        return isinstance(error, Retry) and (down is None or time.monotonic() - down < _PATIENCE)
+
     def _note(self, volume_id: str, trouble: str) -> None:
         if trouble:
+            if self.failures.get(volume_id) != trouble:
+                log.warning("share %s: %s", volume_id, trouble)
             self.failures[volume_id] = trouble
         else:
             self.failures.pop(volume_id, None)
 
     async def _report(self, entry: Entry, seen: Seen, reason: str, message: str) -> None:
         try:
-            await self._volume_report.write(entry, self._volume_report.of(entry.wanted, seen, reason, message))
+            await self._volume_report.write(entry, share_status(self._settings, entry.wanted, seen, reason, message))
         except NotFound:
             log.info("StorageVolume %s/%s is gone", entry.wanted.namespace, entry.wanted.name)

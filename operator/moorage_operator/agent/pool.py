@@ -125,11 +125,11 @@ class Pool:
     def save_record(self, record: Record) -> None:
         write_durably(self.volumes / record.id / "share.json", record.model_dump_json(by_alias=True, indent=2) + "\n")
 
-    def ensure_retained(self, volume_id: str) -> None:
-        """Kept on the pool and never served again by itself."""
+    def ensure_retained(self, volume_id: str, retained: bool) -> None:
+        """Kept on the pool and out of service, also after a restart; or back in service."""
         record = self.record(volume_id)
-        if record and not record.retained:
-            self.save_record(record.model_copy(update={"retained": True}))
+        if record and record.retained != retained:
+            self.save_record(record.model_copy(update={"retained": retained}))
 
     def ensure_absent(self, volume_id: str) -> None:
         """Image first: while the record stands, no empty image is ever made in its place."""

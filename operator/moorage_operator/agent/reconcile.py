@@ -37,11 +37,11 @@ class Shares:
                 return seen, plan
             for action in plan.actions:
                 await self.apply(action)
+                log.info("done: %s", action)
         raise Retry(f"share {volume_id} does not settle")
 
     async def apply(self, action: Action) -> None:
         """Each action states an end, and may be repeated after a crash anywhere."""
-        log.info("%s", action)
         match action:
             case share.EnsureImage(wanted):
                 await asyncio.to_thread(self.pool.ensure_image, wanted)
@@ -55,8 +55,8 @@ class Shares:
                 await self.server.ensure_unexported(export_id)
             case share.EnsureUnmounted(volume_id):
                 await asyncio.to_thread(self.mounts.ensure_unmounted, volume_id)
-            case share.EnsureRetained(volume_id):
-                await asyncio.to_thread(self.pool.ensure_retained, volume_id)
+            case share.EnsureRetained(volume_id, retained):
+                await asyncio.to_thread(self.pool.ensure_retained, volume_id, retained)
             case share.EnsureAbsent(volume_id):
                 await asyncio.to_thread(self.pool.ensure_absent, volume_id)
 

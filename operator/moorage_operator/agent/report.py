@@ -13,34 +13,34 @@ _MESSAGE_MAX = 1024
 _WORTH = 100  # a change of more than one part in so many is written
 
 
+def share_status(settings: Settings, wanted: Wanted, seen: Seen, reason: str, message: str) -> Share:
+    """A share that is served stays Served when it cannot grow: the reason says what is wrong with it."""
+    up = bool(seen.exported and seen.mounted)
+    if wanted.released:
+        state = ShareState.Failed if message or up else ShareState.Released
+        return share_state(settings, state, reason, message)
+    if not seen.record or not up:
+        return share_state(settings, ShareState.Failed if message else ShareState.Creating, reason, message)
+    return Share(
+        state=ShareState.Served,
+        server=settings.pod,
+        address=settings.address,
+        path=ganesha.pseudo_path(wanted.id),
+        export_id=seen.record.export_id,
+        size_bytes=seen.fs_bytes,
+        reason=reason,
+        message=message[:_MESSAGE_MAX],
+    )
+
+
+def share_state(settings: Settings, state: ShareState, reason: str = "", message: str = "") -> Share:
+    """A share that nobody can mount."""
+    return Share(state=state, server=settings.pod, reason=reason, message=message[:_MESSAGE_MAX])
+
+
 class VolumeReport:
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
-        self._server = settings.pod
-        self._address = settings.address
-
-    def plain(self, state: ShareState, reason: str = "", message: str = "") -> Share:
-        return Share(state=state, server=self._server, reason=reason, message=message[:_MESSAGE_MAX])
-
-    def of(self, wanted: Wanted, seen: Seen, reason: str, message: str) -> Share:
-        """A share that is served stays Served when it cannot grow: the reason says what is wrong with it."""
-        up = bool(seen.record and seen.exported and seen.mounted)
-        if wanted.released:
-            done = not message and not up
-            return self.plain(ShareState.Released if done else ShareState.Failed, reason, message)
-        if not seen.record or not up:
-            state = ShareState.Failed if message else ShareState.Creating
-            return self.plain(state, reason, message)
-        return Share(
-            state=ShareState.Served,
-            server=self._server,
-            address=self._address,
-            path=ganesha.pseudo_path(wanted.id),
-            export_id=seen.record.export_id,
-            size_bytes=seen.fs_bytes,
-            reason=reason,
-            message=message[:_MESSAGE_MAX],
-        )
 
     async def write(self, entry: Entry, share: Share) -> None:
         """One write per change, none when nothing changed. The uid keeps it off a new volume of the same name."""

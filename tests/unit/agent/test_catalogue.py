@@ -1,0 +1,106 @@
+"""Which shares are ours, held or orphans; who may mount."""
+
+from typing import Any
+
+import pytest
+
+from moorage import names
+from moorage.model import OnDelete
+from moorage.share import Wanted
+from moorage_operator.agent.catalogue import Catalogue, Standing, node_addresses
+
+UID = "11111111-2222-3333-4444-555555555555"
+ID = names.short_id(UID)
+
+
+def backend(name: str, stateful_set: str = "moorage-nfs", namespace: str = "moorage") -> dict[str, Any]:
+    engine = {"ganesha": {"namespace": namespace, "statefulSet": stateful_set}}
+    return {"metadata": {"name": name}, "spec": {"engine": engine}}
+
+
+def volume(**status: Any) -> dict[str, Any]:
+    placement = {"backend": "shared", "engine": "ganesha", "server": "moorage-nfs-0"}
+    return {
+        "metadata": {"name": "data", "namespace": "default", "uid": UID},
+        "spec": {"type": "shared", "size": "1Gi"},
+        "status": {"id": ID, "placement": placement, **status},
+    }
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    catalogue = Catalogue("moorage-nfs-0", "moorage", "moorage-nfs", synced=True)
+    catalogue.take_backends([backend("shared")])
+    return catalogue
+
+
+def test_a_volume_placed_here_is_ours(catalogue: Catalogue) -> None:
+    catalogue.take_volume(UID, volume())
+
+    assert catalogue.standing(ID) is Standing.ours
+    assert catalogue.entries[ID].wanted == Wanted(ID, "default", "data", UID, 2**30)
+
+
+def test_deletion_and_release_are_read(catalogue: Catalogue) -> None:
+    item = volume(release="Retain")
+    item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    catalogue.take_volume(UID, item)
+
+    assert catalogue.entries[ID].wanted.released is OnDelete.Retain
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"placement": None},
+        {"placement": {"backend": "shared", "engine": "ganesha", "server": "moorage-nfs-1"}},
+        {"placement": {"backend": "other", "engine": "ganesha", "server": "moorage-nfs-0"}},
+        {"id": "another"},
+        {"attached": "not a number"},
+    ],
+)
+def test_a_volume_that_is_not_clearly_ours_is_held_and_never_an_orphan(
+    catalogue: Catalogue, status: dict[str, Any]
+) -> None:
+    catalogue.take_volume(UID, volume(**status))
+
+    assert catalogue.standing(ID) is Standing.held
+
+
+def test_a_volume_that_vanished_leaves_an_orphan(catalogue: Catalogue) -> None:
+    catalogue.take_volume(UID, volume())
+    catalogue.take_volume(UID, None)
+
+    assert catalogue.standing(ID) is Standing.orphan
+
+
+def test_nothing_is_an_orphan_before_the_first_list(catalogue: Catalogue) -> None:
+    catalogue.synced = False
+
+    assert catalogue.standing("anything") is Standing.held
+
+
+def test_only_backends_of_this_stateful_set_count(catalogue: Catalogue) -> None:
+    s3 = {"endpoint": "http://a", "adminEndpoint": "http://a", "credentialsSecret": {"name": "n", "namespace": "m"}}
+    object_store = {"metadata": {"name": "object"}, "spec": {"engine": {"s3": s3}}}
+
+    changed = catalogue.take_backends(
+        [backend("a"), backend("b", "other"), backend("c", namespace="other"), object_store]
+    )
+
+    assert (changed, catalogue.backends) == (True, frozenset({"a"}))
+
+
+def test_clients_are_the_internal_addresses_of_all_nodes() -> None:
+    def node(*addresses: tuple[str, str]) -> dict[str, Any]:
+        listed = [{"type": kind, "address": address} for kind, address in addresses]
+        return {"metadata": {"name": "n"}, "status": {"addresses": listed}}
+
+    nodes = [
+        node(("InternalIP", "10.0.0.1"), ("Hostname", "n1"), ("ExternalIP", "1.2.3.4"), ("InternalIP", "fd00::1")),
+        node(("InternalIP", "not-an-address")),
+        {"metadata": {"name": "fresh"}},
+    ]
+
+    assert node_addresses(nodes) == ("10.0.0.1", "fd00::1")
