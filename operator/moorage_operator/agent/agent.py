@@ -161,6 +161,9 @@ class Agent:
                 return None
             await self._settle(volume_id, entry, wanted)
         except (MoorageError, OSError, ValueError) as error:
+            if self._passing(error):
+                log.debug("share %s: %s", volume_id, error)
+                return _RETRY
             self._note(volume_id, str(error) or type(error).__name__)
             return _RETRY
         return _RETRY if volume_id in self.failures else None

@@ -62,6 +62,7 @@ class Mounts:
         run(["xfs_growfs", "-d", str(point)], _GROW_DEADLINE)
         if self.size(volume_id) < size:
             raise MoorageError(f"share {volume_id} shows {self.size(volume_id)} bytes after growing to {size}")
+        self._pool.note_size(volume_id, size)
 
     def unmount_all(self) -> list[str]:
         """At the end; what could not be unmounted goes with the container's mount namespace."""

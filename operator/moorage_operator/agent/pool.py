@@ -125,6 +125,12 @@ class Pool:
     def save_record(self, record: Record) -> None:
         write_durably(self.volumes / record.id / "share.json", record.model_dump_json(by_alias=True, indent=2) + "\n")
 
+    def note_size(self, volume_id: str, size: int) -> None:
+        """Keep in the record what the share was last grown to."""
+        record = self.record(volume_id)
+        if record and record.size != size:
+            self.save_record(record.model_copy(update={"size": size}))
+
     def ensure_retained(self, volume_id: str, retained: bool) -> None:
         """Kept on the pool and out of service, also after a restart; or back in service."""
         record = self.record(volume_id)

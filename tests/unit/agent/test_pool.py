@@ -118,6 +118,15 @@ def test_absent_is_absent_and_may_be_said_again(pool: Pool) -> None:
     assert pool.ids() == set()
 
 
+def test_growth_is_written_down(pool: Pool) -> None:
+    unmounted_image(pool, "abc")
+    pool.save_record(record("abc", 9))
+
+    pool.note_size("abc", 2**31)
+
+    assert [found.size for found in pool.records()] == [2**31]
+
+
 def test_retained_is_written_down(pool: Pool) -> None:
     unmounted_image(pool, "abc")
     pool.save_record(record("abc", 9))
