@@ -56,6 +56,7 @@ def act(cluster: Provider, asked: argparse.Namespace) -> int:
             print(f"export KUBECONFIG={cluster.kubeconfig}")
         case "down":
             cluster.delete()
+            sweep(asked.name)
         case "status":
             print("\n".join(cluster.status()))
         case "load":
@@ -71,6 +72,14 @@ def act(cluster: Provider, asked: argparse.Namespace) -> int:
         case _:
             cluster.node_start(asked.node)
     return 0
+
+
+def sweep(name: str) -> None:
+    """A local cluster whose notes were lost (say, its cache directory was removed) is found by what it left."""
+    from .local import Local, leftovers
+
+    if leftovers(name):
+        Local(name).delete()
 
 
 def without_dashes(argv: list[str]) -> list[str]:

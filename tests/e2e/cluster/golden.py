@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Protocol
@@ -101,8 +102,11 @@ def _import(draft: Path, images: Sequence[Archived], tools: Path) -> None:
         daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         try:
             _wait_for(ctr, daemon, work / "log")
-            for image in images:
-                run([*ctr, "images", "import", image.archive], timeout=600)
+            with ThreadPoolExecutor(3) as pool:
+                for job in [
+                    pool.submit(run, [*ctr, "images", "import", image.archive], timeout=600) for image in images
+                ]:
+                    job.result()
             _check(ctr, images)
         finally:
             stop_inside(daemon)

@@ -53,11 +53,13 @@ class Local(Provider):
         with locked(self.state.lock):
             tools, images = self._prepare()
             if self._is_up(tools):
+                self._mend(tools)
                 self._renew(images)
                 say("the cluster is up already")
                 return
             remains.clear(self.state)
             self._start(tools, images)
+            self.state.note("complete", "yes")
         say(f"the cluster is ready: export KUBECONFIG={self.kubeconfig}")
 
     def delete(self) -> None:
@@ -68,7 +70,7 @@ class Local(Provider):
     def _prepare(self) -> tuple[Path, list[Image]]:
         """All that is kept in the cache: commands, images, root directory, kernel. What can be made side by side is."""
         host.ensure_packages()
-        host.load_modules("overlay", "br_netfilter", "veth", "tun", "loop", "xfs", "nf_tables")
+        host.load_modules("overlay", "veth", "tun", "loop", "xfs", "nf_tables")
         with ThreadPoolExecutor(2) as pool:
             fetched = [pool.submit(ensure_root), pool.submit(ensure_kernel)]
             tools = Toolchain().ensure()
@@ -77,9 +79,19 @@ class Local(Provider):
         return tools, ensure_images(tools)
 
     def _is_up(self, tools: Path) -> bool:
-        names = [*controlplane.NAMES, *(node.name for node in NODES)]
-        running = all(self.state.processes.find(name) is not None for name in names)
-        return running and controlplane.answers(self.state, tools) and not self._unready()
+        """Whether it was started to the end and its control plane answers; a node may be down."""
+        running = all(self.state.processes.find(name) is not None for name in controlplane.NAMES)
+        return running and "complete" in self.state.facts() and controlplane.answers(self.state, tools)
+
+    def _mend(self, tools: Path) -> None:
+        """Start the nodes whose power was cut, and wait for those that are not Ready."""
+        missing = self._unready()
+        for node in missing:
+            if self.state.processes.find(node.name) is None:
+                say(f"starting {node.name}, which does not run")
+            self._start_node(node, tools)
+        if missing:
+            self._wait_nodes()
 
     def _renew(self, images: Sequence[Image]) -> None:
         """Load the images that changed since they were loaded."""

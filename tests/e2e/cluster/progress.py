@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
@@ -17,13 +17,13 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def slow(what: str, every: float = 15.0) -> Generator[None]:
-    """Say that `what` began, that it still runs every `every` seconds, and how long it took."""
+def slow(what: str, every: float = 15.0, detail: Callable[[], str] = lambda: "") -> Generator[None]:
+    """Say that `what` began, every `every` seconds that it still runs (and `detail()`), and how long it took."""
     begin, done = monotonic(), Event()
 
     def remind() -> None:
         while not done.wait(every):
-            say(f"{what}: still at it after {monotonic() - begin:.0f} s")
+            say(f"{what}: still at it after {monotonic() - begin:.0f} s{detail()}")
 
     say(f"{what} ...")
     reminder = Thread(target=remind, daemon=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from .cache import cache_dir, digest, locked
-from .command import run
+from .command import CommandFailed, run
 from .layout import KUBERNETES
 from .progress import slow
 
@@ -144,13 +145,26 @@ class Toolchain:
         draft.mkdir(parents=True)
         packages = [SOURCES[name].package for name in names]
         argv = ["go", "build", "-trimpath", "-ldflags", LDFLAGS, *(["-tags", tags] if tags else [])]
-        with slow(f"building {', '.join(names)} (minutes on a machine that has not compiled them before)"):
-            run([*argv, "-o", f"{draft}/", *packages], cwd=HOME / module, timeout=3600, env=ENVIRONMENT)
+        _go_build([*argv, "-o", f"{draft}/"], packages, HOME / module, f"building {', '.join(names)}")
         for name in names:
             target = self.bin / name
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft / produced(SOURCES[name].package), target)
         shutil.rmtree(draft)
+
+
+def _go_build(argv: list[str], packages: list[str], where: Path, what: str) -> None:
+    """Run `go build`, telling how many packages it has compiled: a first build takes minutes."""
+    listed = run(["go", "list", "-deps", *packages], cwd=where, timeout=600, env=ENVIRONMENT)
+    total, said = len(set(listed.stdout.split())), list[str]()
+    whole = [*argv, "-v", *packages]
+    with slow(what, detail=lambda: f", {len(said)} of at most {total} packages compiled"):
+        environment = {**os.environ, **ENVIRONMENT}
+        with subprocess.Popen(whole, cwd=where, env=environment, stderr=subprocess.PIPE, text=True) as child:
+            assert child.stderr is not None
+            said.extend(line.rstrip() for line in child.stderr)
+        if child.returncode != 0:
+            raise CommandFailed(whole, child.returncode, "", "\n".join(said[-30:]))
 
 
 def produced(package: str) -> str:
