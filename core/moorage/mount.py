@@ -163,8 +163,9 @@ def options(given: Iterable[str], allowed: Mapping[str, str | None], program: st
 def s3fs_argv(program: str, parameters: Mapping[str, str], passwd_file: str, target: str) -> tuple[str, ...]:
     """The command line of one s3fs in the foreground. Secrets are not in it: they are in `passwd_file` (0600).
 
-    With a group (the pod's fsGroup) everything belongs to it and is writable by it; without one, owners and modes are
-    kept with the objects, as s3fs does.
+    With a group (the pod's fsGroup) everything belongs to it and whoever has the mount may write: s3fs checks access
+    itself and knows no supplementary groups, which is what an fsGroup is. Without one, owners and modes are kept with
+    the objects.
     """
     plan = S3fs.parse({"type": "object", "mount": "s3fs"} | {k: parameters.get(k, "") for k in _S3FS_PARAMETERS})
     given = options(_split(parameters.get("options", "")), S3FS_OPTIONS, "s3fs")
@@ -184,7 +185,7 @@ def _group_options(group: str) -> tuple[str, ...]:
         return ()
     if not group.isdecimal() or int(group) >= 2**32:
         raise InvalidInput(f"volume mount group {group!r} is not a numeric group id")
-    return (f"gid={group}", "uid=0", "umask=0002", "mp_umask=0002")
+    return (f"gid={group}", "uid=0", "umask=0000", "mp_umask=0000")
 
 
 def _only(attributes: Mapping[str, str], *known: str) -> None:

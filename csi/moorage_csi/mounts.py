@@ -89,6 +89,8 @@ def make_directory(path: str) -> None:
     """The directory to mount on; it is there already when the call is repeated, perhaps with a dead mount on it."""
     with suppress(FileExistsError):
         os.makedirs(path, mode=0o750)
+    if at(path) is None and os.path.islink(path):
+        raise InvalidInput(f"{path} is a symbolic link, not a directory to mount on")
 
 
 def shows(mount: Mount, base: Mount, folder: str, readonly: bool) -> bool:
@@ -116,7 +118,10 @@ async def ensure_bound(runner: Runner, base: Mount, folder: str, target: str, re
 
 
 async def _bind(runner: Runner, staging: str, folder: str, target: str, readonly: bool) -> None:
-    argv = (sys.executable, "-I", "-S", bind.__file__, staging, folder, target, "ro" if readonly else "rw")
+    mode = "ro" if readonly else "rw"
+    argv = (sys.executable, "-I", "-S", bind.__file__, staging, folder, target, mode)
+    if folder == "/":  # nothing to resolve, and mount(8) starts in a tenth of the time
+        argv = ("mount", "-c", "-n", "--bind", "-o", mode, staging, target)
     output = await runner.run(argv, _BIND_SECONDS)
     if output.status == bind.MISSING:
         raise NotFound(f"folder {folder} does not exist in the volume: make it first, or correct mountFrom")

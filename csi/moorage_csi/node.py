@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from moorage import mount as plans
-from moorage.errors import AlreadyExists, InUse, NotFound
+from moorage.errors import AlreadyExists, InUse, NotFound, NotReady
 from moorage_csi import capability, inline, lookup, mounts, rpc
 from moorage_csi.api import Api
 from moorage_csi.metrics import Metrics
@@ -121,16 +121,28 @@ class Node(rpc.Servicer):
             await self._publish_inline(volume_id, target, wanted, volume_capability.mount, volume_context)
         else:
             plan = plans.parse(volume_context)
-            base = self._staged(volume_id, staging_target_path, plan)
+            base = await self._staged(volume_id, staging_target_path, plan, volume_capability.mount)
             known = self._store.load(volume_id) or Volume(volume_id, staging_target_path)
             await self._publish(known, base, "/", target, wanted)
         return csi.NodePublishVolumeResponse()
 
-    def _staged(self, volume_id: str, staging: str, plan: plans.MountPlan) -> Mount:
+    async def _staged(
+        self, volume_id: str, staging: str, plan: plans.MountPlan, options: csi.VolumeCapability.MountVolume
+    ) -> Mount:
         """The mount that a claim is published from; without one raises InUse: the spec asks for FAILED_PRECONDITION."""
         base = mounts.at(mounts.absolute(staging, "staging_target_path")) if staging else None
+        known = self._store.load(volume_id)
+        ours = known is not None and known.staging == staging
+        answers = base is not None and await self._watcher.answers(staging)
+        if isinstance(plan, plans.S3fs) and ours and not answers:
+            # The mounter was replaced and its processes with it; the kubelet does not stage a volume again by itself.
+            secrets = await lookup.secrets_for(self._tools.api(), volume_id)
+            flags, group = options.mount_flags, options.volume_mount_group
+            return await self._stager.ensure(volume_id, plan, staging, flags, group, secrets)
         if base is None or base.fstype not in plan.fstypes:
             raise InUse(f"{volume_id} is not staged at {staging or 'any path'}: call NodeStageVolume first")
+        if not answers:
+            raise NotReady(f"{volume_id} is mounted on this node but does not answer: is its server running?")
         return base
 
     async def _publish(self, known: Volume, base: Mount, folder: str, target: str, wanted: Publication) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from moorage import names
-from moorage.errors import AlreadyExists, InvalidInput, MoorageError, NotReady
+from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotReady
 from moorage.mount import MountPlan, Nfs, S3fs
 from moorage_csi import mounts
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
 
-_MOUNT_SECONDS = 75.0  # below the kubelet's limit of two minutes for a call
+_MOUNT_SECONDS = 40.0  # the kubelet calls again; a shorter wait tells the user sooner what is wrong
 _RESOLVE_SECONDS = 15.0
 _PROBE_SECONDS = 15.0
 
@@ -55,7 +55,7 @@ class Stager:
     async def _ensure_nfs(self, plan: Nfs, path: str, options: Sequence[str]) -> None:
         present = mounts.at(path)
         if present and same_export(present, plan):
-            return
+            return await self._probe(path)
         if present:
             raise AlreadyExists(
                 f"{present.source} ({present.fstype}) is mounted at {path}, not {plan.server}:{plan.path}"
@@ -70,7 +70,11 @@ class Stager:
 
     async def _mount_nfs(self, plan: Nfs, path: str, options: Sequence[str]) -> None:
         source = plan.source(await self._resolve(plan.server))
-        output = await self._runner.run(("mount", "-t", "nfs4", "-o", ",".join(options), source, path), _MOUNT_SECONDS)
+        argv = ("mount", "-t", "nfs4", "-o", ",".join(options), source, path)
+        try:
+            output = await self._runner.run(argv, _MOUNT_SECONDS)
+        except DeadlineExceeded:
+            raise NotReady(f"the NFS server {plan.server} ({source}) does not answer: is its pod running?") from None
         if output.status:
             raise NotReady(f"cannot mount {source} of {plan.server}: {output.complaint}")
 
@@ -85,7 +89,7 @@ class Stager:
         return addresses[0]
 
     async def _probe(self, path: str) -> None:
-        output = await self._runner.run(("stat", "--format=%F", path), _PROBE_SECONDS, about=path)
+        output = await self._runner.run(("stat", "--file-system", "--format=%T", path), _PROBE_SECONDS, about=path)
         if output.status:
             raise NotReady(f"the volume mounted at {path} does not answer: {output.complaint}")
 

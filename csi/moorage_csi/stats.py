@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from moorage.errors import DeadlineExceeded, MoorageError
+from moorage_csi import mounts
 from moorage_csi.runner import Runner
 
 _SECONDS = 5.0
@@ -48,6 +49,17 @@ class Watcher:
             return self._known.get(path), Health(True, f"the mount is broken: {error}")
         self._known[path] = parse(output.stdout)
         return self._known[path], Health(False, "the volume answers")
+
+    async def answers(self, path: str) -> bool:
+        """Whether something is mounted at `path` and answers; by statfs(2), which nothing caches."""
+        if mounts.at(path) is None:
+            return False
+        try:
+            return (
+                await self._runner.run(("stat", "--file-system", "--format=%T", path), _SECONDS, about=path)
+            ).status == 0
+        except DeadlineExceeded:
+            return False
 
     def forget(self, path: str) -> None:
         self._known.pop(path, None)

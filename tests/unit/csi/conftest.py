@@ -46,7 +46,7 @@ class NodeRunner:
     async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
         if argv[0] == "getent":
             return Output(0, f"10.0.0.7      STREAM {argv[2]}\n", "")
-        if argv[0] == "mount":
+        if tuple(argv[:3]) == ("mount", "-t", "nfs4"):
             *_, options, source, path = argv
             if self.refuse:
                 return Output(32, "", self.refuse)

@@ -96,7 +96,7 @@ def test_nothing_that_delays_writes_is_given_to_s3fs() -> None:
 
 def test_a_mount_group_owns_the_bucket() -> None:
     argv = mount.s3fs_argv("s3fs", mount.S3fs.parse(OBJECT).parameters((), "2000"), "/p", "/t")
-    assert {"gid=2000", "uid=0", "umask=0002", "mp_umask=0002"} <= _options(argv)
+    assert {"gid=2000", "uid=0", "umask=0000", "mp_umask=0000"} <= _options(argv)
 
 
 def test_an_allowed_option_replaces_the_default() -> None:

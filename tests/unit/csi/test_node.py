@@ -212,3 +212,12 @@ async def test_stats_of_a_known_target_under_a_foreign_id_are_not_found(bench: B
     target = await _publish(node, bench, "a")
     with pytest.raises(errors.NotFound):
         await node.NodeGetVolumeStats("team/other/zzzz2345", target)
+
+
+async def test_a_volume_that_does_not_answer_is_not_published(bench: Bench) -> None:
+    node = bench.node()
+    await _stage(node, bench)
+    bench.runner.hanging.add(bench.staging)
+    with pytest.raises(errors.NotReady, match="does not answer"):
+        await _publish(node, bench, "a")
+    assert not os.path.exists(bench.target("a"))
