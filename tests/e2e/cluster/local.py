@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from subprocess import CompletedProcess
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 from . import controlplane, dns, host, network, nsnode, pki, remains, umlnode
 from .cache import cache_dir, locked
@@ -85,13 +86,13 @@ class Local(Provider):
 
     def _mend(self, tools: Path) -> None:
         """Start the nodes whose power was cut, and wait for those that are not Ready."""
-        missing = self._unready()
-        for node in missing:
-            if self.state.processes.find(node.name) is None:
-                say(f"starting {node.name}, which does not run")
+        begin = time()
+        dead = [node for node in NODES if self.state.processes.find(node.name) is None]
+        for node in dead:
+            say(f"starting {node.name}, which does not run")
             self._start_node(node, tools)
-        if missing:
-            self._wait_nodes()
+        self._wait_nodes(dead, begin)  # the API still shows them as they last were
+        self._wait_nodes(self._unready())
 
     def _renew(self, images: Sequence[Image]) -> None:
         """Load the images that changed since they were loaded."""
@@ -122,7 +123,7 @@ class Local(Provider):
         for node in NODES:
             self._start_node(node, tools)
         self.kubectl("apply", "--server-side", "-f", "-", stdin=dns.manifest())
-        self._wait_nodes()
+        self._wait_nodes(NODES)
         self.kubectl("rollout", "status", "-n", dns.NAMESPACE, "deployment/coredns", "--timeout=60s")
         say("name service ready")
 
@@ -152,7 +153,8 @@ class Local(Provider):
         else:
             umlnode.start(self.state, node, tools)
 
-    def _unready(self) -> list[Node]:
+    def _unready(self, since: float = 0.0) -> list[Node]:
+        """The nodes that did not say since then (seconds of the epoch) that they are ready."""
         try:
             found = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
         except CommandFailed:
@@ -161,14 +163,14 @@ class Local(Provider):
             item["metadata"]["name"]
             for item in found
             for condition in item["status"].get("conditions", [])
-            if condition["type"] == "Ready" and condition["status"] == "True"
+            if condition["type"] == "Ready" and condition["status"] == "True" and heard(condition) >= int(since)
         }
         return [node for node in NODES if node.name not in ready]
 
-    def _wait_nodes(self, wait: float = 180.0) -> None:
-        deadline, missing = monotonic() + wait, list(NODES)
+    def _wait_nodes(self, nodes: Sequence[Node], since: float = 0.0, wait: float = 180.0) -> None:
+        deadline, missing = monotonic() + wait, list(nodes)
         while missing:
-            left = self._unready()
+            left = self._unready(since)
             for node in missing:
                 if node not in left:
                     self._welcome(node)
@@ -234,6 +236,11 @@ class Local(Provider):
         running = {name: self.state.processes.find(name) for name in (*controlplane.NAMES, *(n.name for n in NODES))}
         lines = [f"{name:24} {f'pid {who.pid}' if who else 'not running'}" for name, who in running.items()]
         return lines if not all(running.values()) else [*lines, *super().status()]
+
+
+def heard(condition: Mapping[str, str]) -> float:
+    """When a node last reported a condition, in seconds of the epoch."""
+    return datetime.fromisoformat(condition["lastHeartbeatTime"]).timestamp()
 
 
 def at_once(act: Callable[[Node], None]) -> None:

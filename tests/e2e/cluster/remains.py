@@ -63,13 +63,16 @@ def _unmount(home: Path) -> None:
 def _loops(home: Path) -> list[str]:
     """Loop devices on files of ours. Compared by inode: the path a node mounted its file by means nothing out here."""
     listed = run(["losetup", "--list", "--json", "--output", "NAME,BACK-INO,BACK-MAJ:MIN"]).stdout
-    devices: list[dict[str, str]] = json.loads(listed)["loopdevices"] if listed.strip() else []
-    if not devices or not home.exists():
+    if not listed.strip() or not home.exists():
         return []
-    number = home.stat().st_dev
-    place = f"{os.major(number)}:{os.minor(number)}"
-    ours = {entry.stat(follow_symlinks=False).st_ino for entry in _files(home)}
-    return [one["name"] for one in devices if one["back-maj:min"] == place and int(one["back-ino"]) in ours]
+    return loops_on(listed, home.stat().st_dev, {entry.inode() for entry in _files(home)})
+
+
+def loops_on(listed: str, device: int, inodes: set[int]) -> list[str]:
+    """The loop devices in the listing of losetup (JSON, numbers padded with blanks) that stand on these files."""
+    place = f"{os.major(device)}:{os.minor(device)}"
+    devices: list[dict[str, str]] = json.loads(listed)["loopdevices"]
+    return [one["name"] for one in devices if one["back-maj:min"].strip() == place and int(one["back-ino"]) in inodes]
 
 
 def _files(home: Path) -> list[os.DirEntry[str]]:

@@ -1,6 +1,7 @@
 """Processes are known by more than their pid."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from cluster.process import Identity, alive, children, identify, kill, parse_stat
+from cluster.remains import loops_on
 
 LINE = "1234 (a (b) c) S 77 1234 1234 0 -1 4194560 5 0 0 0 1 2 0 0 20 0 1 0 998877 1 2 3"
 
@@ -65,6 +67,13 @@ def test_another_process_with_the_same_pid_is_neither_alive_nor_killed(sleeper, 
 
 def test_a_pid_that_is_not_there_has_no_identity():
     assert identify(2**22 + 1) is None
+
+
+def test_loop_devices_are_known_by_the_file_they_stand_on_however_losetup_pads_its_numbers():
+    devices = [("/dev/loop0", 7, "     254:0  "), ("/dev/loop1", 7, "  8:1  "), ("/dev/loop2", 9, "254:0")]
+    listed = json.dumps({"loopdevices": [{"name": n, "back-ino": i, "back-maj:min": d} for n, i, d in devices]})
+
+    assert loops_on(listed, os.makedev(254, 0), {7}) == ["/dev/loop0"]
 
 
 def test_children_are_found(sleeper):
