@@ -46,7 +46,10 @@ class PoolState(Model):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a StorageVolume asks of this server. `deleting` without `release`: somebody may still hold it."""
+    """What a StorageVolume asks of this server. `deleting` without `release`: somebody may still hold it.
+
+    `export_id` is the one in its status, 0 for a volume that was never served: one that was served has data.
+    """
 
     id: str
     namespace: str
@@ -55,6 +58,7 @@ class Wanted:
     size: int
     deleting: bool = False
     release: OnDelete | None = None
+    export_id: int = 0
 
     @property
     def released(self) -> OnDelete | None:
@@ -208,7 +212,7 @@ def plan(wanted: Wanted | None, seen: Seen, place: Place) -> Plan:
 
 def _serve(wanted: Wanted, seen: Seen, place: Place) -> Plan:
     if not seen.record:
-        return Plan() if wanted.deleting else Plan((EnsureImage(wanted), EnsureMounted(wanted.id)))
+        return _without_record(wanted)
     if not seen.image_bytes:
         return _without_image(wanted, seen)
     if seen.record.retained:
@@ -217,6 +221,14 @@ def _serve(wanted: Wanted, seen: Seen, place: Place) -> Plan:
         # An export made over the bare folder must go first: Ganesha holds on to the directory that it opened.
         return Plan((*_out_of_service(seen), EnsureMounted(wanted.id)))
     return _mounted(wanted, seen, place, seen.record)
+
+
+def _without_record(wanted: Wanted) -> Plan:
+    """A new share; but never an empty one for a volume that was served: then this is the wrong pool, or a lost one."""
+    if wanted.export_id:
+        text = f"the pool holds nothing of share {wanted.id}, which was served before: is this the right pool?"
+        return Plan.stuck("ShareMissing", f"{text} Bring its pool back, or delete the volume")
+    return Plan() if wanted.deleting else Plan((EnsureImage(wanted), EnsureMounted(wanted.id)))
 
 
 def _mounted(wanted: Wanted, seen: Seen, place: Place, record: Record) -> Plan:

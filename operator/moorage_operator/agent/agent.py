@@ -179,14 +179,14 @@ class Agent:
         work = asyncio.create_task(self._shares.converge(volume_id, wanted, self.place))
         await asyncio.wait({work}, timeout=_SLOW)
         if not work.done() and entry and not entry.reported:
-            await self._volume_report.write(entry, share_state(self._settings, ShareState.Creating))
+            await self._volume_report.write(entry, share_state(self._settings, entry.wanted, ShareState.Creating))
         try:
             seen, plan = await work
             reason, message = plan.reason, plan.message
         except (MoorageError, OSError) as error:
             if self._passing(error):
                 if entry and not entry.reported:
-                    waiting = share_state(self._settings, ShareState.Creating, error.reason, str(error))
+                    waiting = share_state(self._settings, entry.wanted, ShareState.Creating, error.reason, str(error))
                     await self._volume_report.write(entry, waiting)
                 raise
             reason = error.reason if isinstance(error, MoorageError) else "OSError"

@@ -86,7 +86,7 @@ class Catalogue:
         except ValidationError as error:
             log.warning("StorageVolume %s: %s", item["metadata"].get("name"), error)
             return None
-        placement, metadata = volume.status.placement, volume.metadata
+        placement, share, metadata = volume.status.placement, volume.status.share, volume.metadata
         if not placement or placement.server != self.pod or placement.backend not in self.backends:
             return None
         if volume.status.id != names.short_id(str(metadata["uid"])) or not volume.spec.size:
@@ -99,8 +99,9 @@ class Catalogue:
             size=quantity.parse(volume.spec.size),
             deleting=bool(metadata.get("deletionTimestamp")),
             release=volume.status.release,
+            export_id=share.export_id if share else 0,
         )
-        return Entry(wanted, volume.status.share)
+        return Entry(wanted, share)
 
 
 def node_addresses(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ def share_status(settings: Settings, wanted: Wanted, seen: Seen, reason: str, me
     up = bool(seen.exported and seen.mounted)
     if wanted.released:
         state = ShareState.Failed if message or up else ShareState.Released
-        return share_state(settings, state, reason, message)
+        return share_state(settings, wanted, state, reason, message)
     if not seen.record or not up:
-        return share_state(settings, ShareState.Failed if message else ShareState.Creating, reason, message)
+        return share_state(settings, wanted, ShareState.Failed if message else ShareState.Creating, reason, message)
     return Share(
         state=ShareState.Served,
         server=settings.pod,
@@ -33,9 +33,11 @@ def share_status(settings: Settings, wanted: Wanted, seen: Seen, reason: str, me
     )
 
 
-def share_state(settings: Settings, state: ShareState, reason: str = "", message: str = "") -> Share:
-    """A share that nobody can mount."""
-    return Share(state=state, server=settings.pod, reason=reason, message=message[:_MESSAGE_MAX])
+def share_state(settings: Settings, wanted: Wanted, state: ShareState, reason: str = "", message: str = "") -> Share:
+    """A share that nobody can mount. The export id stays: it tells that there was data once."""
+    return Share(
+        state=state, server=settings.pod, export_id=wanted.export_id, reason=reason, message=message[:_MESSAGE_MAX]
+    )
 
 
 class VolumeReport:

@@ -41,6 +41,12 @@ def test_a_volume_placed_here_is_ours(catalogue: Catalogue) -> None:
     assert catalogue.entries[ID].wanted == Wanted(ID, "default", "data", UID, 2**30)
 
 
+def test_a_volume_that_was_served_brings_its_export_id(catalogue: Catalogue) -> None:
+    catalogue.take_volume(UID, volume(share={"state": "Served", "server": "moorage-nfs-0", "exportId": 7}))
+
+    assert catalogue.entries[ID].wanted.export_id == 7
+
+
 def test_deletion_and_release_are_read(catalogue: Catalogue) -> None:
     item = volume(release="Retain")
     item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

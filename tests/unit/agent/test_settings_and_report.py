@@ -1,5 +1,6 @@
 """What the environment says, and what is said in status.share."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def test_a_share_that_cannot_be_made_has_failed() -> None:
     found = share_status(SETTINGS, WANTED, Seen(), "NoCapacity", "the pool is full")
 
     assert (found.state, found.reason, found.size_bytes) == (ShareState.Failed, "NoCapacity", 0)
+
+
+def test_a_share_that_was_lost_keeps_the_export_id_that_proves_it_existed() -> None:
+    served_before = replace(WANTED, export_id=7)
+
+    found = share_status(SETTINGS, served_before, Seen(), "ShareMissing", "is this the right pool?")
+
+    assert (found.state, found.export_id, found.size_bytes) == (ShareState.Failed, 7, 0)
 
 
 def test_released_is_said_only_when_it_is_done() -> None:

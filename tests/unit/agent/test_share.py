@@ -76,6 +76,17 @@ def test_plan(wanted: Wanted | None, seen: Seen, actions: tuple[share.Action, ..
     assert share.plan(wanted, seen, PLACE) == Plan(actions)
 
 
+def test_a_volume_that_was_served_never_gets_an_empty_share_on_another_pool() -> None:
+    plan = share.plan(replace(WANTED, export_id=7), Seen(), PLACE)
+
+    assert (plan.actions, plan.reason) == ((), "ShareMissing")
+    assert "is this the right pool?" in plan.message
+
+
+def test_a_share_that_was_lost_can_be_released() -> None:
+    assert share.plan(replace(DELETED, export_id=7), Seen(), PLACE) == Plan()
+
+
 def test_an_image_that_vanished_is_never_made_anew() -> None:
     plan = share.plan(WANTED, Seen(record=RECORD, exported=EXPORT), PLACE)
 
