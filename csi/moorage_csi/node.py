@@ -1,6 +1,7 @@
 """The node service: Stage does the real mount, once per volume; Publish is a bind of milliseconds (CSI spec, Node)."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from moorage import mount as plans
-from moorage.errors import AlreadyExists, InUse, NotFound, NotReady
+from moorage.errors import AlreadyExists, InUse, MoorageError, NotFound, NotReady
 from moorage_csi import capability, inline, lookup, mounts, rpc
 from moorage_csi.api import Api
 from moorage_csi.metrics import Metrics
@@ -19,6 +20,8 @@ from moorage_csi.runner import Runner
 from moorage_csi.stage import Mounter, Stager, fingerprint
 from moorage_csi.state import Publication, Store, Volume
 from moorage_csi.stats import Watcher
+
+log = logging.getLogger(__name__)
 
 _RPC = csi.NodeServiceCapability.RPC
 _CAPABILITIES = (
@@ -237,7 +240,13 @@ class Node(rpc.Servicer):
                 self._store.delete(volume.volume_id)
         for path in (str(path) for path in self._inline.glob("*/mount")):
             if not inline.in_use(self._store.all(), path):
-                await self._remove_shared(path)
+                await self._remove_left(path)
+
+    async def _remove_left(self, path: str) -> None:
+        try:
+            await self._remove_shared(path)
+        except MoorageError as error:  # not worth a start that fails: the next start tries again
+            log.warning("%s, which nobody uses, stays: %s", path, error)
 
     async def NodeGetVolumeStats(self, volume_id: str, volume_path: str) -> csi.NodeGetVolumeStatsResponse:
         known = self._store.load(volume_id)

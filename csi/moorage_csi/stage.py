@@ -1,15 +1,18 @@
 """The real mount of a volume on this node: NFS by mount.nfs4 in a killable child, buckets by the mounter."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from moorage import names
-from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotReady
+from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotReady, Retry
 from moorage.mount import MountPlan, Nfs, S3fs
 from moorage_csi import mounts
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
+
+log = logging.getLogger(__name__)
 
 _MOUNT_SECONDS = 40.0  # the kubelet calls again; a shorter wait tells the user sooner what is wrong
 _RESOLVE_SECONDS = 15.0
@@ -49,7 +52,10 @@ class Stager:
         """Nothing is mounted at `path`; what FUSE held back is stored first."""
         mount = mounts.at(path)
         if mount and mount.fstype in S3fs.fstypes:
-            await self._mounter.unmount(path)
+            try:
+                await self._mounter.unmount(path)
+            except Retry as error:  # no mounter, no process to wait for: what was closed or synced is stored
+                log.warning("%s is unmounted without the mounter: %s", path, error)
         await mounts.ensure_absent(self._runner, path, keep_directory)
 
     async def _ensure_nfs(self, plan: Nfs, path: str, options: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moorage.errors import AlreadyExists, NotReady
+from moorage.errors import AlreadyExists, DeadlineExceeded, NotReady
 from moorage_csi import mounts
 from moorage_csi.mounter.process import Process
 from moorage_csi.runner import Runner
@@ -119,9 +119,18 @@ class Supervisor:
         argv = recipe.argv(str(self._write_credentials(recipe)))
         kept.process = Process(argv, recipe.hidden, lambda: self._ended(kept))
         await self._appear(recipe, kept.process)
-        output = await self._runner.run(("stat", "--format=%F", recipe.target), _PROBE_SECONDS, about=recipe.target)
-        if output.status or await kept.process.wait(_SETTLE_SECONDS):
+        answered = await self._probe(recipe)
+        if await kept.process.wait(_SETTLE_SECONDS) or not answered:
             raise NotReady(f"{recipe.kind} could not mount {recipe.volume_id}: {kept.process.last_words}")
+
+    async def _probe(self, recipe: Recipe) -> bool:
+        """Whether the mount can be looked at; s3fs lets nobody in before its server has answered."""
+        argv = ("stat", "--format=%F", recipe.target)
+        try:
+            return (await self._runner.run(argv, _PROBE_SECONDS, about=recipe.target)).status == 0
+        except DeadlineExceeded:
+            server = recipe.parameters.get("endpoint", "its server")
+            raise NotReady(f"{server} did not answer {recipe.kind} for {_PROBE_SECONDS:g} s: is it running?") from None
 
     async def _appear(self, recipe: Recipe, process: Process) -> None:
         """Wait until the mount is in the table; raises NotReady with the program's last words when it ends before."""

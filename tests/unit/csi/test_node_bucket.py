@@ -1,0 +1,121 @@
+"""Buckets on the node: the mounter mounts them, and may be replaced while they are in use."""
+
+import base64
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from moorage import errors
+from moorage import mount as plans
+from moorage_csi import api, mounts
+from moorage_csi.metrics import Metrics
+from moorage_csi.node import Node, Tools
+
+from .conftest import Bench, capability
+
+ID = "team/models/abcd2345"
+CONTEXT = {
+    "type": "object", "mount": "s3fs", "endpoint": "http://moorage-s3.moorage.svc:7070", "bucket": "models-abcd2345",
+    "prefix": "", "region": "us-east-1",
+}  # fmt: skip
+KEY = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hunter2"}
+
+
+@dataclass
+class TmpfsMounter:
+    """A mounter whose mounts are tmpfs."""
+
+    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[tuple[str, str, dict[str, str]]])
+    parameters: dict[str, str] = field(default_factory=dict[str, str])
+    gone: bool = False
+
+    async def mount(
+        self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> None:
+        if self.gone:
+            raise errors.Retry("the mounter of this node does not answer")
+        self.asked.append((volume_id, target, dict(secrets)))
+        self.parameters = dict(parameters)
+        if mounts.at(target) is None:
+            subprocess.run(["mount", "-t", "tmpfs", "s3fs", target], check=True)  # noqa: ASYNC221
+
+    async def unmount(self, target: str) -> None:
+        if self.gone:
+            raise errors.Retry("the mounter of this node does not answer")
+        subprocess.run(["umount", target], check=True)  # noqa: ASYNC221
+
+
+@pytest.fixture
+def mounter(monkeypatch: pytest.MonkeyPatch) -> TmpfsMounter:
+    monkeypatch.setattr(plans.S3fs, "fstypes", ("tmpfs",))
+    return TmpfsMounter()
+
+
+@pytest.fixture
+def node(bench: Bench, mounter: TmpfsMounter) -> Node:
+    reference = {"name": "models-s3", "namespace": "team"}
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in KEY.items()}
+    bench.api.objects[api.volume_path("team", "models")] = {"status": {"id": "abcd2345", "secretRef": reference}}
+    bench.api.objects[api.secret_path("team", "models-s3")] = {"data": data}
+    return Node(Metrics(), Tools("node-1", bench.kubelet / "plugin", bench.runner, mounter, lambda: bench.api))
+
+
+async def _publish(node: Node, bench: Bench, pod: str) -> str:
+    target = bench.target(pod)
+    await node.NodePublishVolume(ID, target, capability(), bench.staging, False, CONTEXT)
+    return target
+
+
+async def test_the_mounter_gets_the_plan_and_the_secret_of_the_stage_call(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    bench.api.objects.clear()
+    await node.NodeStageVolume(ID, bench.staging, capability(group="2000"), KEY, CONTEXT)
+    assert mounter.asked == [(ID, bench.staging, KEY)]
+    assert (mounter.parameters["bucket"], mounter.parameters["group"]) == ("models-abcd2345", "2000")
+
+
+async def test_without_a_secret_in_the_call_it_is_looked_up(bench: Bench, node: Node, mounter: TmpfsMounter) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), volume_context=CONTEXT)
+    assert mounter.asked == [(ID, bench.staging, KEY)]
+
+
+async def test_a_claim_for_an_older_volume_of_the_name_gets_no_secret(bench: Bench, node: Node) -> None:
+    with pytest.raises(errors.NotFound, match="another one"):
+        await node.NodeStageVolume("team/models/older234", bench.staging, capability(), volume_context=CONTEXT)
+
+
+async def test_a_secret_without_a_key_is_named(bench: Bench, node: Node) -> None:
+    with pytest.raises(errors.InvalidInput, match="no AWS_SECRET_ACCESS_KEY"):
+        await node.NodeStageVolume(ID, bench.staging, capability(), {"AWS_ACCESS_KEY_ID": "key"}, CONTEXT)
+
+
+async def test_a_bucket_whose_mounter_was_replaced_is_mounted_again_for_the_next_pod(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, CONTEXT)
+    await mounter.unmount(bench.staging)
+    target = await _publish(node, bench, "a")
+    assert mounts.at(target) is not None
+    assert len(mounter.asked) == 2
+
+
+async def test_without_a_mounter_a_pod_gets_an_error_and_no_directory(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, CONTEXT)
+    await mounter.unmount(bench.staging)
+    mounter.gone = True
+    with pytest.raises(errors.Retry, match="does not answer"):
+        await _publish(node, bench, "a")
+    assert not Path(bench.target("a")).exists()  # noqa: ASYNC240
+
+
+async def test_unstage_needs_no_mounter(bench: Bench, node: Node, mounter: TmpfsMounter) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, CONTEXT)
+    mounter.gone = True
+    await node.NodeUnstageVolume(ID, bench.staging)
+    assert mounts.at(bench.staging) is None
