@@ -23,6 +23,13 @@ class Reference:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
+def part(body: Manifest | None, *path: str) -> Manifest:
+    """The mapping at a path inside an object; empty where any of it is missing."""
+    for name in path:
+        body = (body or {}).get(name)
+    return body or {}
+
+
 def reference(manifest: Manifest) -> Reference:
     metadata = manifest["metadata"]
     return Reference(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", ""))
@@ -36,6 +43,17 @@ class Hold:
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply. The manifest stays out of the repr: it may be a Secret."""
+
+    manifest: Manifest = field(repr=False)
+
+    @property
+    def reference(self) -> Reference:
+        return reference(self.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create, and never touch what somebody else put under that name in the meantime."""
 
     manifest: Manifest = field(repr=False)
 
@@ -73,7 +91,7 @@ class RemoveBucket:
     keep: bool
 
 
-Action = Hold | Apply | Delete | MakeBucket | RemoveBucket
+Action = Hold | Apply | Create | Delete | MakeBucket | RemoveBucket
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from moorage import conditions, manifests, names, placement, transitions
 from moorage.actions import (
     Action,
     Apply,
+    Create,
     Delete,
     Hold,
     MakeBucket,
@@ -158,7 +159,8 @@ def _make(facts: BucketFacts, engine: S3Engine) -> tuple[Action, ...]:
     secret_key = _secret_key(facts.secret) or facts.new_secret_key
     data = manifests.secret_data(engine, facts.engine_bucket, facts.access_key, secret_key)
     stale = facts.secret is None or facts.secret.get("data") != data
-    write = (Apply(manifests.bucket_secret(facts.bucket, data)),) if stale else ()
+    manifest = manifests.bucket_secret(facts.bucket, data)
+    write = (Create(manifest) if facts.secret is None else Apply(manifest),) if stale else ()
     if not stale and _provisioned(facts) and facts.key_works is not False:
         return ()
     policy = owner_policy(facts.engine_bucket, facts.access_key)

@@ -6,7 +6,7 @@ Deletion is `moorage.release`. Nothing here does I/O, so that every step can be 
 from dataclasses import dataclass
 
 from moorage import conditions, manifests, names, placement, quantity, transitions
-from moorage.actions import Action, Apply, Hold, Manifest, Plan, Problem
+from moorage.actions import Action, Apply, Create, Hold, Manifest, Plan, Problem
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.errors import InvalidInput
 from moorage.model import (
@@ -205,7 +205,7 @@ def _no_bucket(facts: VolumeFacts) -> Waiting:
     ref = facts.volume.spec.bucket
     if ref is None:
         problem = Problem("BucketCreating", f"Bucket {facts.volume.metadata['name']} is being made")
-        return Waiting(Phase.PROVISIONING, problem, actions=(Apply(manifests.owned_bucket(facts.volume)),))
+        return Waiting(Phase.PROVISIONING, problem, actions=(Create(manifests.owned_bucket(facts.volume)),))
     namespace = facts.volume.metadata["namespace"]
     return Waiting(
         Phase.PENDING,
@@ -269,7 +269,7 @@ def _claim_actions(facts: VolumeFacts, backing: Backing) -> tuple[Action, ...]:
     if found is None or ("deletionTimestamp" not in found["metadata"] and _drifted(found, wanted)):
         actions.append(Apply(wanted))
     if claim is None:
-        actions.append(Apply(manifests.persistent_volume_claim(facts.volume, facts.id)))
+        actions.append(Create(manifests.persistent_volume_claim(facts.volume, facts.id)))
     return tuple(actions)
 
 

@@ -1,0 +1,36 @@
+"""What a status says when the engine or the API server refused a step of the plan."""
+
+from typing import TypeVar
+
+from moorage import conditions, transitions
+from moorage.actions import Manifest, Plan
+from moorage.conditions import Verdict, lifecycle, no
+from moorage.errors import MoorageError, Retry
+from moorage.model import BucketStatus, Phase, StorageVolumeStatus
+
+Status = TypeVar("Status", StorageVolumeStatus, BucketStatus)
+
+
+def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) -> Plan[Status]:
+    """The status as it was, with the error as its reason; what was READY stays so, for pods that use it are fine.
+
+    FAILED when the same step will not pass by itself; the step is still tried again, now and then.
+    """
+    phase, message = _phase(status, metadata, error), str(error)
+    if phase == Phase.READY:
+        return Plan(status)
+    changed = (no(conditions.PROVISIONED, error.reason, message), lifecycle(phase, message))
+    kept = (each for each in status.conditions if each.type not in {verdict.type for verdict in changed})
+    verdicts = (*changed, *(Verdict(each.type, each.status, each.reason, each.message) for each in kept))
+    generation = metadata.get("generation", 0)
+    merged = conditions.merge(status.conditions, verdicts, generation, now)
+    update = {"phase": phase, "observed_generation": generation, "conditions": merged}
+    return Plan(status.model_copy(update=update), (), transitions.notices(status.conditions, merged))
+
+
+def _phase(status: StorageVolumeStatus | BucketStatus, metadata: Manifest, error: MoorageError) -> Phase:
+    if "deletionTimestamp" in metadata:
+        return Phase.DESTROYING
+    if status.phase == Phase.READY:
+        return Phase.READY
+    return Phase.PROVISIONING if isinstance(error, Retry) else Phase.FAILED

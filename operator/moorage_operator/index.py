@@ -1,0 +1,210 @@
+"""What the watches have shown so far, and whom a change concerns. One process, one event loop: no locks."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from moorage import conditions, holders, names
+from moorage.actions import Manifest, part
+from moorage.holders import Claim, Use, Uses, VolumeKey
+from moorage.model import StorageBackend
+
+Name = tuple[str, str]  # namespace ("" if cluster-scoped), name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """One object that wants reconciling."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Store:
+    """The objects of one kind, newest version of each."""
+
+    def __init__(self) -> None:
+        self._items: dict[Name, Manifest] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, namespace: str, name: str) -> Manifest | None:
+        return self._items.get((namespace, name))
+
+    def values(self) -> Iterable[Manifest]:
+        return list(self._items.values())
+
+    def put(self, body: Manifest) -> bool:
+        """False for something older than what is known: our own write may be answered before the watch shows it."""
+        key, known = name_of(body), self._items.get(name_of(body))
+        if known and known["metadata"]["uid"] == body["metadata"]["uid"] and version(known) > version(body):
+            return False
+        self._items[key] = slim(body)
+        return True
+
+    def bodies(self) -> dict[str, Manifest]:
+        """By uid."""
+        return {each["metadata"]["uid"]: each for each in self._items.values()}
+
+    def drop(self, namespace: str, name: str, uid: str | None = None) -> None:
+        known = self._items.get((namespace, name))
+        if known and uid in (None, known["metadata"]["uid"]):
+            del self._items[(namespace, name)]
+
+
+@dataclass
+class Index:
+    """All stores, and the look-ups that reconciling needs."""
+
+    volumes: Store = field(default_factory=Store)
+    buckets: Store = field(default_factory=Store)
+    backends: Store = field(default_factory=Store)
+    persistent_volumes: Store = field(default_factory=Store)
+    claims: Store = field(default_factory=Store)
+    _pods: dict[Name, Uses] = field(default_factory=dict[Name, Uses])
+    _by_handle: dict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
+    _by_claim: dict[Claim, VolumeKey] = field(default_factory=dict[Claim, VolumeKey])
+    _users: dict[Use, set[Name]] = field(default_factory=lambda: defaultdict[Use, set[Name]](set))
+    _parsed: dict[str, tuple[str, StorageBackend]] = field(default_factory=dict[str, tuple[str, StorageBackend]])
+
+    def all_backends(self) -> tuple[StorageBackend, ...]:
+        return tuple(each for body in self.backends.values() if (each := self._backend(body)))
+
+    def _backend(self, body: Manifest) -> StorageBackend | None:
+        name, at = body["metadata"]["name"], body["metadata"]["resourceVersion"]
+        if self._parsed.get(name, ("",))[0] != at:
+            try:
+                self._parsed[name] = (at, StorageBackend.model_validate(body))
+            except ValidationError:
+                return None
+        return self._parsed[name][1]
+
+    def known(self, kind: str) -> dict[str, Manifest]:
+        """What is known of a kind, by uid; of pods, only enough to drop them."""
+        stores = {
+            "StorageVolume": self.volumes,
+            "Bucket": self.buckets,
+            "StorageBackend": self.backends,
+            "PersistentVolume": self.persistent_volumes,
+            "PersistentVolumeClaim": self.claims,
+        }
+        if kind in stores:
+            return stores[kind].bodies()
+        return {
+            f"{namespace}/{name}": {"kind": "Pod", "metadata": {"namespace": namespace, "name": name}}
+            for namespace, name in self._pods
+        }
+
+    # PersistentVolumes tell which claim stands for which volume, ours and the provisioner's alike.
+
+    def put_persistent_volume(self, body: Manifest) -> None:
+        handle = holders.claimed_volume(body)
+        if handle is None or not self.persistent_volumes.put(body):
+            return
+        self._by_handle[str(handle)].add(body["metadata"]["name"])
+        claim = holders.claim_of(body)
+        if claim:
+            self._by_claim[claim] = (handle.namespace, handle.name)
+
+    def drop_persistent_volume(self, body: Manifest) -> None:
+        handle, claim = holders.claimed_volume(body), holders.claim_of(body)
+        self.persistent_volumes.drop("", body["metadata"]["name"], body["metadata"]["uid"])
+        if handle:
+            self._by_handle[str(handle)].discard(body["metadata"]["name"])
+            if not self._by_handle[str(handle)]:
+                del self._by_handle[str(handle)]
+        if claim:
+            self._by_claim.pop(claim, None)
+
+    def persistent_volumes_of(self, handle: str) -> tuple[Manifest, ...]:
+        names_ = self._by_handle.get(handle, set())
+        found = (self.persistent_volumes.get("", each) for each in sorted(names_))
+        return tuple(each for each in found if each)
+
+    # Pods count as users from when they have a node until they have finished.
+
+    def put_pod(self, body: Manifest) -> set[VolumeKey]:
+        """The volumes whose users may have changed."""
+        return self._set_pod(name_of(body), holders.uses(body))
+
+    def drop_pod(self, body: Manifest) -> set[VolumeKey]:
+        return self._set_pod(name_of(body), Uses())
+
+    def _set_pod(self, pod: Name, after: Uses) -> set[VolumeKey]:
+        before = self._pods.pop(pod, Uses())
+        if after != Uses():
+            self._pods[pod] = after
+        for each in before.uses - after.uses:
+            self._users[each].discard(pod)
+            if not self._users[each]:
+                del self._users[each]
+        for each in after.uses - before.uses:
+            self._users[each].add(pod)
+        changed = before.uses ^ after.uses
+        return {volume for each in changed if (volume := each.volume or self._by_claim.get(each.claim))}
+
+    def attached(self, volume: VolumeKey, handle: str) -> int:
+        """How many pods use the volume, through any claim of it or inline."""
+        claims = (holders.claim_of(each) for each in self.persistent_volumes_of(handle))
+        ways = [Use(volume=volume), *(Use(claim=each) for each in claims if each)]
+        return len(set[Name]().union(*(self._users.get(each, ()) for each in ways)))
+
+
+def name_of(body: Manifest) -> Name:
+    return body["metadata"].get("namespace", ""), body["metadata"]["name"]
+
+
+def version(body: Manifest) -> int:
+    """Resource versions of one kind on one server grow (a promise of the API since Kubernetes 1.35, true before)."""
+    return int(body["metadata"]["resourceVersion"])
+
+
+def slim(body: Manifest) -> Manifest:
+    """Without what nobody reads: half of an object is managedFields."""
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
+def key_of(body: Manifest) -> Key:
+    return Key(body["kind"], *name_of(body))
+
+
+def backend_mark(body: Manifest) -> tuple[str, ...]:
+    """What of a backend concerns the volumes on it: not its free space, which changes all the time."""
+    found: list[Manifest] = part(body, "status").get("conditions", [])
+    ready = next((each for each in found if each["type"] == conditions.READY), Manifest())
+    metadata = body["metadata"]
+    return (
+        metadata["uid"],
+        str(metadata.get("generation", 0)),
+        metadata.get("deletionTimestamp", ""),
+        ready.get("status", ""),
+        ready.get("message", ""),
+    )
+
+
+def placed_on(body: Manifest) -> str | None:
+    return part(body, "status", "placement").get("backend")
+
+
+def shown_bucket(volume: Manifest) -> Name | None:
+    """The bucket that an object volume shows: the named one, else that of its own name."""
+    if part(volume, "spec").get("type") != "object":
+        return None
+    name = part(volume, "spec", "bucket").get("name") or volume["metadata"]["name"]
+    return volume["metadata"]["namespace"], name
+
+
+def is_deleting(body: Manifest | None) -> bool:
+    return bool(body and "deletionTimestamp" in body["metadata"])
+
+
+def volume_uid(body: Manifest) -> str | None:
+    return part(body, "metadata", "labels").get(names.LABEL_VOLUME_UID)

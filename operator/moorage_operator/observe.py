@@ -1,0 +1,180 @@
+"""From the index and a few fresh reads to the facts that a plan wants. Deletion reads everything freshly."""
+
+import secrets
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from moorage import conditions, holders, names
+from moorage.actions import Manifest, Reference
+from moorage.backendplan import BackendFacts
+from moorage.bucketplan import BucketFacts
+from moorage.holders import Claim, Use
+from moorage.manifests import volume_handle
+from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageVolume
+from moorage.plan import VolumeFacts, is_served
+from moorage.release import RELEASING
+from moorage_operator.cluster import Cluster
+from moorage_operator.index import Index, placed_on, shown_bucket
+from moorage_operator.probe import Probe
+from moorage_operator.s3admin import Engines
+
+DEEP_EVERY = 300.0  # seconds between looks at what no watch shows: Secrets, Roles, the S3 engine
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Observer:
+    """Reads; changes nothing but the index."""
+
+    def __init__(self, cluster: Cluster, index: Index, engines: Engines, probe: Probe, account: SecretRef) -> None:
+        self._cluster = cluster
+        self._index = index
+        self._engines = engines
+        self._probe = probe
+        self._account = account
+        self._deep: dict[str, float] = {}
+
+    async def volume(self, body: Manifest) -> VolumeFacts:
+        volume = StorageVolume.model_validate(body)
+        namespace, name = volume.metadata["namespace"], volume.metadata["name"]
+        id = volume.status.id or names.short_id(volume.metadata["uid"])
+        handle = volume_handle(volume, id)
+        deleting = "deletionTimestamp" in volume.metadata
+        bucket = await self._bucket_of(volume, body, fresh=deleting)
+        backed = deleting or (volume.status.share is not None and is_served(volume.status.share)) or _is_ready(bucket)
+        listing = deleting and volume.status.phase in RELEASING and volume.status.release is None
+        return VolumeFacts(
+            volume=volume,
+            now=now(),
+            node_account=self._account,
+            backends=self._index.all_backends(),
+            bucket=bucket,
+            claim=await self._claim(namespace, name, fresh=deleting) if backed else None,
+            persistent_volume=await self._persistent_volume(id, fresh=deleting) if backed else None,
+            key_reader=await self._has_key_reader(volume, id) if _is_ready(bucket) and not deleting else False,
+            holders=await self._holders(volume, handle) if listing else (),
+            attached=self._index.attached((namespace, name), handle),
+        )
+
+    async def bucket(self, body: Manifest) -> BucketFacts:
+        bucket = Bucket.model_validate(body)
+        namespace, name = bucket.metadata["namespace"], bucket.metadata["name"]
+        deleting = "deletionTimestamp" in bucket.metadata
+        backends = self._index.all_backends()
+        placed = bucket.status.placement
+        backend = next((each for each in backends if placed and each.metadata["name"] == placed.backend), None)
+        secret = await self._cluster.get(Reference("v1", "Secret", names.bucket_secret(name), namespace))
+        return BucketFacts(
+            bucket=bucket,
+            now=now(),
+            new_secret_key=secrets.token_urlsafe(30),
+            backends=backends,
+            secret=secret,
+            key_works=None if deleting else await self._key_works(bucket, backend, secret),
+            holders=await self._volumes_of(bucket) if deleting and bucket.status.phase in RELEASING else (),
+        )
+
+    async def backend(self, body: Manifest) -> BackendFacts:
+        backend = StorageBackend.model_validate(body)
+        deleting = "deletionTimestamp" in backend.metadata
+        users = tuple(self._placed_on(backend.metadata["name"])) if deleting else ()
+        return BackendFacts(backend, now(), await self._probe(backend), users)
+
+    def forget(self, uid: str) -> None:
+        self._deep.pop(uid, None)
+
+    # Reads.
+
+    async def _claim(self, namespace: str, name: str, fresh: bool) -> Manifest | None:
+        known = None if fresh else self._index.claims.get(namespace, name)
+        return known or await self._cluster.get(Reference("v1", "PersistentVolumeClaim", name, namespace))
+
+    async def _persistent_volume(self, id: str, fresh: bool) -> Manifest | None:
+        name = names.persistent_volume(id)
+        known = None if fresh else self._index.persistent_volumes.get("", name)
+        return known or await self._cluster.get(Reference("v1", "PersistentVolume", name))
+
+    async def _bucket_of(self, volume: StorageVolume, body: Manifest, fresh: bool) -> Bucket | None:
+        shown = shown_bucket(body)
+        if shown is None:
+            return None
+        found = None if fresh else self._index.buckets.get(*shown)
+        if found is None:  # a bucket that we do not know of yet must not be taken for one that we may make
+            found = await self._cluster.get(Reference(names.API_VERSION, "Bucket", shown[1], shown[0]))
+        return Bucket.model_validate(found) if found else None
+
+    async def _has_key_reader(self, volume: StorageVolume, id: str) -> bool:
+        if volume.status.phase == Phase.READY and not self._is_due(volume.metadata["uid"]):
+            return True
+        group = "rbac.authorization.k8s.io/v1"
+        namespace, name = volume.metadata["namespace"], names.persistent_volume(id)
+        for kind in ("Role", "RoleBinding"):
+            if await self._cluster.get(Reference(group, kind, name, namespace)) is None:
+                return False
+        return True
+
+    async def _key_works(self, bucket: Bucket, backend: StorageBackend | None, secret: Manifest | None) -> bool | None:
+        engine = backend.spec.engine.s3 if backend else None
+        ready = bucket.status.phase == Phase.READY and engine and _answers(backend)
+        if not ready or not engine or not bucket.status.bucket_name or not self._is_due(bucket.metadata["uid"]):
+            return None
+        return await self._engines.key_works(engine, bucket.status.bucket_name, secret)
+
+    def _is_due(self, uid: str) -> bool:
+        due = time.monotonic() - self._deep.get(uid, float("-inf")) > DEEP_EVERY
+        if due:
+            self._deep[uid] = time.monotonic()
+        return due
+
+    # Who uses it, asked of the API server itself.
+
+    async def _holders(self, volume: StorageVolume, handle: str) -> tuple[str, ...]:
+        namespace, name = volume.metadata["namespace"], volume.metadata["name"]
+        own = names.persistent_volume(volume.status.id)
+        claims: set[Claim] = {(namespace, name)} if volume.spec.claim != "None" else set()
+        found: set[str] = set()
+        for known in self._index.persistent_volumes_of(handle):
+            seen = await self._cluster.get(Reference("v1", "PersistentVolume", known["metadata"]["name"]))
+            claim = holders.claim_of(seen) if seen else None
+            if seen and claim and holders.is_bound(seen):
+                claims.add(claim)
+                if seen["metadata"]["name"] != own:
+                    found.add(f"claim {claim[0]}/{claim[1]}")
+        ways = {Use(claim=each) for each in claims} | {Use(volume=(namespace, name))}
+        for where in {namespace, *(each[0] for each in claims)}:
+            pods = await self._cluster.list("v1", "Pod", where)
+            found.update(holders.pod_name(each) for each in pods if holders.uses(each).uses & ways)
+        return tuple(sorted(found))
+
+    async def _volumes_of(self, bucket: Bucket) -> tuple[str, ...]:
+        namespace, name = bucket.metadata["namespace"], bucket.metadata["name"]
+        volumes = await self._cluster.list(names.API_VERSION, "StorageVolume", namespace)
+        showing = (each for each in volumes if shown_bucket(each) == (namespace, name))
+        return tuple(sorted(f"StorageVolume {_full_name(each)}" for each in showing if _still_shows(each, bucket)))
+
+    def _placed_on(self, backend: str) -> Iterable[str]:
+        for store in (self._index.volumes, self._index.buckets):
+            yield from (f"{each['kind']} {_full_name(each)}" for each in store.values() if placed_on(each) == backend)
+
+
+def _still_shows(volume: Manifest, bucket: Bucket) -> bool:
+    """A volume that was let go by everybody no longer holds its bucket; nor does one that only bears its name."""
+    if volume.get("status", {}).get("release"):
+        return False
+    named = volume["spec"].get("bucket")
+    return bool(named) or bucket.metadata.get("labels", {}).get(names.LABEL_VOLUME_UID) == volume["metadata"]["uid"]
+
+
+def _full_name(body: Manifest) -> str:
+    return f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+
+
+def _is_ready(bucket: Bucket | None) -> bool:
+    return bucket is not None and bucket.status.phase == Phase.READY
+
+
+def _answers(backend: StorageBackend | None) -> bool:
+    return backend is not None and conditions.is_true(backend.status.conditions, conditions.READY)

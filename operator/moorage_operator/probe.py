@@ -1,0 +1,76 @@
+"""Does a backend answer? Bounded, and never through a mount."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+
+from moorage.actions import Problem
+from moorage.errors import Forbidden, MoorageError
+from moorage.model import GaneshaEngine, S3Engine, StorageBackend
+from moorage_operator.s3 import S3, EngineRefused
+from moorage_operator.s3admin import Engines
+
+DEADLINE = 4.0  # seconds
+NFS_PORT = 2049
+HEALTH = "/health"
+_NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
+
+Probe = Callable[[StorageBackend], Awaitable[Problem | None]]
+
+
+class Prober:
+    """Calls one kind of probe per engine; gives what is wrong, or None."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    async def __call__(self, backend: StorageBackend) -> Problem | None:
+        engine = backend.spec.engine
+        try:
+            async with asyncio.timeout(DEADLINE):
+                if engine.ganesha:
+                    return await _probe_ganesha(engine.ganesha)
+                if engine.s3:
+                    return await self._probe_s3(engine.s3)
+        except TimeoutError:
+            return Problem("Unreachable", f"no answer within {DEADLINE:.0f} s")
+        return Problem("NoEngine", "spec.engine names no engine that this version knows: update the operator")
+
+    async def _probe_s3(self, engine: S3Engine) -> Problem | None:
+        try:
+            async with aiohttp.ClientSession() as session, session.get(engine.endpoint + HEALTH) as answer:
+                if answer.status != 200:
+                    return Problem("Unhealthy", f"{engine.endpoint}{HEALTH} answers HTTP {answer.status}")
+        except (aiohttp.ClientError, OSError) as error:
+            return Problem("Unreachable", f"{engine.endpoint}{HEALTH}: {_why(error)}")
+        return await self._probe_root_key(engine)
+
+    async def _probe_root_key(self, engine: S3Engine) -> Problem | None:
+        try:
+            key = await self._engines.root_key(engine)
+            async with aiohttp.ClientSession() as session:
+                await S3(session, engine.endpoint, engine.region, key).call(
+                    "GET", f"/{_NO_SUCH_BUCKET}", (("location", ""),)
+                )
+        except Forbidden as error:
+            return Problem("CredentialsRefused", f"the root key of Secret {engine.credentials_secret.name}: {error}")
+        except EngineRefused:
+            return None
+        except MoorageError as error:
+            return Problem("Unreachable", str(error))
+        return None
+
+
+async def _probe_ganesha(engine: GaneshaEngine) -> Problem | None:
+    host = f"{engine.stateful_set}-0.{engine.namespace}.svc"
+    try:
+        _, writer = await asyncio.open_connection(host, NFS_PORT)
+    except OSError as error:
+        return Problem("Unreachable", f"{host}:{NFS_PORT}: {_why(error)}")
+    writer.close()
+    return None
+
+
+def _why(error: BaseException) -> str:
+    return str(error) or type(error).__name__

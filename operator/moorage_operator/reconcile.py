@@ -1,0 +1,152 @@
+"""observe -> plan -> apply, for one object at a time; one status write, and none when nothing changed."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from moorage import backendplan, bucketplan, names, plan, stumble
+from moorage.actions import Action, Apply, Create, Delete, Hold, MakeBucket, Manifest, Plan, RemoveBucket, reference
+from moorage.errors import MoorageError
+from moorage.model import BucketStatus, Model, StorageBackendStatus, StorageVolumeStatus
+from moorage.release import release
+from moorage_operator import events
+from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
+from moorage_operator.index import Index, Key, Store
+from moorage_operator.metrics import Metrics
+from moorage_operator.observe import Observer, now
+from moorage_operator.s3admin import Engines
+
+Status = TypeVar("Status", StorageVolumeStatus, BucketStatus, StorageBackendStatus)
+
+# What other field managers write into the same status; a server-side apply of ours must not name it.
+NOT_OURS: Mapping[str, str] = {"StorageVolume": "share", "StorageBackend": "servers"}
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Called by the work queue, never twice at a time for one object."""
+
+    def __init__(
+        self, cluster: Cluster, index: Index, observer: Observer, engines: Engines, metrics: Metrics, instance: str
+    ) -> None:
+        self._cluster = cluster
+        self._index = index
+        self._observer = observer
+        self._engines = engines
+        self._metrics = metrics
+        self._instance = instance
+        self._stores: Mapping[str, Store] = {
+            "StorageVolume": index.volumes,
+            "Bucket": index.buckets,
+            "StorageBackend": index.backends,
+        }
+
+    async def __call__(self, key: Key) -> float | None:
+        """Seconds until the object wants another look by itself, or None."""
+        body = self._stores[key.kind].get(key.namespace, key.name)
+        if body is None:
+            return None
+        started = time.monotonic()
+        try:
+            return await self._reconcile(key.kind, body)
+        except ValidationError as error:  # the API server admits no such object; a newer CRD might
+            self._metrics.errors.labels(key.kind, "InvalidObject").inc()
+            log.error("%s cannot be read: %s", key, error.errors(include_input=False, include_url=False))
+            return None
+        except MoorageError as error:
+            self._metrics.errors.labels(key.kind, error.reason).inc()
+            raise
+        finally:
+            self._metrics.duration.labels(key.kind).observe(time.monotonic() - started)
+
+    async def _reconcile(self, kind: str, body: Manifest) -> float | None:
+        deleting = "deletionTimestamp" in body["metadata"]
+        if kind == "StorageVolume":
+            volume = await self._observer.volume(body)
+            step = release(volume) if deleting else plan.plan(volume)
+            return await self._carry_out(body, volume.volume.status, step)
+        if kind == "Bucket":
+            bucket = await self._observer.bucket(body)
+            step = bucketplan.release(bucket) if deleting else bucketplan.plan(bucket)
+            return await self._carry_out(body, bucket.bucket.status, step)
+        backend = await self._observer.backend(body)
+        return await self._carry_out(body, backend.backend.status, backendplan.plan(backend))
+
+    async def _carry_out(self, body: Manifest, before: Status, step: Plan[Status]) -> float | None:
+        try:
+            for action in step.actions:
+                await self._do(body, action)
+        except (ApiUnavailable, ApiConflict):
+            raise  # passes; the status stays as it is
+        except MoorageError as error:
+            if not isinstance(before, StorageBackendStatus):
+                await self._settle(body, before, stumble.stumbled(before, body["metadata"], error, now()))
+            raise
+        body = await self._settle(body, before, step)
+        if step.finish:
+            await self._finish(body)
+        return step.requeue_after
+
+    async def _settle(self, body: Manifest, before: Status, step: Plan[Status]) -> Manifest:
+        """Write the status if it differs, then tell what changed; gives the object as it is then."""
+        if step.status != before:
+            body = await self._write_status(body, step.status)
+            phase = getattr(step.status, "phase", None)
+            if phase and phase != getattr(before, "phase", None):
+                self._metrics.transitions.labels(body["kind"], phase).inc()
+                log.info("%s is %s", reference(body), phase)
+        moment = max((each.last_transition_time for each in step.status.conditions), default="")
+        for notice in step.notices:
+            await events.post(self._cluster, events.event(body, notice, moment, self._instance))
+        return body
+
+    async def _write_status(self, body: Manifest, status: Model) -> Manifest:
+        kind, metadata = body["kind"], body["metadata"]
+        whole = status.dump()
+        whole.pop(NOT_OURS.get(kind, ""), None)
+        manifest: dict[str, Any] = {
+            "apiVersion": names.API_VERSION,
+            "kind": kind,
+            "metadata": {key: metadata[key] for key in ("name", "namespace", "uid") if key in metadata},
+            "status": whole,
+        }
+        self._metrics.status_writes.labels(kind).inc()
+        answer = await self._cluster.apply(manifest, sub="status")
+        self._stores[kind].put(answer)
+        return answer
+
+    async def _finish(self, body: Manifest) -> None:
+        await self._cluster.let_go(body)
+        self._observer.forget(body["metadata"]["uid"])
+
+    async def _do(self, body: Manifest, action: Action) -> None:
+        match action:
+            case Hold():
+                held = await self._cluster.hold(reference(body), body["metadata"]["uid"])
+                self._stores[body["kind"]].put(held)
+            case Apply():
+                self._remember(await self._cluster.apply(action.manifest))
+            case Create():
+                self._remember(await self._cluster.create(action.manifest))
+            case Delete():
+                await self._cluster.delete(action.reference)
+            case MakeBucket():
+                await self._engines.make(action)
+            case RemoveBucket():
+                await self._engines.remove(action)
+
+    def _remember(self, made: Manifest) -> None:
+        """What we made ourselves need not wait for the watch."""
+        match made["kind"]:
+            case "PersistentVolume":
+                self._index.put_persistent_volume(made)
+            case "PersistentVolumeClaim":
+                self._index.claims.put(made)
+            case "Bucket":
+                self._index.buckets.put(made)
+            case _:
+                return

@@ -1,0 +1,138 @@
+"""The operator as one value: index, queue, reconciler and their loops. `run` ends when it is cancelled or fails."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+
+import kopf
+
+from moorage.actions import Manifest
+from moorage.errors import MoorageError, NotFound
+from moorage_operator import handlers
+from moorage_operator.cluster import Cluster
+from moorage_operator.index import Index, Key, key_of
+from moorage_operator.metrics import Metrics
+from moorage_operator.observe import Observer
+from moorage_operator.probe import Probe, Prober
+from moorage_operator.queue import WorkQueue
+from moorage_operator.reconcile import Reconciler
+from moorage_operator.s3admin import Engines
+from moorage_operator.settings import Settings, kopf_settings
+from moorage_operator.watch import WATCHED, Router
+
+SECOND_LISTING = 10.0  # seconds after the start: what vanished between our listing and kopf's
+STALE = 3  # relist periods without a good listing, after which the process is called dead
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """`probe` stands in for the network in tests where there is no cluster DNS."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, probe: Probe | None = None) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self.index = Index()
+        self.metrics = Metrics()
+        engines = Engines(cluster)
+        observer = Observer(cluster, self.index, engines, probe or Prober(engines), settings.node_service_account)
+        reconciler = Reconciler(cluster, self.index, observer, engines, self.metrics, settings.identity)
+        self.queue = WorkQueue[Key](reconciler, settings.workers)
+        self._router = Router(self.index, self.queue.add)
+        self._listed = time.monotonic()
+        self.metrics.watch_depth(lambda: self.queue.depth)
+
+    async def run(self, ready: asyncio.Event | None = None) -> None:
+        """List, then watch, reconcile and list again now and then."""
+        await self._list_when_there()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run())
+            group.create_task(self._resync())
+            group.create_task(self._relist())
+            group.create_task(self._watch(ready))
+
+    def trouble(self) -> str | None:
+        """What is wrong with this process, for its liveness probe."""
+        silence = time.monotonic() - self._listed
+        if silence > STALE * self._settings.relist:
+            return f"no good listing of the API for {silence:.0f} s"
+        return None
+
+    def see(self, body: Manifest, deleted: bool = False) -> None:
+        self.metrics.last_event.set_to_current_time()
+        self._router.see(body, deleted)
+
+    async def _watch(self, ready: asyncio.Event | None) -> None:
+        registry = kopf.OperatorRegistry()
+        settings = kopf_settings()
+        handlers.register(registry, settings, self._cluster, self.see)
+        await kopf.operator(
+            registry=registry,
+            settings=settings,
+            clusterwide=True,
+            standalone=True,
+            ready_flag=ready,
+            stop_flag=_never(),
+        )
+        raise MoorageError("the watches have ended; stopping, so that a fresh process starts")
+
+    async def _resync(self) -> None:
+        while True:
+            self.metrics.show_phases(_phases(self.index.volumes.values(), self.index.buckets.values()))
+            await asyncio.sleep(self._settings.resync)
+            for store in (self.index.backends, self.index.buckets, self.index.volumes):
+                for body in store.values():
+                    self.queue.add(key_of(body))
+
+    async def _relist(self) -> None:
+        pause = min(SECOND_LISTING, self._settings.relist)
+        while True:
+            await asyncio.sleep(pause)
+            pause = self._settings.relist
+            try:
+                await self._list()
+            except MoorageError as error:
+                log.warning("listing failed: %s", error)
+
+    async def _list_when_there(self) -> None:
+        """The chart's CRDs may still be on their way when we start."""
+        while True:
+            try:
+                await self._list()
+            except NotFound as error:
+                log.warning("waiting for the CRDs of Moorage: %s", error)
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def _list(self) -> None:
+        for api_version, kind, selectors in WATCHED:
+            before = self.index.known(kind)
+            listed = await self._cluster.list(api_version, kind, **selectors)
+            there = {_identity(each) for each in listed}
+            for body in listed:
+                self._router.see(body)
+            for uid, body in before.items():
+                if uid not in there:  # known before the listing began and not in it: gone
+                    self._router.see(body, deleted=True)
+        self._listed = time.monotonic()
+
+
+def _identity(body: Manifest) -> str:
+    metadata = body["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}" if body["kind"] == "Pod" else metadata["uid"]
+
+
+def _phases(*stores: Iterable[Manifest]) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for store in stores:
+        for body in store:
+            key = (body["kind"], body.get("status", {}).get("phase", "PENDING"))
+            counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _never() -> asyncio.Event:
+    """A stop flag of our own keeps kopf's hands off the process's signals."""
+    return asyncio.Event()

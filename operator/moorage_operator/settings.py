@@ -1,0 +1,71 @@
+"""Settings from the environment, and those that kopf gets."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import kopf
+
+from moorage import names
+from moorage.errors import InvalidInput
+from moorage.model import SecretRef
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`namespace`: of the release. `identity`: this very process, for the Lease. Times are seconds."""
+
+    namespace: str
+    identity: str
+    http_port: int = 8080
+    log_format: str = "json"
+    log_level: str = "INFO"
+    node_account: str = "moorage-csi-node"
+    workers: int = 16
+    resync: float = 60.0
+    relist: float = 300.0
+
+    @property
+    def node_service_account(self) -> SecretRef:
+        return SecretRef(name=self.node_account, namespace=self.namespace)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """From the environment; raises InvalidInput that names the variable."""
+        namespace = environ.get("POD_NAMESPACE")
+        if not namespace:
+            raise InvalidInput("POD_NAMESPACE is not set: give it the namespace of the release")
+        return cls(
+            namespace=namespace,
+            identity=environ.get("POD_NAME") or socket.gethostname(),
+            http_port=_number(environ, "MOORAGE_HTTP_PORT", cls.http_port),
+            log_format=environ.get("MOORAGE_LOG_FORMAT", cls.log_format),
+            log_level=environ.get("MOORAGE_LOG_LEVEL", cls.log_level),
+            node_account=environ.get("MOORAGE_NODE_SERVICE_ACCOUNT", cls.node_account),
+            workers=_number(environ, "MOORAGE_WORKERS", cls.workers),
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, str(default))
+    if not text.isdecimal():
+        raise InvalidInput(f"{name}={text!r} is not a number")
+    return int(text)
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Kopf only watches here: nothing of it is written to objects, and no log line becomes an Event."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.scanning.disabled = True  # the CRDs are there before us; saves watching all CRDs
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 310
+    settings.watching.inactivity_timeout = 70
+    settings.peering.standalone = True
+    settings.persistence.finalizer = f"{names.GROUP}/kopf"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{names.GROUP}")
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{names.GROUP}")
+    return settings

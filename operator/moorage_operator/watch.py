@@ -1,0 +1,123 @@
+"""From what a watch shows to the keys that want reconciling. An event says where to look, never what to do."""
+
+from collections.abc import Callable, Iterable
+
+from moorage import holders, names
+from moorage.actions import Manifest
+from moorage_operator.index import (
+    Index,
+    Key,
+    Store,
+    backend_mark,
+    is_deleting,
+    key_of,
+    name_of,
+    placed_on,
+    shown_bucket,
+    volume_uid,
+)
+
+Add = Callable[[Key], None]
+
+
+class Router:
+    """Keeps the index and fills the queue."""
+
+    def __init__(self, index: Index, add: Add) -> None:
+        self._index = index
+        self._add = add
+        self._marks: dict[
+            str, tuple[str, ...]
+        ] = {}  # of backends: our own writes reach the index before the watch does
+
+    def see(self, body: Manifest, deleted: bool = False) -> None:
+        """An object as a watch or a list showed it."""
+        match body["kind"]:
+            case "StorageVolume":
+                self._volume(body, deleted)
+            case "Bucket":
+                self._bucket(body, deleted)
+            case "StorageBackend":
+                self._backend(body, deleted)
+            case "PersistentVolume":
+                self._persistent_volume(body, deleted)
+            case "PersistentVolumeClaim":
+                self._claim(body, deleted)
+            case "Pod":
+                changed = self._index.drop_pod(body) if deleted else self._index.put_pod(body)
+                self._add_volumes(changed)
+            case _:
+                return
+
+    def _volume(self, body: Manifest, deleted: bool) -> None:
+        _keep(self._index.volumes, body, deleted)
+        self._add(key_of(body))
+        bucket = shown_bucket(body)
+        if bucket and is_deleting(self._index.buckets.get(*bucket)):
+            self._add(Key("Bucket", *bucket))
+        self._wake_leaving_backend(body)
+
+    def _bucket(self, body: Manifest, deleted: bool) -> None:
+        _keep(self._index.buckets, body, deleted)
+        self._add(key_of(body))
+        self._add_volumes(name_of(each) for each in self._index.volumes.values() if shown_bucket(each) == name_of(body))
+        self._wake_leaving_backend(body)
+
+    def _backend(self, body: Manifest, deleted: bool) -> None:
+        name, mark = body["metadata"]["name"], () if deleted else backend_mark(body)
+        _keep(self._index.backends, body, deleted)
+        if self._marks.get(name, ()) == mark:
+            return
+        self._marks[name] = mark
+        self._add(key_of(body))
+        self._wake_users(name)
+
+    def _wake_users(self, backend: str) -> None:
+        """Everything on the backend, and everything that still waits for one."""
+        for store in (self._index.volumes, self._index.buckets):
+            for each in store.values():
+                if placed_on(each) in (backend, None):
+                    self._add(key_of(each))
+
+    def _persistent_volume(self, body: Manifest, deleted: bool) -> None:
+        handle = holders.claimed_volume(body)
+        if handle is None:
+            return
+        if deleted:
+            self._index.drop_persistent_volume(body)
+        else:
+            self._index.put_persistent_volume(body)
+        self._add_volumes([(handle.namespace, handle.name)])
+
+    def _claim(self, body: Manifest, deleted: bool) -> None:
+        if volume_uid(body):
+            _keep(self._index.claims, body, deleted)
+            self._add_volumes([name_of(body)])
+
+    def _add_volumes(self, volumes: Iterable[tuple[str, str]]) -> None:
+        for namespace, name in volumes:
+            if self._index.volumes.get(namespace, name):
+                self._add(Key("StorageVolume", namespace, name))
+
+    def _wake_leaving_backend(self, body: Manifest) -> None:
+        backend = placed_on(body)
+        if backend and is_deleting(self._index.backends.get("", backend)):
+            self._add(Key("StorageBackend", "", backend))
+
+
+def _keep(store: Store, body: Manifest, deleted: bool) -> None:
+    if deleted:
+        store.drop(*name_of(body), body["metadata"]["uid"])
+    else:
+        store.put(body)
+
+
+# What is watched: (apiVersion, kind, selectors). Only scheduled, unfinished pods, only claims of ours.
+WATCHED: tuple[tuple[str, str, dict[str, str]], ...] = (
+    (names.API_VERSION, "StorageBackend", {}),
+    (names.API_VERSION, "Bucket", {}),
+    (names.API_VERSION, "StorageVolume", {}),
+    ("v1", "PersistentVolume", {}),
+    ("v1", "PersistentVolumeClaim", {"labelSelector": names.LABEL_VOLUME_UID}),
+    ("v1", "Pod", {"fieldSelector": "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"}),
+)
