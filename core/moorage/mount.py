@@ -52,7 +52,7 @@ S3FS_OPTIONS: Mapping[str, str | None] = {
 _S3FS_DEFAULTS = {
     "stat_cache_expire": "1", "connect_timeout": "10", "readwrite_timeout": "60", "retries": "5",
 }  # fmt: skip
-_S3FS_FLAGS = ("use_path_request_style", "allow_other", "compat_dir", "complement_stat", "disable_noobj_cache")
+_S3FS_FLAGS = ("sigv4", "use_path_request_style", "allow_other", "compat_dir", "complement_stat", "disable_noobj_cache")
 
 
 @dataclass(frozen=True, slots=True)

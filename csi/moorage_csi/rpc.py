@@ -207,6 +207,6 @@ class Client:
 
     def _error(self, error: grpc.aio.AioRpcError) -> errors.MoorageError:
         code, detail = error.code().name, error.details() or ""
-        if code == "UNAVAILABLE" and "connect" in detail.lower():
+        if code == "UNAVAILABLE" and detail.startswith("failed to connect to all addresses"):
             return errors.Retry(f"{self.hint} ({detail})")
         return _CLASSES.get(code, errors.MoorageError)(detail)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import signal
 import subprocess
 from collections import deque
@@ -13,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _LINES = 40  # kept for error messages
 _LINE = 500  # characters of one
+_STAMP = re.compile(r"^\S+Z \[[A-Z]{3}\] \S+\(\d+\): ")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 
 
@@ -62,7 +64,9 @@ class Process:
 
     @property
     def last_words(self) -> str:
-        return " | ".join([line for line in self._lines if "[INF]" not in line][-2:]) or f"exit status {self.status}"
+        """What it said last, without the stamps of s3fs, for an error message."""
+        said = [_STAMP.sub("", line) for line in self._lines if "[INF]" not in line]
+        return " | ".join(said[-2:]) or f"exit status {self.status}"
 
     async def wait(self, seconds: float) -> bool:
         """Whether it has ended within `seconds`."""

@@ -84,7 +84,7 @@ def test_s3fs_runs_in_the_foreground_with_the_credentials_in_a_file() -> None:
     assert argv[:4] == ("s3fs", "models-abc:/checkpoints", "/target", "-f")
     assert _options(argv) == {
         "url=http://moorage-s3.moorage.svc:7070", "endpoint=eu-1", "passwd_file=/run/moorage/x.passwd",
-        "use_path_request_style", "allow_other", "compat_dir", "complement_stat", "disable_noobj_cache",
+        "sigv4", "use_path_request_style", "allow_other", "compat_dir", "complement_stat", "disable_noobj_cache",
         "stat_cache_expire=1", "connect_timeout=10", "readwrite_timeout=60", "retries=5",
     }  # fmt: skip
 
