@@ -13,10 +13,11 @@ from subprocess import CompletedProcess
 from time import monotonic, sleep, time
 
 from . import controlplane, dns, host, network, nsnode, pki, remains, umlnode
-from .cache import cache_dir, locked
+from .cache import locked
 from .command import CommandFailed
 from .golden import ensure_golden, link_tree
 from .images import Image, ensure_images
+from .layers import contents, write_missing
 from .layout import CONTROL_PLANE, NODES, Node, node_named
 from .nodeconfig import cni, containerd, hosts, resolv_conf
 from .progress import say
@@ -112,6 +113,7 @@ class Local(Provider):
         for key, value in {"provider": self.kind, "tools": str(tools), "golden": str(golden)}.items():
             state.note(key, value)
         self._note_images(images)
+        self._note_layers(*(image.archive for image in images))
         host.save_and_tune(state.sysctls)
         pki.ensure(state.pki)
         network.raise_bridge(state.home)
@@ -188,23 +190,23 @@ class Local(Provider):
         say(f"{node.name} ({node.kind}) Ready")
 
     def load_image(self, archive: Path) -> None:
-        """Into all nodes at once."""
-        file = self._in_cache(archive)
-        at_once(lambda node: self._import(node, file))
-
-    def _in_cache(self, archive: Path) -> Path:
-        """The archive where the nodes see it: where it is, or linked or copied into the cluster's directory."""
-        file = archive.resolve()
-        if file.is_relative_to(cache_dir()):
-            return file
-        target = self.state.load / file.name
-        target.parent.mkdir(exist_ok=True)
-        target.unlink(missing_ok=True)
+        """Into all nodes at once, only the layers that they lack."""
+        known: dict[str, list[str]] = json.loads(self.state.facts().get("layers", "{}"))
+        self.state.load.mkdir(exist_ok=True)
+        file = self.state.load / f"{archive.stem}-{os.getpid()}.tar"
+        write_missing(archive, {digest for layers in known.values() for digest in layers}, file)
         try:
-            os.link(file, target)
-        except OSError:
-            shutil.copy2(file, target)
-        return target
+            at_once(lambda node: self._import(node, file))
+        finally:
+            file.unlink()
+        self._note_layers(archive)
+
+    def _note_layers(self, *archives: Path) -> None:
+        """Remember which layers all nodes have: those of the images as they are now (others are thrown away there)."""
+        known: dict[str, list[str]] = json.loads(self.state.facts().get("layers", "{}"))
+        for image in (image for archive in archives for image in contents(archive)):
+            known[image.ref] = [digest for digest, _ in image.layers]
+        self.state.note("layers", json.dumps(known))
 
     def _import(self, node: Node, file: Path) -> None:
         argv = [self.node_tool("ctr"), "--namespace", "k8s.io", "images", "import", str(seen(file))]
