@@ -41,7 +41,14 @@ class Request:
             raise InvalidInput(
                 "volumeAttributes.volume is required: the name of a StorageVolume in the pod's namespace"
             )
-        return cls(namespace, context[names.ATTR_VOLUME], clean_path(context.get(names.ATTR_MOUNT_FROM) or "/"))
+        return cls(namespace, context[names.ATTR_VOLUME], _folder(context.get(names.ATTR_MOUNT_FROM) or "/"))
+
+
+def _folder(text: str) -> str:
+    try:
+        return clean_path(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{names.ATTR_MOUNT_FROM} {error}") from None
 
 
 def is_inline(context: Mapping[str, str]) -> bool:

@@ -10,9 +10,9 @@ from moorage_csi import api
 
 MIB = 2**20
 GIB = 2**30
-SMALLEST = 256 * MIB  # the file system of a share needs this much
+SMALLEST = 256 * MIB  # the least size that the API takes
 DEFAULT = GIB
-MAX_BYTES = 2**62
+MAX_BYTES = 64 * 2**50  # the greatest size that the API takes
 _TYPES = ("shared", "object")
 _PARAMETERS = frozenset({"type", "backend"})
 _PVC_NAMESPACE = "csi.storage.k8s.io/pvc/namespace"

@@ -101,7 +101,7 @@ async def test_a_shared_mount_that_a_crash_left_is_taken_away_at_start(bench: Be
         ({"server": "10.0.0.1"}, "server"),
         ({"options": "soft"}, "options"),
         ({"namespace": "other"}, "namespace"),
-        ({"mountFrom": "relative"}, "absolute"),
+        ({"mountFrom": "../etc"}, "mountFrom '../etc' must be an absolute path"),
         ({"mountFrom": "/a/../../etc"}, "without"),
         ({"volume": ""}, "volume is required"),
         ({"volume": "../../secrets/x"}, "not the name"),

@@ -4,10 +4,15 @@ from typing import Any
 
 import pytest
 
+from moorage import model
 from moorage.errors import AlreadyExists, InvalidInput, OutOfRange
-from moorage_csi.request import GIB, MIB, Range, Wanted, capacity_of
+from moorage_csi.request import GIB, MAX_BYTES, MIB, SMALLEST, Range, Wanted, capacity_of
 
 SHARED = {"type": "shared"}
+
+
+def test_the_bounds_are_those_of_the_api() -> None:
+    assert (SMALLEST, MAX_BYTES) == (model.MIN_SIZE, model.MAX_SIZE)
 
 
 @pytest.mark.parametrize(
