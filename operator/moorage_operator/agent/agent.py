@@ -50,6 +50,7 @@ class Agent:
         self._backend_report = BackendReport(api, settings.pod)
         self._backends_moved = asyncio.Event()
         self._clients = pool.state.clients
+        self._told: set[str] = set()
 
     @property
     def place(self) -> Place:
@@ -194,6 +195,16 @@ class Agent:
         self._note(volume_id, message)
         if entry:
             await self._report(entry, seen, reason, message)
+        elif seen.record and not seen.record.retained and not wanted:
+            self._tell_orphan(seen.record)
+
+    def _tell_orphan(self, record: Record) -> None:
+        if record.id not in self._told:
+            self._told.add(record.id)
+            log.warning(
+                "share %s was StorageVolume %s/%s, which is gone without a release: its data is kept and not served",
+                record.id, record.namespace, record.name,
+            )  # fmt: skip
 
     def _passing(self, error: Exception) -> TypeGuard[Retry]:
         """Not worth a change of status: a restart of Ganesha is over before anybody could act on it."""
