@@ -1,8 +1,8 @@
 """Small archives for nodes that have most of an image already: only the layers they lack.
 
 Pouring a whole image into a user-mode-linux node takes half a minute, its new layer a second. So a docker-archive is
-rewritten as an OCI image layout (image-layout.md of opencontainers/image-spec) in which layers
-are left out; containerd finds those in its content store by digest.
+rewritten as an OCI image layout (image-layout.md of opencontainers/image-spec) in which layers are
+left out; containerd finds those in its content store by digest.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ def contents(archive: Path) -> list[Content]:
             layers = tuple(zip(digests, image["Layers"], strict=True))
             found += [Content(ref, config, layers) for ref in image["RepoTags"]]
         return found
+
+
+def missing_bytes(archive: Path, have: Collection[str]) -> int:
+    """How many bytes of layers `write_missing` would write."""
+    with tarfile.open(archive) as tar:
+        sizes = {digest: tar.getmember(name).size for image in contents(archive) for digest, name in image.layers}
+    return sum(size for digest, size in sizes.items() if digest not in have)
 
 
 def write_missing(archive: Path, have: Collection[str], target: Path) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +16,12 @@ from .cache import locked
 from .command import CommandFailed
 from .golden import ensure_golden, link_tree
 from .images import Image, ensure_images
-from .layers import contents, write_missing
 from .layout import CONTROL_PLANE, NODES, Node, node_named
 from .nodeconfig import cni, containerd, hosts, resolv_conf
 from .progress import say
 from .provider import Provider
 from .state import State, seen
+from .stock import Stock, at_once
 from .toolchain import Toolchain
 from .umlkernel import ensure_kernel
 from .umlroot import ensure_root
@@ -38,6 +37,7 @@ class Local(Provider):
     def __init__(self, name: str = "default") -> None:
         super().__init__(name)
         self.state = State(name)
+        self.stock = Stock(self.state, self._import)
 
     @property
     def kubeconfig(self) -> Path:
@@ -56,7 +56,7 @@ class Local(Provider):
             tools, images = self._prepare()
             if self._is_up(tools):
                 self._mend(tools)
-                self._renew(images)
+                self.stock.renew(images)
                 say("the cluster is up already")
                 return
             remains.clear(self.state)
@@ -95,25 +95,12 @@ class Local(Provider):
         self._wait_nodes(dead, begin)  # the API still shows them as they last were
         self._wait_nodes(self._unready())
 
-    def _renew(self, images: Sequence[Image]) -> None:
-        """Load the images that changed since they were loaded."""
-        known = json.loads(self.state.facts().get("images", "{}"))
-        for image in images:
-            if known.get(image.ref) != image.key:
-                say(f"loading {image.ref} anew: it changed")
-                self.load_image(image.archive)
-        self._note_images(images)
-
-    def _note_images(self, images: Sequence[Image]) -> None:
-        self.state.note("images", json.dumps({image.ref: image.key for image in images}))
-
     def _start(self, tools: Path, images: Sequence[Image]) -> None:
         golden = ensure_golden(images, tools)
         state = self.state
         for key, value in {"provider": self.kind, "tools": str(tools), "golden": str(golden)}.items():
             state.note(key, value)
-        self._note_images(images)
-        self._note_layers(*(image.archive for image in images))
+        self.stock.begin(golden)
         host.save_and_tune(state.sysctls)
         pki.ensure(state.pki)
         network.raise_bridge(state.home)
@@ -128,6 +115,7 @@ class Local(Provider):
         self._wait_nodes(NODES)
         self.kubectl("rollout", "status", "-n", dns.NAMESPACE, "deployment/coredns", "--timeout=60s")
         say("name service ready")
+        self.stock.renew(images)  # the store may be a little older than the images
 
     def _prepare_node(self, node: Node, tools: Path, golden: Path) -> None:
         home, state = self.state.node(node), self.state
@@ -190,23 +178,7 @@ class Local(Provider):
         say(f"{node.name} ({node.kind}) Ready")
 
     def load_image(self, archive: Path) -> None:
-        """Into all nodes at once, only the layers that they lack."""
-        known: dict[str, list[str]] = json.loads(self.state.facts().get("layers", "{}"))
-        self.state.load.mkdir(exist_ok=True)
-        file = self.state.load / f"{archive.stem}-{os.getpid()}.tar"
-        write_missing(archive, {digest for layers in known.values() for digest in layers}, file)
-        try:
-            at_once(lambda node: self._import(node, file))
-        finally:
-            file.unlink()
-        self._note_layers(archive)
-
-    def _note_layers(self, *archives: Path) -> None:
-        """Remember which layers all nodes have: those of the images as they are now (others are thrown away there)."""
-        known: dict[str, list[str]] = json.loads(self.state.facts().get("layers", "{}"))
-        for image in (image for archive in archives for image in contents(archive)):
-            known[image.ref] = [digest for digest, _ in image.layers]
-        self.state.note("layers", json.dumps(known))
+        self.stock.load(archive)
 
     def _import(self, node: Node, file: Path) -> None:
         argv = [self.node_tool("ctr"), "--namespace", "k8s.io", "images", "import", str(seen(file))]
@@ -243,13 +215,6 @@ class Local(Provider):
 def heard(condition: Mapping[str, str]) -> float:
     """When a node last reported a condition, in seconds of the epoch."""
     return datetime.fromisoformat(condition["lastHeartbeatTime"]).timestamp()
-
-
-def at_once(act: Callable[[Node], None]) -> None:
-    """Do it for all nodes side by side; the first failure is raised."""
-    with ThreadPoolExecutor(len(NODES)) as pool:
-        for job in [pool.submit(act, node) for node in NODES]:
-            job.result()
 
 
 def leftovers(name: str = "default") -> list[str]:
