@@ -198,7 +198,8 @@ class Node(rpc.Servicer):
                 )
                 await self._publish(known, base, asked.folder, target, wanted)
             except BaseException:
-                await self._drop_inline(known.unpublished(target))
+                if mounts.at(target) is None:  # else an earlier call published it, and its pod goes on
+                    await self._drop_inline(known.unpublished(target))
                 raise
 
     async def NodeUnpublishVolume(self, volume_id: str, target_path: str) -> csi.NodeUnpublishVolumeResponse:

@@ -86,6 +86,16 @@ async def test_publish_and_unpublish_can_be_repeated(bench: Bench, node: Node) -
     assert mounts.at(str(_shared(bench))) is None
 
 
+async def test_a_repeated_publish_that_fails_takes_nothing_from_the_pod(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench, "a")
+    bench.runner.hanging.add(str(_shared(bench)))
+    with pytest.raises(errors.DeadlineExceeded):
+        await _publish(node, bench, "a")
+    assert mounts.at(str(_shared(bench))) is not None
+    await node.NodeUnpublishVolume("csi-a", target)
+    assert mounts.at(str(_shared(bench))) is None
+
+
 async def test_a_shared_mount_that_a_crash_left_is_taken_away_at_start(bench: Bench, node: Node) -> None:
     target = await _publish(node, bench, "a")
     subprocess.run(["umount", target], check=True)
