@@ -104,10 +104,11 @@ class Local(Provider):
         host.save_and_tune(state.sysctls)
         pki.ensure(state.pki)
         network.raise_bridge(state.home)
-        controlplane.start(state, tools)
+        controlplane.start_api(state, tools)
         shutil.copytree(HERE / "init", state.home / "init", dirs_exist_ok=True)
         at_once(lambda node: self._prepare_node(node, tools, golden))
         controlplane.wait_ready(state, tools)
+        controlplane.start_controllers(state, tools)
         say("API server ready")
         for node in NODES:
             self._start_node(node, tools)
