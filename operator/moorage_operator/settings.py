@@ -13,7 +13,7 @@ from moorage.errors import InvalidInput
 from moorage.model import SecretRef
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the class attributes are the defaults below
 class Settings:
     """`namespace`: of the release. `identity`: this very process, for the Lease. Times are seconds."""
 
