@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +84,9 @@ class Cgroup:
 
     @staticmethod
     def _pass_controllers(group: Path) -> None:
-        wanted = (group / "cgroup.controllers").read_text().split()
-        (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in wanted))
+        for name in (group / "cgroup.controllers").read_text().split():
+            with suppress(OSError):  # one that cannot be passed on is one that the kubelet can do without, or will name
+                (group / "cgroup.subtree_control").write_text(f"+{name}")
 
     def members(self, child: str = "") -> set[int]:
         """The pids of all processes in the group, its children included."""
