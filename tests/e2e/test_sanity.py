@@ -1,6 +1,7 @@
 """csi-sanity (csi-test) against the real driver: the CSI spec's own judge, with real mounts and real servers."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def sanity_pod(kube: Kube, node: str) -> dict[str, object]:
         "metadata": {"name": "sanity", "namespace": NAMESPACE},
         "spec": {
             **{k: v for k, v in spec.items() if k in ("hostNetwork", "dnsPolicy", "tolerations")},
-            "serviceAccountName": "sanity",
+            "serviceAccountName": "moorage-csi-node",
             "nodeName": node,
             "containers": [main],
             "volumes": volumes,
@@ -43,28 +44,21 @@ def sanity_pod(kube: Kube, node: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def driver(kube: Kube, bed: Provider, workers: list[str]):
-    """The driver on a worker node, with the rights of controller and node together; gives the node's name."""
-    roles = ("moorage-csi-controller", "moorage-csi-node")
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sanity", "namespace": NAMESPACE}}
-    subject = {"kind": "ServiceAccount", "name": "sanity", "namespace": NAMESPACE}
-    bindings = [
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": f"sanity-{role}"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [subject],
-        }
-        for role in roles
-    ]
+def driver(kube: Kube, bed: Provider, workers: list[str]) -> Iterator[str]:
+    """The driver on a worker node, as the node plugin's account with the controller's rights too; gives the node."""
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "sanity"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "moorage-csi-controller"},
+        "subjects": [{"kind": "ServiceAccount", "name": "moorage-csi-node", "namespace": NAMESPACE}],
+    }
     bed.node_exec(workers[0], ["mkdir", "-p", str(Path(SOCKET).parent), WORK])
-    kube.apply(account, *bindings, sanity_pod(kube, workers[0]))
+    kube.apply(binding, sanity_pod(kube, workers[0]))
     kube.wait_pod("sanity", NAMESPACE, timeout=120)
     yield workers[0]
     kube("delete", "pod", "sanity", "-n", NAMESPACE, "--timeout=60s", timeout=70)
-    for role in roles:
-        kube("delete", "clusterrolebinding", f"sanity-{role}")
+    kube("delete", "clusterrolebinding", "sanity")
 
 
 @pytest.mark.parametrize("kind", ["shared", "object"])
