@@ -67,7 +67,7 @@ class Operator:
         registry = kopf.OperatorRegistry()
         settings = kopf_settings()
         handlers.register(registry, settings, self._cluster, self.see)
-        await kopf.operator(
+        tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=settings,
             clusterwide=True,
@@ -75,7 +75,15 @@ class Operator:
             ready_flag=ready,
             stop_flag=_never(),
         )
-        raise MoorageError("the watches have ended; stopping, so that a fresh process starts")
+        # Not kopf.operator(): when it stops, it cancels and awaits every younger task of the process, whoever made it.
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        reasons = [str(task.exception() or task.get_name()) for task in done if not task.cancelled()]
+        raise MoorageError(f"the watches have ended ({'; '.join(reasons)}); stopping, so that a fresh process starts")
 
     async def _resync(self) -> None:
         while True:

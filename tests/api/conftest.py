@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +130,67 @@ def _start(home: Path, stack: ExitStack) -> Api:
     return api
 
 
-def _run(log: Path, stack: ExitStack, *argv: str) -> None:
+@dataclass(frozen=True)
+class S3Server:
+    """A versitygw of the tests' own, and its root key."""
+
+    endpoint: str
+    admin_endpoint: str
+    access: str
+    secret: str
+
+
+def versitygw() -> Path:
+    """The binary: $MOORAGE_VERSITYGW, else built once from images/versitygw into the user's cache."""
+    if given := os.environ.get("MOORAGE_VERSITYGW"):
+        return Path(given)
+    source = Path(__file__).parents[2] / "images" / "versitygw"
+    digest = hashlib.sha256((source / "go.sum").read_bytes()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = cache / "moorage" / f"versitygw-{digest}" / "versitygw"
+    if not built.exists():
+        built.parent.mkdir(parents=True, exist_ok=True)
+        fresh = built.with_suffix(f".{os.getpid()}")
+        package = "github.com/versity/versitygw/cmd/versitygw"
+        go = ["go", "build", "-mod=readonly", "-trimpath", "-o", str(fresh), package]
+        subprocess.run(go, cwd=source, check=True, timeout=1200, env={**os.environ, "CGO_ENABLED": "0"})
+        fresh.rename(built)
+    return built
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 engine on free ports."""
+    home = tmp_path_factory.mktemp("s3")
+    for name in ("data", "versions", "iam"):
+        (home / name).mkdir()
+    port, admin = _free_ports(2)
+    server = S3Server(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", "root-access", os.urandom(16).hex())
+    with ExitStack() as stack:
+        _run(
+            home / "versitygw.log",
+            stack,
+            str(versitygw()),
+            *(f"--port=127.0.0.1:{port}", f"--admin-port=127.0.0.1:{admin}", f"--iam-dir={home / 'iam'}"),
+            *("--health=/health", "posix", f"--versioning-dir={home / 'versions'}", str(home / "data")),
+            env={"ROOT_ACCESS_KEY_ID": server.access, "ROOT_SECRET_ACCESS_KEY": server.secret},
+        )
+        _until(lambda: _answers(f"{server.endpoint}/health"), "versitygw does not answer", home)
+        yield server
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except OSError:
+        return False
+
+
+def _run(log: Path, stack: ExitStack, *argv: str, env: Mapping[str, str] | None = None) -> None:
     """Start a process that ends with the tests, and with a crash of them too (pdeathsig)."""
     with log.open("wb") as out:
-        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *argv], stdout=out, stderr=out)
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **(env or {})})
     stack.callback(process.wait, 30)
     stack.callback(process.kill)
 
@@ -148,8 +206,12 @@ def _until(done: Callable[[], bool], complaint: str, home: Path) -> None:
     end = time.monotonic() + DEADLINE
     while not done():
         if time.monotonic() > end:
-            pytest.fail(f"{complaint} after {DEADLINE:.0f} s:\n{(home / 'apiserver.log').read_text()[-3000:]}")
+            pytest.fail(f"{complaint} after {DEADLINE:.0f} s:\n{_logs(home)}")
         time.sleep(0.05)
+
+
+def _logs(home: Path) -> str:
+    return "\n".join(f"== {each.name}\n{each.read_text()[-3000:]}" for each in sorted(home.glob("*.log")))
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,0 +1,721 @@
+"""The operator against a real kube-apiserver and a real S3 engine.
+
+Two stand-ins play what is not here: the share agent (writes `status.share` as the agent does) and the kube controllers
+(take the protection finalizers off unused claims and volumes, bind claims).
+"""
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import boto3
+import pytest
+from kubernetes.aio import client
+
+from moorage import names
+from moorage.actions import Manifest, Problem, Reference
+from moorage.model import StorageBackend
+from moorage_operator import hooks
+from moorage_operator.cluster import Cluster
+from moorage_operator.lease import Lease
+from moorage_operator.probe import Prober
+from moorage_operator.runtime import Operator
+from moorage_operator.s3admin import Engines
+from moorage_operator.settings import Settings
+
+MINE = names.API_VERSION
+PATIENCE = 20.0
+SERVER = "moorage-nfs-0"
+GI = 2**30
+
+
+class Bed:
+    """A namespace of its own, the operator, the stand-ins, and short words for what tests do."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.trouble: Problem | None = None  # what a probe of the NFS server finds
+        self.agent_state = "Served"
+        self.agent_works = True
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.operator: Operator | None = None
+        self._running: asyncio.Task[Any] | None = None
+
+    async def start(self) -> None:
+        self.operator = Operator(self.cluster, Settings(self.namespace, "tester", resync=2.0), self._probe)
+        ready = asyncio.Event()
+        self._running = asyncio.create_task(self.operator.run(ready))
+        await ready.wait()
+
+    async def kill(self) -> None:
+        """No goodbye: the operator's tasks are cancelled wherever they are."""
+        if self._running:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ExceptionGroup):
+                await self._running
+            self._running = None
+
+    async def _probe(self, backend: StorageBackend) -> Problem | None:
+        return self.trouble if backend.spec.engine.ganesha else await Prober(Engines(self.cluster))(backend)
+
+    def ref(self, kind: str, name: str, api: str = MINE) -> Reference:
+        scoped = kind in ("StorageBackend", "PersistentVolume")
+        return Reference(api, kind, name, "" if scoped else self.namespace)
+
+    async def make(self, kind: str, name: str, api: str = MINE, **fields: Any) -> Manifest:
+        ref = self.ref(kind, name, api)
+        metadata: Manifest = {"name": name} | ({"namespace": ref.namespace} if ref.namespace else {})
+        metadata |= fields.pop("metadata", {})
+        return await self.cluster.create({"apiVersion": api, "kind": kind, "metadata": metadata, **fields})
+
+    async def get(self, kind: str, name: str, api: str = MINE) -> Manifest | None:
+        return await self.cluster.get(self.ref(kind, name, api))
+
+    async def phase(self, name: str, phase: str, kind: str = "StorageVolume") -> Manifest:
+        async def reached() -> Manifest | None:
+            found = await self.get(kind, name)
+            return found if found and found.get("status", {}).get("phase") == phase else None
+
+        return await until(reached, lambda: self._story(kind, name, phase))
+
+    async def condition(self, name: str, type: str, status: str, kind: str = "StorageVolume") -> Manifest:
+        async def reached() -> Manifest | None:
+            found = condition(await self.get(kind, name), type)
+            return found if found.get("status") == status else None
+
+        return await until(reached, lambda: self._story(kind, name, f"{type}={status}"))
+
+    async def gone(self, kind: str, name: str, api: str = MINE) -> None:
+        async def absent() -> bool:
+            return await self.get(kind, name, api) is None
+
+        await until(absent, lambda: self._story(kind, name, "gone", api))
+
+    async def _story(self, kind: str, name: str, wanted: str, api: str = MINE) -> str:
+        return f"{kind} {name} is not {wanted}: {await self.get(kind, name, api)}"
+
+    async def delete(self, kind: str, name: str, api: str = MINE) -> None:
+        await self.cluster.delete(self.ref(kind, name, api))
+
+    async def events(self, name: str, kind: str = "StorageVolume") -> list[str]:
+        found = await self.cluster.list("events.k8s.io/v1", "Event", self.namespace)
+        mine = [each for each in found if (each["regarding"]["kind"], each["regarding"]["name"]) == (kind, name)]
+        return [each["reason"] for each in sorted(mine, key=lambda each: each["eventTime"])]
+
+    async def pod(self, name: str, *volumes: Manifest, node: str = "node-1") -> None:
+        container = {"name": "c", "image": "busybox"}
+        spec = {"nodeName": node, "containers": [container], "volumes": list(volumes)}
+        await self.make("Pod", name, "v1", spec=spec)
+
+    async def delete_pod(self, name: str) -> None:
+        await self.cluster._call(
+            "DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}", {"gracePeriodSeconds": 0}
+        )
+
+    # The stand-ins.
+
+    async def play_agent(self) -> None:
+        while True:
+            for volume in await self.cluster.list(MINE, "StorageVolume", self.namespace) if self.agent_works else ():
+                share = self._share(volume)
+                if share and share != volume["status"].get("share"):
+                    metadata = {key: volume["metadata"][key] for key in ("name", "namespace", "uid")}
+                    body = {
+                        "apiVersion": MINE,
+                        "kind": "StorageVolume",
+                        "metadata": metadata,
+                        "status": {"share": share},
+                    }
+                    with contextlib.suppress(Exception):
+                        await self.cluster.apply(body, sub="status", manager=names.AGENT_MANAGER)
+            await asyncio.sleep(0.05)
+
+    def _share(self, volume: Manifest) -> Manifest | None:
+        status = volume.get("status", {})
+        if status.get("placement", {}).get("server") != SERVER:
+            return None
+        if status.get("release"):
+            return {**status.get("share", {"server": SERVER}), "state": "Released"}
+        size = int(volume["spec"]["size"].removesuffix("Gi")) * GI
+        if self.agent_state == "Failed":
+            return {"state": "Failed", "server": SERVER, "reason": "NoCapacity", "message": "the pool is full"}
+        address = f"{SERVER}.moorage.svc.cluster.local"
+        path = f"/vol/{status['id']}"
+        return {
+            **{"state": "Served", "server": SERVER, "address": address, "path": path},
+            **{"exportId": 7, "sizeBytes": size},
+        }
+
+    async def play_controllers(self) -> None:
+        while True:
+            await self._bind()
+            for kind in ("PersistentVolumeClaim", "PersistentVolume"):
+                for each in await self.cluster.list("v1", kind):
+                    if "deletionTimestamp" in each["metadata"] and each["metadata"].get("finalizers"):
+                        with contextlib.suppress(Exception):
+                            await self.cluster.merge(self._of(each), {"metadata": {"finalizers": None}})
+            await asyncio.sleep(0.05)
+
+    async def _bind(self) -> None:
+        for each in await self.cluster.list("v1", "PersistentVolume"):
+            claim = each["spec"].get("claimRef", {})
+            ref = Reference("v1", "PersistentVolumeClaim", claim.get("name", ""), claim.get("namespace", ""))
+            found = await self.cluster.get(ref) if claim else None
+            bound = bool(found and claim.get("uid", found["metadata"]["uid"]) == found["metadata"]["uid"])
+            if bound and "uid" not in claim:
+                await self.cluster.merge(self._of(each), {"spec": {"claimRef": {"uid": found["metadata"]["uid"]}}})
+            phase = "Bound" if bound else "Released" if "uid" in claim else "Available"
+            if each.get("status", {}).get("phase") != phase:
+                path = f"/api/v1/persistentvolumes/{each['metadata']['name']}/status"
+                with contextlib.suppress(Exception):
+                    await self.cluster._call("PATCH", path, {"status": {"phase": phase}}, "merge")
+
+    def _of(self, body: Manifest) -> Reference:
+        metadata = body["metadata"]
+        return Reference(body["apiVersion"], body["kind"], metadata["name"], metadata.get("namespace", ""))
+
+
+async def until(check: Callable[[], Awaitable[Any]], story: Callable[[], Awaitable[str]]) -> Any:
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = await check()
+        if found:
+            return found
+        if time.monotonic() > end:
+            pytest.fail(await story())
+        await asyncio.sleep(0.05)
+
+
+def condition(body: Manifest | None, type: str) -> Manifest:
+    found = (body or {}).get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == type), {})
+
+
+def claim(name: str) -> Manifest:
+    return {"name": "d", "persistentVolumeClaim": {"claimName": name}}
+
+
+@pytest.fixture
+async def cluster(api: Any) -> AsyncIterator[Cluster]:
+    configuration = client.Configuration(host=api.url, api_key={"BearerToken": f"Bearer {api.token}"})
+    configuration.ssl_ca_cert = str(api.certificate)
+    cluster = Cluster(configuration)
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture
+async def bed(cluster: Cluster, s3_server: Any) -> AsyncIterator[Bed]:
+    namespace = f"t-{secrets.token_hex(4)}"
+    await cluster._call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    bed = Bed(cluster, namespace)
+    ganesha = {"namespace": namespace, "statefulSet": "moorage-nfs"}
+    await bed.make("StorageBackend", "shared", spec={"default": True, "engine": {"ganesha": ganesha}})
+    key = {names.SECRET_ACCESS_KEY_ID: s3_server.access, names.SECRET_SECRET_ACCESS_KEY: s3_server.secret}
+    await bed.make("Secret", "root", "v1", stringData=key)
+    s3 = {
+        **{"endpoint": s3_server.endpoint, "adminEndpoint": s3_server.admin_endpoint},
+        "credentialsSecret": {"name": "root", "namespace": namespace},
+    }
+    await bed.make("StorageBackend", "object", spec={"default": True, "engine": {"s3": s3}})
+    players = [asyncio.create_task(bed.play_agent()), asyncio.create_task(bed.play_controllers())]
+    await bed.start()
+    yield bed
+    await bed.kill()
+    for each in players:
+        each.cancel()
+    await asyncio.gather(*players, return_exceptions=True)
+    await _sweep(cluster)
+
+
+async def _sweep(cluster: Cluster) -> None:
+    for kind in (*hooks.KINDS, "PersistentVolumeClaim", "PersistentVolume", "Pod"):
+        api_version = MINE if kind in hooks.KINDS else "v1"
+        for each in await cluster.list(api_version, kind):
+            metadata = each["metadata"]
+            ref = Reference(api_version, kind, metadata["name"], metadata.get("namespace", ""))
+            if metadata.get("finalizers"):
+                await cluster.merge(ref, {"metadata": {"finalizers": None}})
+            with contextlib.suppress(Exception):
+                await cluster._call("DELETE", _object_path(ref), {"gracePeriodSeconds": 0})
+
+
+def _object_path(ref: Reference) -> str:
+    from moorage_operator.cluster import resource_path
+
+    return resource_path(ref.api_version, ref.kind, ref.namespace, ref.name)
+
+
+# Shared volumes.
+
+
+async def test_a_shared_volume_gets_its_claim_and_a_whole_mount_plan(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+
+    volume = await bed.phase("data", "READY")
+
+    id = volume["status"]["id"]
+    attributes = {
+        **{"type": "shared", "mount": "nfs", "server": "moorage-nfs-0.moorage.svc.cluster.local", "path": f"/vol/{id}"},
+        "options": "vers=4.1,hard,noresvport,timeo=600,retrans=2",
+    }
+    status = volume["status"]
+    assert id == names.short_id(volume["metadata"]["uid"])
+    assert (status["capacity"], status["claimName"], status["attributes"]) == ("5Gi", "data", attributes)
+    assert status["placement"] == {"backend": "shared", "engine": "ganesha", "server": "moorage-nfs-0"}
+    assert status["observedGeneration"] == volume["metadata"]["generation"]
+    assert volume["metadata"]["finalizers"] == [names.FINALIZER]
+    pv = await bed.get("PersistentVolume", f"moorage-{id}", "v1")
+    assert pv
+    assert pv["spec"]["csi"] == {
+        **{"driver": names.DRIVER, "volumeHandle": f"{bed.namespace}/data/{id}", "volumeAttributes": attributes}
+    }
+    assert pv["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    pvc = await bed.get("PersistentVolumeClaim", "data", "v1")
+    assert pvc
+    assert pvc["spec"]["volumeName"] == f"moorage-{id}"
+    assert pvc["metadata"]["ownerReferences"][0]["uid"] == volume["metadata"]["uid"]
+    assert await bed.events("data") == ["Provisioning", "Ready"]
+
+
+async def test_a_ready_volume_is_not_written_again(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    ready = await bed.phase("data", "READY")
+    assert bed.operator
+
+    writes = bed.operator.metrics.status_writes.labels("StorageVolume")._value.get()
+    await asyncio.sleep(5)  # more than two resyncs
+
+    after = await bed.get("StorageVolume", "data")
+    assert after
+    assert after["metadata"]["resourceVersion"] == ready["metadata"]["resourceVersion"]
+    assert bed.operator.metrics.status_writes.labels("StorageVolume")._value.get() == writes
+    assert writes == 2  # placed, and READY
+
+
+async def test_a_volume_without_claim_gets_none(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi", "claim": "None"})
+
+    volume = await bed.phase("data", "READY")
+
+    assert await bed.get("PersistentVolumeClaim", "data", "v1") is None
+    assert await bed.get("PersistentVolume", f"moorage-{volume['status']['id']}", "v1") is None
+
+
+async def test_growth_reaches_status_and_persistent_volume(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    ready = await bed.phase("data", "READY")
+
+    await bed.cluster.merge(bed.ref("StorageVolume", "data"), {"spec": {"size": "8Gi"}})
+
+    async def grown() -> bool:
+        pv = await bed.get("PersistentVolume", f"moorage-{ready['status']['id']}", "v1")
+        volume = await bed.get("StorageVolume", "data")
+        return bool(pv and volume and pv["spec"]["capacity"]["storage"] == volume["status"]["capacity"] == "8Gi")
+
+    await until(grown, lambda: bed._story("StorageVolume", "data", "grown"))
+    await bed.condition("data", "Resized", "True")
+
+
+async def test_without_room_it_is_failed_and_heals_when_there_is(bed: Bed) -> None:
+    bed.agent_state = "Failed"
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    failed = await bed.phase("data", "FAILED")
+
+    bed.agent_state = "Served"
+
+    await bed.phase("data", "READY")
+    assert condition(failed, "Provisioned")["reason"] == "NoCapacity"
+    assert "NoCapacity" in await bed.events("data")
+
+
+async def test_local_is_failed_with_a_reason(bed: Bed) -> None:
+    await bed.make("StorageVolume", "disk", spec={"type": "local", "size": "5Gi"})
+
+    failed = await bed.phase("disk", "FAILED")
+
+    assert condition(failed, "Provisioned")["reason"] == "NotOffered"
+
+
+async def test_a_missing_backend_is_named_and_healed_when_it_comes(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi", "backend": "late"})
+    pending = await bed.phase("data", "PENDING")
+
+    ganesha = {"namespace": bed.namespace, "statefulSet": "moorage-nfs"}
+    await bed.make("StorageBackend", "late", spec={"engine": {"ganesha": ganesha}})
+
+    await bed.phase("data", "READY")
+    assert "late" in condition(pending, "Ready")["message"]
+    assert (await bed.events("data"))[0] == "BackendNotFound"
+
+
+async def test_an_unreachable_backend_holds_new_volumes_back_and_marks_old_ones(bed: Bed) -> None:
+    await bed.make("StorageVolume", "old", spec={"type": "shared", "size": "5Gi"})
+    await bed.phase("old", "READY")
+    bed.trouble = Problem("Unreachable", "connection refused")
+    backend = bed.ref("StorageBackend", "shared")
+    await bed.cluster.merge(backend, {"spec": {"default": False}})  # a change, so that nobody waits for the timer
+    await bed.cluster.merge(backend, {"spec": {"default": True}})
+    await bed.condition("shared", "Ready", "False", "StorageBackend")
+
+    await bed.make("StorageVolume", "new", spec={"type": "shared", "size": "5Gi"})
+    pending = await bed.phase("new", "PENDING")
+    await bed.condition("old", "Healthy", "False")
+    bed.trouble = None
+
+    await bed.phase("new", "READY")
+    assert condition(pending, "Provisioned")["reason"] == "BackendNotReady"
+    assert condition(await bed.phase("old", "READY"), "Ready")["status"] == "True"
+
+
+async def test_a_wrong_volume_does_not_stop_the_others(bed: Bed) -> None:
+    await bed.make("PersistentVolumeClaim", "taken", "v1", spec=foreign_claim())
+    await bed.make("StorageVolume", "taken", spec={"type": "shared", "size": "5Gi"})
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+
+    failed = await bed.phase("taken", "FAILED")
+    await bed.phase("data", "READY")
+    await bed.delete("PersistentVolumeClaim", "taken", "v1")
+
+    await bed.phase("taken", "READY")
+    assert condition(failed, "Provisioned")["reason"] == "ClaimConflict"
+
+
+def foreign_claim() -> Manifest:
+    return {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "other",
+    }
+
+
+async def test_a_deleted_claim_comes_back_and_is_bound_again(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    ready = await bed.phase("data", "READY")
+    before = await bed.get("PersistentVolumeClaim", "data", "v1")
+    assert before
+
+    await bed.delete("PersistentVolumeClaim", "data", "v1")
+
+    async def bound_again() -> bool:
+        pvc = await bed.get("PersistentVolumeClaim", "data", "v1")
+        pv = await bed.get("PersistentVolume", f"moorage-{ready['status']['id']}", "v1")
+        fresh = bool(pvc and pvc["metadata"]["uid"] != before["metadata"]["uid"])
+        return fresh and bool(pv and pv["spec"]["claimRef"].get("uid") == pvc["metadata"]["uid"])
+
+    await until(bound_again, lambda: bed._story("PersistentVolumeClaim", "data", "bound again", "v1"))
+
+
+async def test_the_phases_of_many_volumes_converge_quickly(bed: Bed) -> None:
+    started = time.monotonic()
+    for number in range(50):
+        await bed.make("StorageVolume", f"v{number}", spec={"type": "shared", "size": "1Gi"})
+
+    for number in range(50):
+        await bed.phase(f"v{number}", "READY")
+
+    assert time.monotonic() - started < PATIENCE
+
+
+# Attachment and deletion.
+
+
+async def test_pods_are_counted_while_they_use_the_volume(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    await bed.phase("data", "READY")
+
+    inline = {"name": "d", "csi": {"driver": names.DRIVER, "volumeAttributes": {"volume": "data"}}}
+    await bed.pod("one", claim("data"))
+    await bed.pod("two", inline)
+
+    async def both() -> bool:
+        volume = await bed.get("StorageVolume", "data")
+        return bool(volume and volume["status"].get("attached") == 2)
+
+    await until(both, lambda: bed._story("StorageVolume", "data", "attached twice"))
+    await bed.delete_pod("one")
+    await bed.delete_pod("two")
+    await bed.condition("data", "Attached", "False")
+
+
+@pytest.mark.parametrize("road", ["claim", "inline"])
+async def test_a_pod_holds_back_deletion_and_is_named(bed: Bed, road: str) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    ready = await bed.phase("data", "READY")
+    inline = {"name": "d", "csi": {"driver": names.DRIVER, "volumeAttributes": {"volume": "data"}}}
+    await bed.pod("user", claim("data") if road == "claim" else inline)
+
+    await bed.delete("StorageVolume", "data")
+    blocked = await bed.condition("data", "DeletionBlocked", "True")
+    held = await bed.phase("data", "DESTROYING")
+    claim_there = await bed.get("PersistentVolumeClaim", "data", "v1")
+    await bed.delete_pod("user")
+    await bed.gone("StorageVolume", "data")
+
+    assert f"pod {bed.namespace}/user" in blocked["message"]
+    assert "release" not in held["status"]
+    assert condition(held, "Ready")["status"] == "False"
+    assert claim_there
+    assert "deletionTimestamp" not in claim_there["metadata"]
+    assert await bed.get("PersistentVolumeClaim", "data", "v1") is None
+    assert await bed.get("PersistentVolume", f"moorage-{ready['status']['id']}", "v1") is None
+    assert (await bed.events("data"))[-3:] == ["Destroying", "DeletionBlocked", "Destroyed"]
+
+
+async def test_a_bound_claim_of_a_dynamic_volume_holds_back_deletion(bed: Bed) -> None:
+    await bed.make("StorageVolume", "pvc-1", spec={"type": "shared", "size": "5Gi", "claim": "None"})
+    ready = await bed.phase("pvc-1", "READY")
+    spec = {**foreign_claim(), "storageClassName": "moorage-shared", "volumeName": "pvc-1"}
+    pvc = await bed.make("PersistentVolumeClaim", "scratch", "v1", spec=spec)
+    where = {"name": "scratch", "namespace": bed.namespace, "uid": pvc["metadata"]["uid"]}
+    csi = {"driver": names.DRIVER, "volumeHandle": f"{bed.namespace}/pvc-1/{ready['status']['id']}"}
+    pv = {"capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteMany"], "csi": csi, "claimRef": where}
+    await bed.make("PersistentVolume", "pvc-1", "v1", spec=pv)
+
+    async def bound() -> bool:
+        found = await bed.get("PersistentVolume", "pvc-1", "v1")
+        return bool(found and found.get("status", {}).get("phase") == "Bound")
+
+    await until(bound, lambda: bed._story("PersistentVolume", "pvc-1", "bound", "v1"))
+    await bed.delete("StorageVolume", "pvc-1")
+    blocked = await bed.condition("pvc-1", "DeletionBlocked", "True")
+    await bed.delete("PersistentVolumeClaim", "scratch", "v1")
+    await bed.gone("StorageVolume", "pvc-1")
+
+    assert f"claim {bed.namespace}/scratch" in blocked["message"]
+
+
+async def test_data_is_released_only_after_everybody_left(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi", "onDelete": "Retain"})
+    await bed.phase("data", "READY")
+    bed.agent_works = False
+
+    await bed.delete("StorageVolume", "data")
+
+    async def released() -> Manifest | None:
+        found = await bed.get("StorageVolume", "data")
+        return found if found and found["status"].get("release") else None
+
+    waiting = await until(released, lambda: bed._story("StorageVolume", "data", "released"))
+    assert waiting["status"]["release"] == "Retain"
+    assert await bed.get("PersistentVolumeClaim", "data", "v1") is None
+    assert names.FINALIZER in waiting["metadata"]["finalizers"]
+    bed.agent_works = True
+    await bed.gone("StorageVolume", "data")
+
+
+async def test_a_backend_in_use_stays_until_its_volumes_are_gone(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    await bed.phase("data", "READY")
+
+    await bed.delete("StorageBackend", "shared")
+    blocked = await bed.condition("shared", "DeletionBlocked", "True", "StorageBackend")
+    await bed.delete("StorageVolume", "data")
+
+    await bed.gone("StorageVolume", "data")
+    await bed.gone("StorageBackend", "shared")
+    assert f"StorageVolume {bed.namespace}/data" in blocked["message"]
+
+
+# Buckets and object volumes.
+
+
+def key_of(secret: Manifest) -> dict[str, str]:
+    return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+
+
+def boto(key: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=key["AWS_ENDPOINT_URL"],
+        region_name=key["AWS_REGION"],
+        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+async def test_a_bucket_gets_a_secret_that_opens_it(bed: Bed) -> None:
+    await bed.make("Bucket", "models", spec={})
+
+    bucket = await bed.phase("models", "READY", "Bucket")
+
+    secret = await bed.get("Secret", "models-s3", "v1")
+    assert secret
+    key = key_of(secret)
+    assert key["BUCKET"] == bucket["status"]["bucketName"] == f"models-{bucket['status']['id']}"
+    assert bucket["status"]["secretName"] == "models-s3"
+    boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"1")
+    assert await bed.events("models", "Bucket") == ["Provisioning", "Ready"]
+
+
+async def test_a_deleted_bucket_takes_secret_and_objects_along(bed: Bed, s3_server: Any) -> None:
+    await bed.make("Bucket", "models", spec={"versioning": True})
+    await bed.phase("models", "READY", "Bucket")
+    secret = await bed.get("Secret", "models-s3", "v1")
+    assert secret
+    key = key_of(secret)
+    boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"1")
+    boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"2")
+
+    await bed.delete("Bucket", "models")
+    await bed.gone("Bucket", "models")
+
+    root = {**key, "AWS_ACCESS_KEY_ID": s3_server.access, "AWS_SECRET_ACCESS_KEY": s3_server.secret}
+    assert await bed.get("Secret", "models-s3", "v1") is None
+    assert key["BUCKET"] not in [each["Name"] for each in boto(root).list_buckets()["Buckets"]]
+    assert (await bed.events("models", "Bucket"))[-1] == "Destroyed"
+
+
+async def test_a_secret_of_somebody_else_is_never_overwritten(bed: Bed) -> None:
+    await bed.make("Secret", "models-s3", "v1", stringData={"mine": "1"})
+    await bed.make("Bucket", "models", spec={})
+
+    failed = await bed.phase("models", "FAILED", "Bucket")
+    secret = await bed.get("Secret", "models-s3", "v1")
+
+    assert condition(failed, "Provisioned")["reason"] == "SecretConflict"
+    assert secret
+    assert key_of(secret) == {"mine": "1"}
+
+
+async def test_an_object_volume_of_a_named_bucket(bed: Bed) -> None:
+    spec = {"type": "object", "bucket": {"name": "models", "prefix": "checkpoints/"}}
+    await bed.make("StorageVolume", "part", spec=spec)
+    pending = await bed.phase("part", "PENDING")
+    await bed.make("Bucket", "models", spec={})
+
+    volume = await bed.phase("part", "READY")
+
+    status = volume["status"]
+    secret = {"name": "models-s3", "namespace": bed.namespace}
+    assert condition(pending, "Provisioned")["reason"] == "BucketNotFound"
+    assert status["secretRef"] == secret
+    assert status["attributes"]["bucket"] == status["bucketName"]
+    assert status["attributes"]["prefix"] == "checkpoints/"
+    pv = await bed.get("PersistentVolume", f"moorage-{status['id']}", "v1")
+    assert pv
+    assert pv["spec"]["csi"]["nodeStageSecretRef"] == secret
+    role = await bed.get("Role", f"moorage-{status['id']}", "rbac.authorization.k8s.io/v1")
+    binding = await bed.get("RoleBinding", f"moorage-{status['id']}", "rbac.authorization.k8s.io/v1")
+    assert role
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["models-s3"], "verbs": ["get"]}
+    ]
+    assert binding
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "moorage-csi-node", "namespace": bed.namespace}]
+
+
+async def test_a_bucket_that_a_volume_shows_is_held_and_the_volume_is_named(bed: Bed) -> None:
+    await bed.make("Bucket", "models", spec={})
+    await bed.make("StorageVolume", "part", spec={"type": "object", "bucket": {"name": "models"}})
+    await bed.phase("part", "READY")
+
+    await bed.delete("Bucket", "models")
+    blocked = await bed.condition("models", "DeletionBlocked", "True", "Bucket")
+    await bed.delete("StorageVolume", "part")
+
+    await bed.gone("StorageVolume", "part")
+    await bed.gone("Bucket", "models")
+    assert f"StorageVolume {bed.namespace}/part" in blocked["message"]
+
+
+async def test_an_object_volume_without_bucket_owns_one_and_takes_it_along(bed: Bed) -> None:
+    await bed.make("StorageVolume", "own", spec={"type": "object"})
+    volume = await bed.phase("own", "READY")
+    bucket = await bed.get("Bucket", "own")
+    assert bucket
+    owner = bucket["metadata"]["ownerReferences"][0]["uid"]
+
+    await bed.delete("StorageVolume", "own")
+    await bed.gone("StorageVolume", "own")
+
+    assert owner == volume["metadata"]["uid"]
+    assert await bed.get("Bucket", "own") is None
+    assert await bed.get("Secret", "own-s3", "v1") is None
+
+
+async def test_a_bucket_of_somebody_else_is_not_taken_over(bed: Bed) -> None:
+    await bed.make("Bucket", "own", spec={})
+    await bed.make("StorageVolume", "own", spec={"type": "object"})
+
+    failed = await bed.phase("own", "FAILED")
+    await bed.delete("StorageVolume", "own")
+    await bed.gone("StorageVolume", "own")
+
+    assert condition(failed, "Provisioned")["reason"] == "BucketConflict"
+    assert await bed.phase("own", "READY", "Bucket")
+
+
+# Restarts.
+
+
+async def test_an_operator_killed_again_and_again_still_converges(bed: Bed) -> None:
+    for number in range(6):
+        await bed.make("StorageVolume", f"v{number}", spec={"type": "shared", "size": "1Gi"})
+    await bed.make("StorageVolume", "obj", spec={"type": "object"})
+
+    for pause in (0.0, 0.02, 0.05, 0.1):
+        await bed.kill()
+        await bed.start()
+        await asyncio.sleep(pause)
+
+    for name in (*(f"v{number}" for number in range(6)), "obj"):
+        await bed.phase(name, "READY")
+    for number in range(6):
+        await bed.delete("StorageVolume", f"v{number}")
+    await bed.delete("StorageVolume", "obj")
+    for pause in (0.0, 0.05, 0.1):
+        await bed.kill()
+        await bed.start()
+        await asyncio.sleep(pause)
+    for name in (*(f"v{number}" for number in range(6)), "obj"):
+        await bed.gone("StorageVolume", name)
+    assert await bed.events("v0") == ["Provisioning", "Ready", "Destroying", "Destroyed"]
+
+
+async def test_what_was_deleted_while_no_operator_ran_is_finished(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    await bed.phase("data", "READY")
+    await bed.kill()
+
+    await bed.delete("StorageVolume", "data")
+    await bed.start()
+
+    await bed.gone("StorageVolume", "data")
+
+
+async def test_one_lease_has_one_holder_and_passes_on(bed: Bed) -> None:
+    first = Lease(bed.cluster, bed.namespace, "first", duration=1.0)
+    second = Lease(bed.cluster, bed.namespace, "second", duration=1.0)
+    await first.acquire()
+
+    waiting = asyncio.create_task(second.acquire())
+    keeping = asyncio.create_task(first.keep())
+    await asyncio.sleep(2.5)
+    both = (first.held, second.held)
+    keeping.cancel()
+
+    async with asyncio.timeout(10):
+        await waiting
+    assert both == (True, False)
+    assert second.held
+
+
+async def test_cleanup_frees_every_object_and_keeps_it(bed: Bed) -> None:
+    await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
+    await bed.make("Bucket", "models", spec={})
+    await bed.phase("data", "READY")
+    await bed.phase("models", "READY", "Bucket")
+    await bed.kill()
+
+    await hooks.cleanup(bed.cluster, bed.namespace)
+
+    for kind, name in (("StorageVolume", "data"), ("Bucket", "models"), ("StorageBackend", "shared")):
+        found = await bed.get(kind, name)
+        assert found
+        assert "finalizers" not in found["metadata"]
