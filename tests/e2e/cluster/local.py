@@ -101,6 +101,7 @@ class Local(Provider):
         for key, value in {"provider": self.kind, "tools": str(tools), "golden": str(golden)}.items():
             state.note(key, value)
         self.stock.begin(golden)
+        umlnode.choose_kernel(state)
         host.save_and_tune(state.sysctls)
         pki.ensure(state.pki)
         network.raise_bridge(state.home)

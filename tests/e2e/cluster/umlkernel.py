@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .cache import cache_dir, digest, locked
@@ -39,6 +40,7 @@ class Kernel:
         return ["seccomp=on"] if self.fast else []
 
 
+@cache
 def ensure_kernel() -> Kernel:
     """The newer kernel when it can be had, else the stable package's 6.1, which is slow (and said to be)."""
     try:

@@ -29,6 +29,19 @@ def memory_mib(free: int) -> int:
     return MEMORY_MIB if free >= 4 * MEMORY_MIB else SMALL_MEMORY_MIB
 
 
+def choose_kernel(state: State) -> None:
+    """Settle which kernel this cluster's machines run, so that one started later is like the others."""
+    kernel = ensure_kernel()
+    told = {"binary": str(kernel.binary), "modules": str(kernel.modules), "fast": kernel.fast}
+    state.note("kernel", json.dumps(told))
+
+
+def kernel_of(state: State) -> Kernel:
+    """The kernel of this cluster."""
+    told = json.loads(state.facts()["kernel"])
+    return Kernel(Path(told["binary"]), Path(told["modules"]), told["fast"])
+
+
 def group(node: Node) -> str:
     """The control group of the machine's processes."""
     return node.name
@@ -56,7 +69,7 @@ def prepare(state: State, node: Node, tools: Path) -> None:
         "HOME_DIR": seen_home,
         "TOOLS": str(seen(tools)),
         "INIT": str(seen(state.home / "init")),
-        "MODULES": str(seen(ensure_kernel().modules)),
+        "MODULES": str(seen(kernel_of(state).modules)),
         "TOKEN": str(seen(state.token)),
         "LABELS": nodeconfig.kubelet_labels(node),
     }
@@ -99,7 +112,7 @@ def boot(state: State, node: Node) -> None:
     state.cgroup.kill(group(node))
     shutil.rmtree(state.home / "uml" / node.name, ignore_errors=True)
     (state.home / "uml").mkdir(exist_ok=True)
-    kernel, disk = ensure_kernel(), Path(state.facts()["golden"]) / "disk.ext4"
+    kernel, disk = kernel_of(state), Path(state.facts()["golden"]) / "disk.ext4"
     words = kernel_arguments(state, node, kernel, ensure_root(), disk, memory_mib(free_memory_mib()))
     argv = network.inside(state.namespace(node), [str(kernel.binary), *words])
     # the memory of the machine is a file there, unlinked at once

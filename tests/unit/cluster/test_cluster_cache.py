@@ -195,3 +195,13 @@ def test_the_kernels_command_line_names_disk_card_and_mode(cache: Path, monkeypa
     assert f"ubd0={state.node(node)}/disk.cow,/d.ext4" in fast
     assert "seccomp=on" not in slow and "mem=512M" in slow
     assert f"bed={cache}" in fast
+
+
+def test_a_node_started_later_runs_the_kernel_that_was_chosen(monkeypatch: pytest.MonkeyPatch):
+    state = State("x")
+    first = Kernel(Path("/k/linux"), Path("/k/modules"), False)
+    monkeypatch.setattr(umlnode, "ensure_kernel", lambda: first)
+    umlnode.choose_kernel(state)
+    monkeypatch.setattr(umlnode, "ensure_kernel", lambda: Kernel(Path("/other"), Path("/other"), True))
+
+    assert umlnode.kernel_of(state) == first
