@@ -25,8 +25,8 @@ def sanity_pod(kube: Kube, node: str) -> dict[str, object]:
     main = {
         **{key: container[key] for key in ("image", "env", "securityContext") if key in container},
         "name": "csi",
-        "args": ["all", "--endpoint", f"unix://{SOCKET}"],
-        "command": container.get("command", ["moorage-csi"]),
+        "command": ["moorage-csi", "all"],
+        "args": [f"--endpoint=unix://{SOCKET}", "--health-port=0"],
         "volumeMounts": mounts,
     }
     return {

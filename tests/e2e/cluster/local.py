@@ -185,6 +185,8 @@ class Local(Provider):
     def _import(self, node: Node, file: Path) -> None:
         argv = [self.node_tool("ctr"), "--namespace", "k8s.io", "images", "import", str(seen(file))]
         self.node_exec(node.name, argv, timeout=600)
+        # containerd does not sync what it unpacks: after a power cut the node would have an image of empty files
+        self.node_exec(node.name, ["sync"], timeout=120)
 
     def node_tool(self, tool: str) -> str:
         return str(seen(Toolchain().tool(tool)))
