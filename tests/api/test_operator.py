@@ -225,6 +225,8 @@ async def bed(cluster: Cluster, s3_server: Any) -> AsyncIterator[Bed]:
     await bed.make("StorageBackend", "object", spec={"default": True, "engine": {"s3": s3}})
     players = [asyncio.create_task(bed.play_agent()), asyncio.create_task(bed.play_controllers())]
     await bed.start()
+    for backend in ("shared", "object"):
+        await bed.condition(backend, "Ready", "True", "StorageBackend")
     yield bed
     await bed.kill()
     for each in players:

@@ -1,0 +1,176 @@
+import base64
+from typing import Any
+
+from moorage import bucketplan, names
+from moorage.actions import Apply, Create, Delete, Hold, MakeBucket, RemoveBucket
+from moorage.bucketplan import BucketFacts, access_key
+from moorage.model import Bucket, Phase, StorageBackend
+from moorage.stumble import stumbled
+
+UID = "0b0c9b4e-0000-4000-8000-000000000001"
+SECRET = "s" * 40
+FIRST_STATUS: dict[str, Any] = {"phase": "PROVISIONING", "placement": {"backend": "object", "engine": "s3"}}
+
+
+def backend(ready: str = "True") -> StorageBackend:
+    engine = {
+        **{"endpoint": "http://s3:7070", "adminEndpoint": "http://s3:7071"},
+        "credentialsSecret": {"name": "root", "namespace": "moorage"},
+    }
+    condition = {"type": "Ready", "status": ready, "reason": "Ready", "lastTransitionTime": "t"}
+    return StorageBackend.model_validate(
+        {
+            "metadata": {"name": "object", "uid": "b"},
+            "spec": {"default": True, "engine": {"s3": engine}},
+            "status": {"conditions": [condition]},
+        }
+    )
+
+
+def bucket(status: dict[str, Any] | None = None, deleting: bool = False, held: bool = True, **spec: Any) -> Bucket:
+    metadata: dict[str, Any] = {"name": "models", "namespace": "ns", "uid": UID, "generation": 1}
+    metadata |= {"finalizers": [names.FINALIZER]} if held else {}
+    metadata |= {"deletionTimestamp": "t"} if deleting else {}
+    return Bucket.model_validate({"metadata": metadata, "spec": spec, "status": status or {}})
+
+
+def facts(found: Bucket, **more: Any) -> BucketFacts:
+    return BucketFacts(found, "2026-01-01T00:00:00Z", SECRET, **{"backends": (backend(),), **more})
+
+
+def made() -> tuple[BucketFacts, dict[str, Any]]:
+    """A bucket that was provisioned, and its Secret."""
+    first = facts(bucket(FIRST_STATUS))
+    step = bucketplan.plan(first)
+    secret = next(each.manifest for each in step.actions if isinstance(each, Create))
+    return facts(bucket(step.status.dump()), secret=secret), secret
+
+
+def test_the_place_is_written_before_anything_is_made() -> None:
+    step = bucketplan.plan(facts(bucket(held=False)))
+
+    assert step.actions == (Hold(),)
+    assert step.status.phase == Phase.PROVISIONING
+    assert step.status.placement
+    assert step.status.placement.backend == "object"
+    assert step.status.bucket_name == f"models-{names.short_id(UID)}"
+
+
+def test_the_secret_comes_before_the_user() -> None:
+    step = bucketplan.plan(facts(bucket(FIRST_STATUS)))
+
+    assert [type(each) for each in step.actions] == [Create, MakeBucket]
+    assert step.status.phase == Phase.READY
+    assert step.status.secret_name == "models-s3"
+
+
+def test_a_converged_bucket_plans_nothing() -> None:
+    converged, _ = made()
+
+    step = bucketplan.plan(converged)
+
+    assert step.actions == ()
+    assert step.status == converged.bucket.status
+    assert step.notices == ()
+
+
+def test_a_key_that_no_longer_works_is_made_to_work_with_the_same_secret() -> None:
+    converged, secret = made()
+
+    step = bucketplan.plan(facts(converged.bucket, secret=secret, key_works=False))
+
+    (action,) = step.actions
+    assert isinstance(action, MakeBucket)
+    assert action.secret_key == SECRET
+
+
+def test_a_changed_secret_key_is_taken_over() -> None:
+    converged, secret = made()
+    chosen = base64.b64encode(b"chosen-by-the-user-0001").decode()
+    secret["data"] = {**secret["data"], names.SECRET_SECRET_ACCESS_KEY: chosen, names.SECRET_ENDPOINT: "ZXZpbA=="}
+
+    step = bucketplan.plan(facts(converged.bucket, secret=secret))
+
+    apply, make = step.actions
+    assert isinstance(apply, Apply)
+    assert isinstance(make, MakeBucket)
+    assert make.secret_key == "chosen-by-the-user-0001"
+    assert base64.b64decode(apply.manifest["data"][names.SECRET_ENDPOINT]) == b"http://s3:7070"
+
+
+def test_another_tenants_access_key_in_the_secret_is_not_believed() -> None:
+    converged, secret = made()
+    victim = base64.b64encode(access_key("victim").encode()).decode()
+    secret["data"] = {**secret["data"], names.SECRET_ACCESS_KEY_ID: victim}
+
+    step = bucketplan.plan(facts(converged.bucket, secret=secret))
+
+    apply, make = step.actions
+    assert isinstance(apply, Apply)
+    assert isinstance(make, MakeBucket)
+    assert make.access_key == access_key(UID)
+
+
+def test_no_secret_is_shown_by_a_repr() -> None:
+    step = bucketplan.plan(facts(bucket(FIRST_STATUS)))
+
+    assert SECRET not in repr(step)
+
+
+def test_deletion_says_destroying_first_and_only_then_believes_that_nobody_holds_it() -> None:
+    converged, secret = made()
+    status = converged.bucket.status.dump()
+
+    first = bucketplan.release(facts(bucket(status, deleting=True), secret=secret))
+    held = bucketplan.release(
+        facts(bucket(first.status.dump(), deleting=True), secret=secret, holders=("StorageVolume ns/v",))
+    )
+    last = bucketplan.release(facts(bucket(held.status.dump(), deleting=True), secret=secret))
+
+    assert (first.actions, first.finish, first.status.phase) == ((), False, Phase.DESTROYING)
+    assert (held.actions, held.finish) == ((), False)
+    assert [type(each) for each in last.actions] == [RemoveBucket, Delete]
+    assert (last.finish, last.status.phase) == (True, Phase.DESTROYED)
+
+
+def test_retain_keeps_the_bucket_and_ends_the_key() -> None:
+    converged, secret = made()
+    status = {**converged.bucket.status.dump(), "phase": "DESTROYING"}
+
+    step = bucketplan.release(facts(bucket(status, deleting=True, onDelete="Retain"), secret=secret))
+
+    removal = step.actions[0]
+    assert isinstance(removal, RemoveBucket)
+    assert removal.keep
+
+
+def test_without_its_backend_a_deletion_ends_and_says_that_data_remains() -> None:
+    converged, secret = made()
+    status = {**converged.bucket.status.dump(), "phase": "DESTROYING"}
+
+    step = bucketplan.release(facts(bucket(status, deleting=True), secret=secret, backends=()))
+
+    assert step.finish
+    assert [each.reason for each in step.notices] == ["DataRemains", "Destroyed"]
+
+
+def test_a_backend_that_is_away_stops_no_ready_bucket() -> None:
+    converged, secret = made()
+
+    step = bucketplan.plan(facts(converged.bucket, secret=secret, backends=(backend("False"),)))
+
+    assert step.status.phase == Phase.READY
+    assert {each.type: each.status for each in step.status.conditions}["Healthy"] == "False"
+
+
+def test_an_engine_that_refuses_is_the_reason_in_the_status() -> None:
+    from moorage.errors import Forbidden, NotReady
+
+    status = bucket(FIRST_STATUS).status
+
+    away = stumbled(status, {"generation": 1}, NotReady("it does not answer"), "t")
+    refused = stumbled(status, {"generation": 1}, Forbidden("wrong root key"), "t")
+
+    assert away.status.phase == Phase.PROVISIONING
+    assert refused.status.phase == Phase.FAILED
+    assert [(each.reason, each.message) for each in refused.notices] == [("Forbidden", "wrong root key")]

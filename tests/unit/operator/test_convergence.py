@@ -1,0 +1,245 @@
+"""Crashes, stale looks, pods that come and go, and a vandal: the plans still converge, and data is never pulled away."""
+
+import copy
+from typing import Any
+
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.strategies import integers, sampled_from
+
+from moorage import names, plan, quantity
+from moorage.actions import Action, Apply, Create, Delete, Hold, Plan
+from moorage.model import SecretRef, StorageBackend, StorageVolume, StorageVolumeStatus
+from moorage.plan import VolumeFacts
+from moorage.release import RELEASING, release
+
+UID = "0b0c9b4e-0000-4000-8000-000000000003"
+ACCOUNT = SecretRef(name="moorage-csi-node", namespace="moorage")
+ROUNDS = 12  # place, serve, ready; or destroying, claims, release, agent, destroyed; each lost step costs one
+
+Body = dict[str, Any]
+
+
+class World(RuleBasedStateMachine):
+    """A cluster of one volume. `step` is what an operator has decided and not yet carried out."""
+
+    @initialize(claim=sampled_from(["Auto", "None"]), on_delete=sampled_from(["Delete", "Retain"]))
+    def begin(self, claim: str, on_delete: str) -> None:
+        spec = {"type": "shared", "size": "5Gi", "claim": claim, "onDelete": on_delete}
+        metadata = {"name": "data", "namespace": "ns", "uid": UID, "generation": 1, "finalizers": []}
+        self.volume: Body | None = {"metadata": metadata, "spec": spec, "status": {}}
+        self.claim: Body | None = None
+        self.pv: Body | None = None
+        self.claims_made = 0
+        self.pods: set[str] = set()
+        self.data = False
+        self.backend_ready = True
+        self.agent_fails = False
+        self.step: Plan[StorageVolumeStatus] | None = None
+
+    # The operator.
+
+    def look(self) -> Plan[StorageVolumeStatus] | None:
+        if self.volume is None:
+            return None
+        volume = StorageVolume.model_validate(copy.deepcopy(self.volume))
+        deleting = "deletionTimestamp" in volume.metadata
+        listing = deleting and volume.status.phase in RELEASING and volume.status.release is None
+        facts = VolumeFacts(
+            volume,
+            "2026-01-01T00:00:00Z",
+            ACCOUNT,
+            backends=(self.backend(),),
+            claim=copy.deepcopy(self.claim),
+            persistent_volume=copy.deepcopy(self.pv),
+            holders=tuple(f"pod ns/{each}" for each in sorted(self.pods)) if listing else (),
+            attached=len(self.pods),
+        )
+        return release(facts) if deleting else plan.plan(facts)
+
+    def backend(self) -> StorageBackend:
+        status = "True" if self.backend_ready else "False"
+        condition = {"type": "Ready", "status": status, "reason": "x", "lastTransitionTime": "t"}
+        engine = {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs"}}
+        body = {"metadata": {"name": "shared"}, "spec": {"default": True, "engine": engine}}
+        return StorageBackend.model_validate({**body, "status": {"conditions": [condition]}})
+
+    def carry_out(self, step: Plan[StorageVolumeStatus], crash_after: int) -> None:
+        """The actions, the status, the end; the process dies after that many of them."""
+        deeds = [*step.actions, step.status, *(["finish"] if step.finish else [])]
+        for deed in deeds[:crash_after]:
+            if self.volume is None:
+                return
+            if isinstance(deed, StorageVolumeStatus):
+                share = self.volume["status"].get("share")
+                self.volume["status"] = {**deed.dump(), **({"share": share} if share else {})}
+                if not share:
+                    self.volume["status"].pop("share", None)
+            elif deed == "finish":
+                self.volume = None
+            else:
+                self.act(deed)  # type: ignore[arg-type]
+
+    def act(self, action: Action) -> None:
+        assert self.volume
+        match action:
+            case Hold():
+                self.volume["metadata"]["finalizers"] = [names.FINALIZER]
+            case Apply():
+                self.apply_pv(action.manifest)
+            case Create():
+                if self.claim is None:
+                    self.claims_made += 1
+                    self.claim = copy.deepcopy(action.manifest)
+                    self.claim["metadata"]["uid"] = f"claim-{self.claims_made}"
+            case Delete():
+                target = self.claim if action.reference.kind == "PersistentVolumeClaim" else self.pv
+                if target:
+                    target["metadata"]["deletionTimestamp"] = "t"
+            case _:
+                raise AssertionError(action)
+
+    def apply_pv(self, manifest: Body) -> None:
+        assert self.volume
+        assert self.volume["status"].get("share", {}).get("state") == "Served", "a PersistentVolume without a share"
+        remembered = self.pv["spec"]["claimRef"].get("uid") if self.pv else None
+        self.pv = copy.deepcopy(manifest)
+        if remembered:
+            self.pv["spec"]["claimRef"].setdefault("uid", remembered)
+
+    # What happens around it.
+
+    @rule(crash_after=integers(0, 6))
+    def reconcile(self, crash_after: int) -> None:
+        step = self.look()
+        if step:
+            self.carry_out(step, crash_after)
+
+    @rule()
+    def decide(self) -> None:
+        self.step = self.look()
+
+    @precondition(lambda self: self.step is not None)
+    @rule(crash_after=integers(0, 6))
+    def act_on_an_old_look(self, crash_after: int) -> None:
+        step, self.step = self.step, None
+        assert step
+        served = (self.volume or {}).get("status", {}).get("share", {}).get("state") == "Served"
+        if served or not any(isinstance(each, Apply) for each in step.actions):
+            self.carry_out(step, crash_after)
+
+    @rule()
+    def agent(self) -> None:
+        if self.volume is None:
+            return
+        status = self.volume["status"]
+        if not status.get("placement"):
+            return
+        if status.get("release") and "deletionTimestamp" in self.volume["metadata"]:
+            assert not self.pods, "data was released under a pod"
+            assert self.claim is None, "data was released under a claim"
+            self.data = status["release"] == "Retain" and self.data
+            status["share"] = {**status.get("share", {"server": "moorage-nfs-0"}), "state": "Released"}
+        elif self.agent_fails and not self.data:
+            status["share"] = {"state": "Failed", "server": "moorage-nfs-0", "reason": "NoCapacity"}
+        else:
+            self.data = True
+            size = quantity.parse(self.volume["spec"]["size"])
+            share = {"state": "Served", "server": "moorage-nfs-0", "address": "nfs", "path": "/vol/x", "exportId": 1}
+            status["share"] = {**share, "sizeBytes": size}
+
+    @rule()
+    def controllers(self) -> None:
+        """Binding, and the protection of what is in use."""
+        if self.claim and "deletionTimestamp" in self.claim["metadata"] and not self.pods_by_claim():
+            self.claim = None
+        if self.pv and "deletionTimestamp" in self.pv["metadata"] and self.claim is None:
+            self.pv = None
+        if self.pv and self.claim:
+            self.pv["spec"]["claimRef"].setdefault("uid", self.claim["metadata"]["uid"])
+
+    def pods_by_claim(self) -> set[str]:
+        return {each for each in self.pods if each.startswith("claim")}
+
+    @rule(number=integers(0, 2))
+    def pod_by_claim(self, number: int) -> None:
+        if self.claim and "deletionTimestamp" not in self.claim["metadata"] and self.is_bound():
+            self.pods.add(f"claim-{number}")
+
+    def is_bound(self) -> bool:
+        assert self.claim
+        return bool(self.pv and self.pv["spec"]["claimRef"].get("uid") == self.claim["metadata"]["uid"])
+
+    @rule(number=integers(0, 2))
+    def pod_inline(self, number: int) -> None:
+        """The node plugin mounts only what is Ready at that moment."""
+        conditions = (self.volume or {}).get("status", {}).get("conditions", [])
+        if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
+            self.pods.add(f"inline-{number}")
+
+    @rule()
+    def pods_leave(self) -> None:
+        self.pods.clear()
+
+    @rule()
+    def user_deletes(self) -> None:
+        if self.volume:
+            self.volume["metadata"]["deletionTimestamp"] = "t"
+            if not self.volume["metadata"]["finalizers"]:
+                self.volume = None
+
+    @rule()
+    def user_grows(self) -> None:
+        if self.volume:
+            self.volume["spec"]["size"] = "9Gi"
+            self.volume["metadata"]["generation"] += 1
+
+    @rule(ready=sampled_from([True, False]))
+    def backend_comes_and_goes(self, ready: bool) -> None:
+        self.backend_ready = ready
+
+    @rule(fails=sampled_from([True, False]))
+    def pool_is_full(self, fails: bool) -> None:
+        self.agent_fails = fails
+
+    @rule(what=sampled_from(["claim", "pv"]))
+    def vandal(self, what: str) -> None:
+        target = self.claim if what == "claim" else self.pv
+        if target:
+            target["metadata"]["deletionTimestamp"] = "t"
+
+    # What must hold.
+
+    @invariant()
+    def a_pod_never_loses_its_data(self) -> None:
+        assert self.data or not self.pods
+
+    def teardown(self) -> None:
+        """Left in peace, the world converges in a few rounds, and a converged world plans nothing."""
+        if not hasattr(self, "volume"):
+            return
+        self.backend_ready, self.agent_fails, self.step = True, False, None
+        self.pods.clear()
+        for _ in range(ROUNDS):
+            self.reconcile_whole()
+            self.agent()
+            self.controllers()
+        self.reconcile_whole()
+        last = self.look()
+        if self.volume is None:
+            assert (self.claim, self.pv) == (None, None)
+            return
+        assert last
+        assert self.volume["status"]["phase"] == "READY", self.volume
+        assert (last.actions, last.notices) == ((), ())
+        assert last.status.dump() == StorageVolumeStatus.model_validate(self.volume["status"]).dump()
+        assert (self.pv is not None) == (self.volume["spec"]["claim"] == "Auto")
+
+    def reconcile_whole(self) -> None:
+        step = self.look()
+        if step:
+            self.carry_out(step, 99)
+
+
+World.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestConvergence = World.TestCase
