@@ -1,4 +1,4 @@
-"""Crashes, stale looks, pods that come and go, and a vandal: the plans still converge, and data is never pulled away."""
+"""Crashes, stale looks, pods that come and go, a vandal: the plans converge, and data is never pulled away."""
 
 import copy
 from typing import Any
@@ -23,8 +23,10 @@ Body = dict[str, Any]
 class World(RuleBasedStateMachine):
     """A cluster of one volume. `step` is what an operator has decided and not yet carried out."""
 
-    @initialize(claim=sampled_from(["Auto", "None"]), on_delete=sampled_from(["Delete", "Retain"]))
-    def begin(self, claim: str, on_delete: str) -> None:
+    @initialize(
+        claim=sampled_from(["Auto", "None"]), on_delete=sampled_from(["Delete", "Retain"]), age=sampled_from([0, 4])
+    )
+    def begin(self, claim: str, on_delete: str, age: int) -> None:
         spec = {"type": "shared", "size": "5Gi", "claim": claim, "onDelete": on_delete}
         metadata = {"name": "data", "namespace": "ns", "uid": UID, "generation": 1, "finalizers": []}
         self.volume: Body | None = {"metadata": metadata, "spec": spec, "status": {}}
@@ -36,6 +38,7 @@ class World(RuleBasedStateMachine):
         self.backend_ready = True
         self.agent_fails = False
         self.step: Plan[StorageVolumeStatus] | None = None
+        self.calm(age)
 
     # The operator.
 
@@ -114,6 +117,14 @@ class World(RuleBasedStateMachine):
         step = self.look()
         if step:
             self.carry_out(step, crash_after)
+
+    @rule(rounds=integers(1, 4))
+    def calm(self, rounds: int) -> None:
+        """Everybody does his work for a while: without it, few stories would get far."""
+        for _ in range(rounds):
+            self.reconcile_whole()
+            self.agent()
+            self.controllers()
 
     @rule()
     def decide(self) -> None:
@@ -220,10 +231,7 @@ class World(RuleBasedStateMachine):
             return
         self.backend_ready, self.agent_fails, self.step = True, False, None
         self.pods.clear()
-        for _ in range(ROUNDS):
-            self.reconcile_whole()
-            self.agent()
-            self.controllers()
+        self.calm(ROUNDS)
         self.reconcile_whole()
         last = self.look()
         if self.volume is None:
