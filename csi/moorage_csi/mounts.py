@@ -42,6 +42,11 @@ class Mount:
     fstype: str
     source: str
 
+    @property
+    def folder(self) -> str:
+        """Which folder of its file system it shows. NFS says so in the source; its root is always "/" (nfs_show_path)."""
+        return self.source if self.fstype.startswith("nfs") else self.root
+
 
 def parse(text: str) -> tuple[Mount, ...]:
     """Read mountinfo; the topmost mount of a path comes last."""
@@ -95,8 +100,9 @@ def make_directory(path: str) -> None:
 
 def shows(mount: Mount, base: Mount, folder: str, readonly: bool) -> bool:
     """Whether `mount` is `folder` of what is mounted as `base`, with this read-only flag."""
-    root = "/" + "/".join(part for part in f"{base.root}/{folder}".split("/") if part)
-    return (mount.device, mount.root.removesuffix("//deleted"), mount.readonly) == (base.device, root, readonly)
+    wanted = f"{base.folder}{folder}".replace("//", "/").rstrip("/")
+    seen = mount.folder.removesuffix("//deleted").rstrip("/")
+    return (mount.device, seen, mount.readonly) == (base.device, wanted, readonly)
 
 
 async def ensure_bound(runner: Runner, base: Mount, folder: str, target: str, readonly: bool) -> None:

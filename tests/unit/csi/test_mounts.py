@@ -50,8 +50,17 @@ def test_the_topmost_mount_of_a_path_counts() -> None:
     ],
 )
 def test_a_mount_shows_a_folder_by_device_root_and_flag(root: str, folder: str, readonly: bool, same: bool) -> None:
+    base = Mount("0:53", "/", "/stage", False, "fuse.s3fs", "s3fs")
+    assert mounts.shows(Mount("0:53", root, "/t", False, "fuse.s3fs", "s3fs"), base, folder, readonly) is same
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "same"),
+    [("s:/v", "/", True), ("s:/v/a", "/a", True), ("s:/v", "/a", False), ("s:/v/a//deleted", "/a", True)],
+)
+def test_an_nfs_mount_says_its_folder_in_the_source(source: str, folder: str, same: bool) -> None:
     base = Mount("0:53", "/", "/stage", False, "nfs4", "s:/v")
-    assert mounts.shows(Mount("0:53", root, "/t", False, "nfs4", "s:/v"), base, folder, readonly) is same
+    assert mounts.shows(Mount("0:53", "/", "/t", False, "nfs4", source), base, folder, False) is same
 
 
 def test_another_device_is_another_volume() -> None:
