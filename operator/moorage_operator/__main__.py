@@ -6,8 +6,8 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 from moorage.errors import InvalidInput, MoorageError
 from moorage_operator import hooks, http
@@ -49,11 +49,14 @@ async def run(settings: Settings) -> int:
     operator = Operator(cluster, settings)
     site = await http.serve(settings.http_port, _live(lease, operator), lambda: None, operator.metrics.text)
     code = 0
+    task = asyncio.create_task(_lead(lease, operator))
+    _stop_on_signals(task)
     try:
-        await _until_signal(_lead(lease, operator))
-    except* MoorageError as errors:
-        for error in errors.exceptions:
-            log.error("%s", error)
+        await task
+    except asyncio.CancelledError:  # what was begun is finished by the next replica
+        log.info("stopped")
+    except (MoorageError, BaseExceptionGroup) as error:
+        log.error("stopping: %s", _reason(error), exc_info=None if _is_known(error) else error)
         code = 1
     finally:
         with contextlib.suppress(MoorageError, TimeoutError):
@@ -67,9 +70,10 @@ async def run(settings: Settings) -> int:
 async def _lead(lease: Lease, operator: Operator) -> None:
     await lease.acquire()
     operator.metrics.leader.set(1)
+    this = asyncio.current_task()
     async with asyncio.TaskGroup() as group:
         group.create_task(lease.keep())
-        group.create_task(operator.run())
+        group.create_task(operator.run(on_watch=lambda: _stop_on_signals(this)))
 
 
 def _live(lease: Lease, operator: Operator) -> http.Check:
@@ -79,14 +83,27 @@ def _live(lease: Lease, operator: Operator) -> http.Check:
     return check
 
 
-async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Run until SIGTERM or SIGINT; what was begun is cancelled, and finished by the next replica."""
-    task = asyncio.create_task(work)
-    loop = asyncio.get_running_loop()
+def _stop_on_signals(task: asyncio.Task[None] | None) -> None:
+    if task is None:
+        return
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+        yield from _leaves(each)
+
+
+def _reason(error: BaseException) -> str:
+    return "; ".join(str(each) or type(each).__name__ for each in _leaves(error))
+
+
+def _is_known(error: BaseException) -> bool:
+    return all(isinstance(each, MoorageError) for each in _leaves(error))
 
 
 def main() -> None:

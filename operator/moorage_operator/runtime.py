@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import kopf
 
@@ -43,14 +43,18 @@ class Operator:
         self._listed = time.monotonic()
         self.metrics.watch_depth(lambda: self.queue.depth)
 
-    async def run(self, ready: asyncio.Event | None = None) -> None:
-        """List, then watch, reconcile and list again now and then."""
+    async def run(self, ready: asyncio.Event | None = None, on_watch: Callable[[], None] = lambda: None) -> None:
+        """List, then watch, reconcile and list again now and then.
+
+        `on_watch` is called when kopf has been started: it takes the signals of the process, who wants them takes them
+        back then.
+        """
         await self._list_when_there()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
             group.create_task(self._resync())
             group.create_task(self._relist())
-            group.create_task(self._watch(ready))
+            group.create_task(self._watch(ready, on_watch))
 
     def trouble(self) -> str | None:
         """What is wrong with this process, for its liveness probe."""
@@ -63,7 +67,7 @@ class Operator:
         self.metrics.last_event.set_to_current_time()
         self._router.see(body, deleted)
 
-    async def _watch(self, ready: asyncio.Event | None) -> None:
+    async def _watch(self, ready: asyncio.Event | None, on_watch: Callable[[], None]) -> None:
         registry = kopf.OperatorRegistry()
         settings = kopf_settings()
         handlers.register(registry, settings, self._cluster, self.see)
@@ -75,6 +79,7 @@ class Operator:
             ready_flag=ready,
             stop_flag=_never(),
         )
+        on_watch()
         # Not kopf.operator(): when it stops, it cancels and awaits every younger task of the process, whoever made it.
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -142,5 +147,5 @@ def _phases(*stores: Iterable[Manifest]) -> dict[tuple[str, str], int]:
 
 
 def _never() -> asyncio.Event:
-    """A stop flag of our own keeps kopf's hands off the process's signals."""
+    """We stop kopf by cancelling its tasks."""
     return asyncio.Event()
