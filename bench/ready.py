@@ -66,13 +66,10 @@ def remove(kube: Kube, namespace: str, objects: list[Object]) -> None:
 def apply_to_ready(kube: Kube, namespace: str) -> Figures:
     """One shared volume at a time, then one object volume at a time."""
     rows: Figures = {}
-    for kind, make in (
-        ("shared", lambda name: shared(name, "256Mi", namespace)),
-        ("object", lambda name: volume(name, namespace, type="object")),
-    ):
+    for kind, size in (("shared", {"size": "256Mi"}), ("object", {})):
         took: list[float] = []
         for i in range(10):
-            thing = make(f"one-{kind}-{i}")
+            thing = volume(f"one-{kind}-{i}", namespace, type=kind, **size)
             took += until_ready(kube, namespace, [thing]).values()
             remove(kube, namespace, [thing])
         rows[f"apply to READY, {kind}, one at a time"] = spread(took)

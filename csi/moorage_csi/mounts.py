@@ -44,7 +44,7 @@ class Mount:
 
     @property
     def folder(self) -> str:
-        """Which folder of its file system it shows. NFS says so in the source; its root is always "/" (nfs_show_path)."""
+        """Which folder of its file system it shows; NFS says so in the source, and gives "/" as its root."""
         return self.source if self.fstype.startswith("nfs") else self.root
 
 

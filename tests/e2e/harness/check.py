@@ -29,13 +29,13 @@ def checks(scratch: Path) -> Iterator[Check]:
     yield "helm lint", [helm, "lint", "--strict", str(CHART)]
     yield "helm template", [helm, "template", "moorage", str(CHART), "-n", "moorage", "--output-dir", str(scratch)]
     yield "helm unittest", [str(tools.tool("helm-unittest")), "--strict", str(CHART)]
-    yield "pyright", [python, "-m", "pyright"]
+    yield "pyright", [python, "-m", "pyright", "--pythonpath", python]
     yield "chart schemas", [python, "-m", "harness.check", "--schemas", str(rendered.parent)]
 
 
 def schemas(folder: Path) -> int:
     """Validate each rendered object of a built-in kind against Kubernetes' own schema."""
-    import kubernetes_validate  # a slow import that only this check needs
+    import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs] - a slow import that only this check needs
 
     failed = 0
     for path in sorted(folder.rglob("*.yaml")):

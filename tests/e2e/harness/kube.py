@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -107,7 +107,7 @@ class Kube:
         wait_for(f"{kind} {namespace}/{name} gone", lambda: self.get(kind, name, namespace) is None, timeout)
 
     @contextmanager
-    def port_forward(self, target: str, port: int, namespace: str):
+    def port_forward(self, target: str, port: int, namespace: str) -> Generator[str]:
         """A local address that leads to `port` of `target` while the context lasts."""
         argv = [*self.argv, "port-forward", "-n", namespace, target, f":{port}"]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -124,8 +124,8 @@ class Kube:
 
 def condition(thing: Object, kind: str) -> Object:
     """The condition of a type, or {}."""
-    found = thing.get("status", {}).get("conditions", [])
-    return next((each for each in found if each["type"] == kind), {})
+    found: list[Object] = thing.get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == kind), Object())
 
 
 def _list(objects: Sequence[Object]) -> Object:

@@ -1,12 +1,12 @@
 """A bucket as its owner's tools see it: boto3 with the Secret's key, through a forwarded port."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
-import boto3
-from botocore.config import Config
+import boto3  # pyright: ignore[reportMissingTypeStubs]
+from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 
 from harness.install import NAMESPACE
 from harness.kube import Kube
@@ -20,10 +20,11 @@ def secret(kube: Kube, name: str, namespace: str = "default") -> dict[str, str]:
 
 
 @contextmanager
-def client(kube: Kube, key: dict[str, str]) -> Iterator[Any]:
+def client(kube: Kube, key: dict[str, str]) -> Generator[Any]:
     """A boto3 S3 client that acts with the key of a bucket's Secret."""
     with kube.port_forward("service/moorage-s3", 7070, NAMESPACE) as address:
-        yield boto3.client(
+        make: Any = cast(Any, boto3).client
+        yield make(
             "s3",
             endpoint_url=f"http://{address}",
             aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
