@@ -61,6 +61,9 @@ class Cluster:
 
     def __init__(self, configuration: Any) -> None:
         self.configuration = configuration
+        # Chain and host name are verified. Strictness (Python 3.13) would refuse the CAs of many clusters, which lack
+        # an authority key identifier or a key usage, and which kubectl accepts.
+        configuration.disable_strict_ssl_verification = True
         self._client: Any = client.ApiClient(configuration)
 
     @classmethod
@@ -76,19 +79,18 @@ class Cluster:
     async def close(self) -> None:
         await self._client.close()
 
-    async def connection(self) -> dict[str, Any]:
-        """The same server and credentials, as kopf.ConnectionInfo wants them; read anew, for tokens expire."""
+    def session(self) -> aiohttp.ClientSession:
+        """Another session on the same server, as the same user; its tokens never grow old. The caller closes it."""
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._client.rest_client.ssl_context)
+        return aiohttp.ClientSession(connector=connector, middlewares=(self._authorize,))
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         headers: dict[str, str] = {}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], "/", "GET", None)
-        _, _, token = headers.get("authorization", headers.get("Authorization", "")).partition(" ")
-        return {
-            "server": self.configuration.host,
-            "ca_path": self.configuration.ssl_ca_cert,
-            "insecure": not self.configuration.verify_ssl,
-            "certificate_path": self.configuration.cert_file,
-            "private_key_path": self.configuration.key_file,
-            "token": token or None,
-        }
+        request.headers.update(headers)
+        return await handler(request)
 
     async def get(self, ref: Reference) -> Manifest | None:
         """The object, or None when it is not there."""

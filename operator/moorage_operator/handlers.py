@@ -16,8 +16,8 @@ def register(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, c
     """Handlers for all that is watched, and the login, into a registry of their own (none is global)."""
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:  # pyright: ignore[reportUnusedFunction]
-        return kopf.ConnectionInfo(**await cluster.connection())
+    async def login(**_: Any) -> kopf.AiohttpSession:  # pyright: ignore[reportUnusedFunction]
+        return kopf.AiohttpSession(server=cluster.configuration.host, aiohttp_session=cluster.session())
 
     for api_version, kind, selectors in WATCHED:
         group, _, version = api_version.rpartition("/")
