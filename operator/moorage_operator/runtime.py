@@ -144,8 +144,3 @@ def _phases(*stores: Iterable[Manifest]) -> dict[tuple[str, str], int]:
             key = (body["kind"], body.get("status", {}).get("phase", "PENDING"))
             counts[key] = counts.get(key, 0) + 1
     return counts
-
-
-def _never() -> asyncio.Event:
-    """We stop kopf by cancelling its tasks."""
-    return asyncio.Event()

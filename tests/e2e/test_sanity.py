@@ -36,6 +36,7 @@ def sanity_pod(kube: Kube, node: str) -> dict[str, object]:
         "spec": {
             **{k: v for k, v in spec.items() if k in ("hostNetwork", "dnsPolicy", "tolerations")},
             "serviceAccountName": "moorage-csi-node",
+            "automountServiceAccountToken": True,
             "nodeName": node,
             "containers": [main],
             "volumes": volumes,

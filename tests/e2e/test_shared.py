@@ -83,14 +83,14 @@ def test_directories_walk_copy_and_go_on_a_fresh_mount(kube: Kube, two_pods: str
 
 
 def test_a_lock_on_one_node_is_seen_on_the_other(kube: Kube, two_pods: str) -> None:
-    kube.exec(
-        "a", "sh", "-c", "flock /data/lock sh -c 'touch /data/held; sleep 30' >/dev/null 2>&1 &", namespace=two_pods
-    )
-    wait_for(
-        "the lock is held", lambda: kube.attempt("exec", "-n", two_pods, "b", "--", "test", "-e", "/data/held")[0], 30
-    )
+    """The file is opened for writing: NFS makes an exclusive flock a write lock."""
+    hold = "(flock -x 9; touch /data/held; sleep 30) 9<>/data/lock >/dev/null 2>&1 &"
+    kube.exec("a", "sh", "-c", hold, namespace=two_pods)
+    wait_for("the lock is held", lambda: kube.attempt("exec", "-n", two_pods, "b", "--", "ls", "/data/held")[0], 30)
 
-    taken = kube.exec("b", "sh", "-c", "flock -n /data/lock true && echo taken || echo refused", namespace=two_pods)
+    taken = kube.exec(
+        "b", "sh", "-c", "(flock -n -x 9 && echo taken || echo refused) 9<>/data/lock", namespace=two_pods
+    )
 
     assert taken.strip() == "refused"
 
