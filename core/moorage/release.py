@@ -8,9 +8,10 @@ the agent act, then DESTROYED is written, then the finalizer goes.
 from moorage import conditions, names, transitions
 from moorage.actions import Action, Delete, Notice, Plan, Reference, reference
 from moorage.conditions import Verdict, lifecycle, no, yes
+from moorage.facts import VolumeFacts, backend_trouble
 from moorage.manifests import is_owned
 from moorage.model import OnDelete, Phase, ShareState, StorageVolumeStatus
-from moorage.plan import VolumeFacts, backend_trouble, conclude
+from moorage.plan import conclude
 
 RELEASING = frozenset({Phase.DESTROYING, Phase.DESTROYED})
 RECHECK_HOLDERS = 5.0

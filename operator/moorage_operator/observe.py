@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from moorage import conditions, holders, names
 from moorage.actions import Manifest, Reference
 from moorage.backendplan import BackendFacts
+from moorage.backing import is_served
 from moorage.bucketplan import BucketFacts
+from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use
 from moorage.manifests import volume_handle
 from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageVolume
-from moorage.plan import VolumeFacts, is_served
 from moorage.release import RELEASING
 from moorage_operator.cluster import Cluster
 from moorage_operator.index import Index, placed_on, shown_bucket

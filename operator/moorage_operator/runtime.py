@@ -77,7 +77,6 @@ class Operator:
             clusterwide=True,
             standalone=True,
             ready_flag=ready,
-            stop_flag=_never(),
         )
         on_watch()
         # Not kopf.operator(): when it stops, it cancels and awaits every younger task of the process, whoever made it.

@@ -9,8 +9,8 @@ from hypothesis.strategies import integers, sampled_from
 
 from moorage import names, plan, quantity
 from moorage.actions import Action, Apply, Create, Delete, Hold, Plan
+from moorage.facts import VolumeFacts
 from moorage.model import SecretRef, StorageBackend, StorageVolume, StorageVolumeStatus
-from moorage.plan import VolumeFacts
 from moorage.release import RELEASING, release
 
 UID = "0b0c9b4e-0000-4000-8000-000000000003"

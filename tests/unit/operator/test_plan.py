@@ -6,8 +6,8 @@ import pytest
 
 from moorage import names, plan, release
 from moorage.actions import Action, Apply, Create, Delete, Hold
+from moorage.facts import VolumeFacts
 from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageVolume
-from moorage.plan import VolumeFacts
 
 UID = "0b0c9b4e-0000-4000-8000-000000000002"
 ID = names.short_id(UID)

@@ -1,0 +1,54 @@
+"""A StorageVolume and what was seen around it: the input of its plans."""
+
+from dataclasses import dataclass
+
+from moorage import conditions, names, placement
+from moorage.actions import Manifest, Problem
+from moorage.model import Bucket, SecretRef, StorageBackend, StorageVolume, VolumeType
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFacts:
+    """A StorageVolume and what was seen around it.
+
+    `bucket`: the Bucket that the volume shows, or that has the name of the one it would own. `claim` and
+    `persistent_volume`: what stands under the names that the operator would use. `holders`: who uses the volume, in
+    words; listed freshly, after the status that is in `volume` was read, when the volume is being deleted.
+    """
+
+    volume: StorageVolume
+    now: str
+    node_account: SecretRef
+    backends: tuple[StorageBackend, ...] = ()
+    bucket: Bucket | None = None
+    claim: Manifest | None = None
+    persistent_volume: Manifest | None = None
+    key_reader: bool = False
+    holders: tuple[str, ...] = ()
+    attached: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.volume.status.id or names.short_id(self.volume.metadata["uid"])
+
+    @property
+    def owns_bucket(self) -> bool:
+        return self.volume.spec.type == VolumeType.object and self.volume.spec.bucket is None
+
+    @property
+    def backend(self) -> StorageBackend | None:
+        """The backend that the volume was placed on, if it still exists."""
+        placed = self.volume.status.placement
+        return next((each for each in self.backends if placed and each.metadata["name"] == placed.backend), None)
+
+
+def backend_trouble(facts: VolumeFacts) -> Problem | None:
+    """What is wrong with the backend that the volume was placed on."""
+    placed = facts.volume.status.placement
+    if not placed:
+        return None
+    if facts.backend is None:
+        return Problem("BackendNotFound", f"StorageBackend {placed.backend} does not exist any more: create it again")
+    if conditions.is_true(facts.backend.status.conditions, conditions.READY):
+        return None
+    return Problem("BackendNotReady", f"StorageBackend {placed.backend}: {placement.why_not_ready(facts.backend)}")
