@@ -15,7 +15,7 @@ from . import controlplane, dns, host, network, nsnode, pki, remains, umlnode
 from .cache import locked
 from .command import CommandFailed
 from .golden import ensure_golden, link_tree
-from .images import Image, ensure_images
+from .images import Image, ensure_images, ensure_project_images
 from .layout import CONTROL_PLANE, NODES, Node, node_named
 from .nodeconfig import cni, containerd, hosts, resolv_conf
 from .progress import say
@@ -23,7 +23,7 @@ from .provider import Provider
 from .state import State, seen
 from .stock import Stock, at_once
 from .toolchain import Toolchain
-from .umlkernel import ensure_kernel
+from .umlkernel import ensure_kernel, ensure_stable_kernel
 from .umlroot import ensure_root
 
 HERE = Path(__file__).parent
@@ -73,8 +73,8 @@ class Local(Provider):
         """All that is kept in the cache: commands, images, root directory, kernel. What can be made side by side is."""
         host.ensure_packages()
         host.load_modules("overlay", "veth", "tun", "loop", "xfs", "nf_tables")
-        with ThreadPoolExecutor(2) as pool:
-            fetched = [pool.submit(ensure_root), pool.submit(ensure_kernel)]
+        with ThreadPoolExecutor(3) as pool:
+            fetched = [pool.submit(job) for job in (ensure_root, ensure_kernel, ensure_project_images)]
             tools = Toolchain().ensure()
             for job in fetched:
                 job.result()
@@ -209,6 +209,16 @@ class Local(Provider):
 
     def node_start(self, node: str) -> None:
         self._start_node(node_named(node), Path(self.state.facts()["tools"]))
+
+    def node_kernel(self, node: str, old: bool) -> None:
+        """Cut the power of a user-mode-linux node and start it with the stable package's kernel, or the usual one."""
+        where, tools = node_named(node), Path(self.state.facts()["tools"])
+        self.node_power_cut(node)
+        umlnode.choose_kernel(self.state, ensure_stable_kernel() if old else ensure_kernel(), where)
+        umlnode.write_environment(self.state, where, tools)
+        begin = time()
+        self.node_start(node)
+        self._wait_nodes([where], begin)
 
     def status(self) -> list[str]:
         running = {name: self.state.processes.find(name) for name in (*controlplane.NAMES, *(n.name for n in NODES))}

@@ -29,16 +29,17 @@ def memory_mib(free: int) -> int:
     return MEMORY_MIB if free >= 4 * MEMORY_MIB else SMALL_MEMORY_MIB
 
 
-def choose_kernel(state: State) -> None:
-    """Settle which kernel this cluster's machines run, so that one started later is like the others."""
-    kernel = ensure_kernel()
+def choose_kernel(state: State, kernel: Kernel | None = None, node: Node | None = None) -> None:
+    """Settle which kernel the machines run (or just one of them), so that one started later is like the others."""
+    kernel = kernel or ensure_kernel()
     told = {"binary": str(kernel.binary), "modules": str(kernel.modules), "fast": kernel.fast}
-    state.note("kernel", json.dumps(told))
+    state.note(f"kernel-{node.name}" if node else "kernel", json.dumps(told))
 
 
-def kernel_of(state: State) -> Kernel:
-    """The kernel of this cluster."""
-    told = json.loads(state.facts()["kernel"])
+def kernel_of(state: State, node: Node) -> Kernel:
+    """The kernel of this machine: its own if one was chosen for it, else the cluster's."""
+    facts = state.facts()
+    told = json.loads(facts.get(f"kernel-{node.name}") or facts["kernel"])
     return Kernel(Path(told["binary"]), Path(told["modules"]), told["fast"])
 
 
@@ -62,14 +63,20 @@ def prepare(state: State, node: Node, tools: Path) -> None:
     if not state.token.exists():
         state.token.touch(0o600)
         state.token.write_text(secrets.token_hex(24))
+    write_environment(state, node, tools)
+
+
+def write_environment(state: State, node: Node, tools: Path) -> None:
+    """What the machine's init reads; it names the modules of the machine's kernel."""
+    home = state.node(node)
     values = {
         "NAME": node.name,
         "ADDRESS": node.address,
         "GATEWAY": TAP_GATEWAY,
-        "HOME_DIR": seen_home,
+        "HOME_DIR": str(seen(home)),
         "TOOLS": str(seen(tools)),
         "INIT": str(seen(state.home / "init")),
-        "MODULES": str(seen(kernel_of(state).modules)),
+        "MODULES": str(seen(kernel_of(state, node).modules)),
         "TOKEN": str(seen(state.token)),
         "LABELS": nodeconfig.kubelet_labels(node),
     }
@@ -112,7 +119,7 @@ def boot(state: State, node: Node) -> None:
     state.cgroup.kill(group(node))
     shutil.rmtree(state.home / "uml" / node.name, ignore_errors=True)
     (state.home / "uml").mkdir(exist_ok=True)
-    kernel, disk = kernel_of(state), Path(state.facts()["golden"]) / "disk.ext4"
+    kernel, disk = kernel_of(state, node), Path(state.facts()["golden"]) / "disk.ext4"
     words = kernel_arguments(state, node, kernel, ensure_root(), disk, memory_mib(free_memory_mib()))
     argv = network.inside(state.namespace(node), [str(kernel.binary), *words])
     # the memory of the machine is a file there, unlinked at once

@@ -11,7 +11,7 @@ from cluster import golden, host, toolchain, umlnode
 from cluster.cache import Busy, cache_dir, digest, locked
 from cluster.debian import pick_mirror
 from cluster.host import missing_packages
-from cluster.layout import node_named
+from cluster.layout import NODES, node_named
 from cluster.state import State, seen
 from cluster.umlkernel import Kernel
 
@@ -204,4 +204,16 @@ def test_a_node_started_later_runs_the_kernel_that_was_chosen(monkeypatch: pytes
     umlnode.choose_kernel(state)
     monkeypatch.setattr(umlnode, "ensure_kernel", lambda: Kernel(Path("/other"), Path("/other"), True))
 
-    assert umlnode.kernel_of(state) == first
+    assert umlnode.kernel_of(state, NODES[1]) == first
+
+
+def test_one_node_may_run_a_kernel_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    state = State("x")
+    usual, own = Kernel(Path("/k"), Path("/m"), True), Kernel(Path("/old"), Path("/om"), False)
+    monkeypatch.setattr(umlnode, "ensure_kernel", lambda: usual)
+    umlnode.choose_kernel(state)
+
+    umlnode.choose_kernel(state, own, NODES[2])
+
+    assert umlnode.kernel_of(state, NODES[1]) == usual
+    assert umlnode.kernel_of(state, NODES[2]) == own
