@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moorage import conditions, names
+from moorage import conditions, names, quantity
 from moorage.actions import Action, Hold, Notice, Plan, Problem
 from moorage.conditions import Verdict, no, yes
 from moorage.model import ConditionStatus, StorageBackend, StorageBackendStatus
@@ -42,8 +42,15 @@ def _ready(facts: BackendFacts) -> Verdict:
 
 def _status(facts: BackendFacts, verdicts: tuple[Verdict, ...]) -> StorageBackendStatus:
     generation = facts.backend.metadata.get("generation", 0)
-    merged = conditions.merge(facts.backend.status.conditions, verdicts, generation, facts.now)
-    return facts.backend.status.model_copy(update={"observed_generation": generation, "conditions": merged})
+    old, engine = facts.backend.status, facts.backend.spec.engine
+    merged = conditions.merge(old.conditions, verdicts, generation, facts.now)
+    columns = {"engine": "ganesha" if engine.ganesha else "s3", "free": _free(old)}
+    return old.model_copy(update={"observed_generation": generation, "conditions": merged, **columns})
+
+
+def _free(status: StorageBackendStatus) -> str | None:
+    """Room for people; None for an engine whose servers report none (S3)."""
+    return quantity.rounded(sum(each.free_bytes for each in status.servers)) if status.servers else None
 
 
 def _notices(facts: BackendFacts, status: StorageBackendStatus) -> tuple[Notice, ...]:

@@ -677,7 +677,9 @@ async def test_an_operator_killed_again_and_again_still_converges(bed: Bed) -> N
         await asyncio.sleep(pause)
     for name in (*(f"v{number}" for number in range(6)), "obj"):
         await bed.gone("StorageVolume", name)
-    assert await bed.events("v0") == ["Provisioning", "Ready", "Destroying", "Destroyed"]
+    told = await bed.events("v0")  # killed between a status and its Event, an operator takes that Event along
+    assert told == [each for each in ("Provisioning", "Ready", "Destroying", "Destroyed") if each in told]
+    assert told[-1] == "Destroyed"
 
 
 async def test_what_was_deleted_while_no_operator_ran_is_finished(bed: Bed) -> None:
