@@ -34,11 +34,14 @@ def test_an_old_client_works_after_a_power_cut(kube: Kube, namespace: str, worke
 
         kernel = kube.exec("old", "uname", "-r", namespace=namespace).strip()
         walked = kube.exec("old", "sh", "-c", f"{WALK} && cat /data/v/y/z/f", namespace=namespace).splitlines()
-        owner = "touch /data/o && chown 1000:2000 /data/o && stat -c %u:%g /data/o"
+        each = "touch /data/o && chown $i:$i /data/o && stat -c %u:%g /data/o || exit 1"
+        owner = f"for i in $(seq 1000 1049); do {each}; done"
 
         assert kernel.startswith("6.1.")
         assert walked == ["/data/x", "/data/x/y", "/data/x/y/z", "/data/x/y/z/f", "1"]
-        assert kube.exec("old", "sh", "-c", owner, namespace=namespace).strip() == "1000:2000"
+        for name in ("old", "new"):
+            owners = kube.exec(name, "sh", "-c", owner, namespace=namespace).split()
+            assert owners == [f"{i}:{i}" for i in range(1000, 1050)]
         assert kube.exec("new", "ls", "/data/v/y/z", namespace=namespace).strip() == "f"
         assert kube.exec("bucket", "sh", "-c", "echo 1 > /data/k && cat /data/k", namespace=namespace).strip() == "1"
         kube("delete", "pods", "--all", "-n", namespace, "--timeout=120s", timeout=130)

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from moorage import ganesha
 from moorage.errors import MoorageError, NotReady
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 CAPABILITIES = (
     "dac_read_search", "dac_override", "setuid", "setgid", "chown", "fowner", "fsetid", "mknod",
 )  # fmt: skip
+_MEND = "/usr/local/lib/moorage/terminated.so"  # images/ganesha/terminated.c tells why
 _START_DEADLINE = 60.0
 _STOP_DEADLINE = 5.0
 _WATCH_PERIOD = 5.0
@@ -150,7 +152,8 @@ class Server:
     async def _spawn_ganesha(self, stack: contextlib.AsyncExitStack) -> asyncio.subprocess.Process:
         folder = self._run_dir
         argv = ("ganesha.nfsd", "-F", "-L", "STDERR", "-f", f"{folder}/ganesha.conf", "-p", f"{folder}/ganesha.pid")
-        return await _spawn(stack, CAPABILITIES, *argv, bus=self._address)
+        environment = {"DBUS_SYSTEM_BUS_ADDRESS": self._address, "LD_PRELOAD": _MEND}
+        return await _spawn(stack, CAPABILITIES, *argv, environment=environment)
 
     async def _meet(self, ends: list[asyncio.Task[int]]) -> ExportManager:
         """Wait until Ganesha answers on the bus."""
@@ -206,15 +209,15 @@ class Server:
 
 
 async def _spawn(
-    stack: contextlib.AsyncExitStack, capabilities: tuple[str, ...], *argv: str, bus: str = ""
+    stack: contextlib.AsyncExitStack,
+    capabilities: tuple[str, ...],
+    *argv: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> asyncio.subprocess.Process:
     """A child with only these capabilities that dies with us; ended when the stack unwinds."""
     bounding = ",".join(("-all", *(f"+{name}" for name in capabilities)))
     command = ("setpriv", "--pdeathsig", "KILL", "--inh-caps=-all", f"--bounding-set={bounding}", *argv)
-    environment = {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "DBUS_SYSTEM_BUS_ADDRESS": bus,
-    }
+    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **environment}
     child = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, env=environment)
     stack.push_async_callback(_end, child)
     return child

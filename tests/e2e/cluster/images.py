@@ -121,7 +121,7 @@ def project_recipes() -> list[Recipe]:
     versitygw = ROOT / "images/versitygw"
     return [
         _project("moorage", "moorage", *app),
-        _project("ganesha", "nfs-ganesha", *app),
+        _project("ganesha", "nfs-ganesha", *app, ROOT / "images/ganesha/terminated.c"),
         _project("testbox", "testbox", dockerfile, locks / "image.lock", locks / "testbox.lock"),
         _project("versitygw", "versitygw", dockerfile, versitygw, volumes=go_volumes),
     ]
