@@ -11,7 +11,7 @@ export PYTHONUNBUFFERED := 1
 PY := $(VENV)/bin/python
 PROTO := csi/generate.py
 
-.PHONY: help demo test down check fix generate bench sanity
+.PHONY: help demo test down check fix generate bench
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12

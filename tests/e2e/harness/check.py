@@ -20,7 +20,6 @@ def checks(scratch: Path) -> Iterator[Check]:
     python = sys.executable
     tools = Toolchain()
     helm = str(tools.tool("helm"))
-    rendered = scratch / "rendered.yaml"
     yield "ruff", [python, "-m", "ruff", "check", "."]
     yield "format", [python, "-m", "ruff", "format", "--check", "."]
     yield "import contracts", [str(Path(python).with_name("lint-imports")), "--no-cache"]
@@ -30,7 +29,7 @@ def checks(scratch: Path) -> Iterator[Check]:
     yield "helm template", [helm, "template", "moorage", str(CHART), "-n", "moorage", "--output-dir", str(scratch)]
     yield "helm unittest", [str(tools.tool("helm-unittest")), "--strict", str(CHART)]
     yield "pyright", [python, "-m", "pyright", "--pythonpath", python]
-    yield "chart schemas", [python, "-m", "harness.check", "--schemas", str(rendered.parent)]
+    yield "chart schemas", [python, "-m", "harness.check", "--schemas", str(scratch)]
 
 
 def schemas(folder: Path) -> int:
