@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from moorage.errors import InvalidInput
@@ -21,6 +21,7 @@ CSI_MANAGER = "moorage-csi"
 # Labels on everything that the operator makes, so that one list finds it all.
 LABEL_VOLUME_UID = f"{GROUP}/volume-uid"
 LABEL_BUCKET_UID = f"{GROUP}/bucket-uid"
+LABEL_ATTACHMENT_UID = f"{GROUP}/attachment-uid"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "moorage"}
 
 CLASS_SHARED = "moorage-shared"
@@ -36,18 +37,26 @@ SECRET_BUCKET = "BUCKET"  # noqa: S105
 
 # volumeAttributes of an inline volume (what a pod's author may write).
 ATTR_VOLUME = "volume"
+ATTR_BUCKET = "bucket"
 ATTR_MOUNT_FROM = "mountFrom"
+ATTR_READ_ONLY = "readOnly"
+
+# volumeAttributes of a StorageAttachment's PersistentVolume, besides the two above.
+ATTR_MOUNT_AS = "mountAs"
+ATTR_ATTACHMENT = "attachment"  # <namespace>/<name>
 
 # volumeAttributes that the kubelet adds (CSIDriver podInfoOnMount).
 POD_NAMESPACE = "csi.storage.k8s.io/pod.namespace"
 POD_NAME = "csi.storage.k8s.io/pod.name"
 EPHEMERAL = "csi.storage.k8s.io/ephemeral"
 
-NAME_MAX = 52  # keeps a volume handle within the 128 bytes that the CSI spec allows
+NAME_MAX = 46  # keeps a volume handle, an attachment's too, within the 128 bytes that the CSI spec allows
+MOUNT_ROOT = "/mnt"  # where attachments mount volumes on nodes
 # A DNS label (RFC 1123) and a bucket's name, without their lengths; RE2 and Python read both the same way.
 LABEL_PATTERN = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 BUCKET_PATTERN = "^[a-z0-9]+(-[a-z0-9]+)*$"
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters, none that reads as another
+ID_PATTERN = "^[a-km-np-z2-9]{8}$"  # what `short_id` gives
 
 
 def short_id(uid: str) -> str:
@@ -58,14 +67,25 @@ def short_id(uid: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VolumeHandle:
-    """The CSI volume id: which StorageVolume, and which incarnation of it (`id`)."""
+    """The CSI volume id: which StorageVolume, which incarnation of it (`id`), through which attachment, if any.
+
+    Two PersistentVolumes of one handle in one pod confuse the kubelet, so each StorageAttachment has a handle of its
+    own: `attachment` is its short id.
+    """
 
     namespace: str
     name: str
     id: str
+    attachment: str = ""
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}/{self.id}"
+        last = f"{self.id}-{self.attachment}" if self.attachment else self.id
+        return f"{self.namespace}/{self.name}/{last}"
+
+    @property
+    def volume(self) -> Self:
+        """The handle of the volume itself."""
+        return replace(self, attachment="")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -73,12 +93,23 @@ class VolumeHandle:
         parts = text.split("/")
         if len(parts) != 3 or not all(parts):
             raise InvalidInput(f"volume id {text!r} is not of the form namespace/name/id")
-        return cls(*parts)
+        id, _, attachment = parts[2].partition("-")
+        return cls(parts[0], parts[1], id, attachment)
 
 
-def persistent_volume(volume_id: str) -> str:
-    """Name of the PersistentVolume that the operator makes for a StorageVolume."""
-    return f"moorage-{volume_id}"
+def persistent_volume(id: str) -> str:
+    """Name of the PersistentVolume that the operator makes for a StorageVolume or StorageAttachment with this id."""
+    return f"moorage-{id}"
+
+
+def holder(attachment_id: str) -> str:
+    """Name of the DaemonSet whose pods hold an attachment's mount on nodes; its pods' names begin with it and "-"."""
+    return f"moorage-{attachment_id}"
+
+
+def mount_as(kind: str, volume_id: str) -> str:
+    """Where a volume is mounted on nodes when the attachment does not say: /mnt/<type>-<id>."""
+    return f"{MOUNT_ROOT}/{kind}-{volume_id}"
 
 
 def bucket_secret(bucket: str) -> str:

@@ -64,7 +64,7 @@ def test_columns_of_a_bucket(api: Any) -> None:
 
     narrow, wide = row(api, Bucket, "columns"), row(api, Bucket, "columns", wide=True)
 
-    assert list(narrow) == ["Name", "Phase", "Bucket", "Ready", "Age"]
+    assert list(narrow) == ["Name", "Phase", "Bucket", "Ready", "Attached", "Age"]
     assert list(narrow.values())[:4] == ["columns", "READY", "columns-abcdefgh", "True"]
     assert (wide["Endpoint"], wide["Reason"]) == ("http://s3:7070", "Ready")
 
@@ -89,6 +89,7 @@ def test_discovery_names_the_kinds_as_people_call_them(api: Any) -> None:
 
     assert found == {
         "StorageVolume": (["sv"], ["storage"], True),
+        "StorageAttachment": (["satt"], ["storage"], True),
         "Bucket": (["bkt"], ["storage"], True),
         "StorageBackend": (["sb"], ["storage"], False),
     }
@@ -117,7 +118,7 @@ def test_every_crd_is_structural_and_its_names_are_accepted(api: Any) -> None:
         (crd["metadata"]["name"], each["type"]): each["status"] for crd in crds for each in crd["status"]["conditions"]
     }
 
-    assert len(crds) == 3
+    assert len(crds) == len(KINDS)
     for crd in crds:
         name = crd["metadata"]["name"]
         assert conditions[name, "Established"] == conditions[name, "NamesAccepted"] == "True"

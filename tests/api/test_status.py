@@ -48,7 +48,7 @@ def test_absent_spec_fields_get_their_defaults(api: Any) -> None:
     assert volume == {**SHARED, "claim": "Auto", "onDelete": "Delete"}
     assert shown["bucket"] == {"name": "abc", "prefix": ""}
     assert bucket == {"versioning": False, "onDelete": "Delete"}
-    assert backend == {**GANESHA, "default": False}
+    assert backend == {**GANESHA, "default": False, "minNodes": 2}
 
 
 def test_an_s3_backend_gets_flavor_and_region(api: Any) -> None:

@@ -1,14 +1,23 @@
-"""StorageVolume, Bucket and StorageBackend: what a user writes and what the status says.
+"""StorageVolume, StorageAttachment, Bucket and StorageBackend: what a user writes and what the status says.
 
 The CRDs are generated from these models (`moorage.crd`), so a bound, a rule or a column stands here and nowhere else.
 Docstrings under fields are what `kubectl explain` shows. Rules that need two fields, or the old and the new object, are
 CEL (`rules`), with a message that says what to do.
 """
 
+from moorage.model.attachment import (
+    Detach,
+    NodeGroup,
+    StorageAttachment,
+    StorageAttachmentSpec,
+    StorageAttachmentStatus,
+    VolumeRef,
+)
 from moorage.model.backend import (
     BackendServer,
     Engine,
     GaneshaEngine,
+    Kept,
     S3Engine,
     S3Flavor,
     StorageBackend,
@@ -31,6 +40,7 @@ from moorage.model.base import (
 )
 from moorage.model.bucket import Bucket, BucketSpec, BucketStatus
 from moorage.model.condition import Condition, Conditions, ConditionStatus
+from moorage.model.selector import Consent, LabelSelector, Operator, Requirement, ShareFrom
 from moorage.model.volume import (
     MAX_SIZE,
     MIN_SIZE,
@@ -43,7 +53,7 @@ from moorage.model.volume import (
     VolumeType,
 )
 
-KINDS: tuple[type[Resource], ...] = (StorageVolume, Bucket, StorageBackend)
+KINDS: tuple[type[Resource], ...] = (StorageVolume, StorageAttachment, Bucket, StorageBackend)
 
 __all__ = [
     "KINDS",
@@ -59,27 +69,39 @@ __all__ = [
     "Condition",
     "ConditionStatus",
     "Conditions",
+    "Consent",
+    "Detach",
     "Engine",
     "GaneshaEngine",
+    "Kept",
+    "LabelSelector",
     "Message",
     "Model",
     "Name",
+    "NodeGroup",
     "OnDelete",
+    "Operator",
     "Phase",
     "Placement",
+    "Requirement",
     "Resource",
     "Rule",
     "S3Engine",
     "S3Flavor",
     "SecretRef",
     "Share",
+    "ShareFrom",
     "ShareState",
     "Size",
+    "StorageAttachment",
+    "StorageAttachmentSpec",
+    "StorageAttachmentStatus",
     "StorageBackend",
     "StorageBackendSpec",
     "StorageBackendStatus",
     "StorageVolume",
     "StorageVolumeSpec",
     "StorageVolumeStatus",
+    "VolumeRef",
     "VolumeType",
 ]

@@ -21,6 +21,7 @@ from moorage.model.base import (
     Resource,
     Rule,
     SecretRef,
+    ShortId,
     matching,
 )
 from moorage.model.condition import Conditions
@@ -96,6 +97,21 @@ class StorageBackendSpec(Model):
     """The driver behind the backend and its settings: exactly one block. Its kind cannot be changed."""
     default: bool = False
     """Used for volumes and buckets that name no backend; if several fit, the oldest."""
+    min_nodes: Annotated[int, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})] = 2
+    """Fewest nodes that a node group must have for a shared volume of this backend to be attached to it."""
+
+
+class Kept(Model):
+    """A share that no StorageVolume has, and that one may adopt."""
+
+    id: ShortId
+    """What to write in the StorageVolume's spec.adopt."""
+    namespace: Annotated[str, Field(max_length=63)]
+    """Namespace of the volume that it belonged to: only a volume there may adopt it."""
+    name: Annotated[str, Field(max_length=253)]
+    """Name of the volume that it belonged to."""
+    size_bytes: Bytes = 0
+    """Its size, in bytes."""
 
 
 class BackendServer(Model):
@@ -107,6 +123,8 @@ class BackendServer(Model):
     """Size of the server's pool, in bytes."""
     free_bytes: Bytes = 0
     """Room for new volumes, in bytes."""
+    kept: Annotated[tuple[Kept, ...], Field(max_length=256)] = ()
+    """Shares that no StorageVolume has, for spec.adopt: the first 256 by id."""
 
 
 class StorageBackendStatus(Model):

@@ -121,6 +121,17 @@ Size = Annotated[
     str, Field(max_length=20), matching(quantity.PATTERN, "write a whole number and a unit, such as 500Gi")
 ]
 ShortId = Annotated[str, Field(max_length=16)]
+Moment = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})]
+
+
+def fixed(field: str, instead: str) -> Rule:
+    """An optional field that never changes; `instead` says what to do."""
+    return Rule(
+        rule=f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        message=f"{field} cannot be changed, added or removed after creation: {instead}",
+        field_path=f".{field}",
+    )
 
 
 class OnDelete(StrEnum):

@@ -14,15 +14,19 @@ from moorage.model.base import (
     READY,
     REASON,
     Column,
+    Count,
     Generation,
     Label,
     Model,
+    Moment,
     OnDelete,
     Phase,
     Placement,
     Resource,
     Rule,
     ShortId,
+    fixed,
+    matching,
 )
 from moorage.model.condition import Conditions
 
@@ -31,11 +35,8 @@ class BucketSpec(Model):
     """What the bucket shall be."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            rule="has(self.backend) == has(oldSelf.backend) && (!has(self.backend) || self.backend == oldSelf.backend)",
-            message="backend cannot be changed, added or removed after creation: make another Bucket and copy",
-            field_path=".backend",
-        ),
+        fixed("backend", "make another Bucket and copy"),
+        fixed("adopt", "make another Bucket"),
     )
 
     backend: Label | None = None
@@ -44,6 +45,15 @@ class BucketSpec(Model):
     """Keep every version of an object. Turned off later, it stops making versions and keeps those that are there."""
     on_delete: OnDelete = OnDelete.Delete
     """What happens to the objects when the Bucket is deleted: Delete destroys them all, Retain keeps all."""
+    adopt: Annotated[
+        str | None,
+        Field(min_length=3, max_length=63),
+        matching(
+            names.BUCKET_PATTERN, "write the name that the kept bucket has on the S3 engine, such as models-7f3k9x2a"
+        ),
+    ] = None
+    """Take over the kept bucket with this name on the S3 engine, objects and all, in place of a new one. It must have
+    belonged to a Bucket of the same namespace. Cannot be changed."""
 
 
 class BucketStatus(Model):
@@ -51,6 +61,8 @@ class BucketStatus(Model):
 
     phase: Phase | None = None
     """Where the bucket is in its life, in one word. Derived from the conditions."""
+    phase_since: Moment | None = None
+    """When `phase` last changed (RFC 3339)."""
     observed_generation: Generation = 0
     """The metadata.generation that the operator last worked on."""
     id: ShortId = ""
@@ -65,6 +77,8 @@ class BucketStatus(Model):
     """Region to sign requests for."""
     secret_name: Annotated[str | None, Field(max_length=253)] = None
     """The Secret, in the Bucket's namespace, with the bucket's own key."""
+    attached: Count = 0
+    """How many pods have it mounted, through object volumes or by its own name."""
     conditions: Conditions = ()
     """The truth that the phase is derived from."""
 
@@ -78,6 +92,7 @@ class Bucket(Resource):
         PHASE,
         Column(name="Bucket", path=".status.bucketName", description="The bucket's name in the S3 engine."),
         READY,
+        Column(name="Attached", path=".status.attached", description="How many pods have it mounted.", type="integer"),
         Column(name="Backend", path=".status.placement.backend", description="The StorageBackend.", wide=True),
         Column(name="Endpoint", path=".status.endpoint", description="URL of the S3 server.", wide=True),
         REASON,

@@ -16,10 +16,12 @@ from moorage.model.base import (
     REASON,
     Bytes,
     Column,
+    Count,
     Generation,
     Label,
     Message,
     Model,
+    Moment,
     OnDelete,
     Phase,
     Placement,
@@ -29,10 +31,12 @@ from moorage.model.base import (
     SecretRef,
     ShortId,
     Size,
+    fixed,
     matching,
     validations,
 )
 from moorage.model.condition import Conditions
+from moorage.model.selector import Consent
 
 MIN_SIZE = 256 * 2**20  # bytes; XFS wants 300 MiB, and the image adds 64 MiB for its log
 MAX_SIZE = 2**56  # bytes; keeps every size exact in an int64 and in `Size`
@@ -71,14 +75,6 @@ class BucketRef(Model):
     """Show only keys under this prefix, as the root of the volume: empty, or a path that ends with '/'."""
 
 
-def _fixed(field: str) -> Rule:
-    return Rule(
-        rule=f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
-        message=f"{field} cannot be changed, added or removed after creation: {_ELSE}",
-        field_path=f".{field}",
-    )
-
-
 def _size(comparison: str, message: str) -> Rule:
     guard = "!has(self.size) || !isQuantity(self.size)"
     return Rule(rule=f"{guard} || {comparison}", message=message, field_path=".size")
@@ -96,8 +92,14 @@ class StorageVolumeSpec(Model):
             message=f"type cannot be changed after creation: {_ELSE}",
             field_path=".type",
         ),
-        _fixed("backend"),
-        _fixed("bucket"),
+        fixed("backend", _ELSE),
+        fixed("bucket", _ELSE),
+        fixed("adopt", _ELSE),
+        Rule(
+            rule="!has(self.adopt) || self.type == 'shared'",
+            message="remove adopt: only a shared volume adopts a share; name a kept bucket in a Bucket's spec.adopt",
+            field_path=".adopt",
+        ),
         Rule(
             rule="self.claim == oldSelf.claim",
             message=f"claim cannot be changed after creation: {_ELSE}",
@@ -140,6 +142,17 @@ class StorageVolumeSpec(Model):
     """What happens to the data when the volume is deleted: Delete destroys it, Retain keeps it on the backend."""
     claim: Literal["Auto", "None"] = "Auto"
     """Auto makes a PersistentVolumeClaim of the volume's name, None makes none. Cannot be changed."""
+    share: Consent | None = None
+    """Which other namespaces may have a StorageAttachment of the volume. Taken back, it ends their attachments."""
+    adopt: Annotated[
+        str | None,
+        Field(max_length=8),
+        matching(
+            names.ID_PATTERN, "write the 8 characters of a kept share's id: StorageBackend status.servers lists them"
+        ),
+    ] = None
+    """Take over the kept share with this id, data and all, in place of a new one. It must have belonged to a volume of
+    the same namespace. Cannot be changed."""
 
 
 class ShareState(StrEnum):
@@ -177,6 +190,8 @@ class StorageVolumeStatus(Model):
 
     phase: Phase | None = None
     """Where the volume is in its life, in one word. Derived from the conditions."""
+    phase_since: Moment | None = None
+    """When `phase` last changed (RFC 3339)."""
     observed_generation: Generation = 0
     """The metadata.generation that the operator last worked on."""
     id: ShortId = ""
@@ -197,7 +212,7 @@ class StorageVolumeStatus(Model):
     """The Secret that mounting needs."""
     claim_name: Annotated[str | None, Field(max_length=253)] = None
     """The PersistentVolumeClaim made for the volume, in its namespace."""
-    attached: Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})] = 0
+    attached: Count = 0
     """How many pods use the volume."""
     conditions: Conditions = ()
     """The truth that the phase is derived from."""

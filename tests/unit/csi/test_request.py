@@ -71,7 +71,7 @@ def test_without_a_claims_namespace_the_drivers_own_is_taken() -> None:
 
 def test_a_name_of_any_kind_becomes_a_valid_one() -> None:
     assert _wanted("A Name / with ünicode").name.startswith("v-")
-    assert len(_wanted("x" * 128).name) <= 52
+    assert len(_wanted("x" * 128).name) <= 46
 
 
 @pytest.mark.parametrize(
