@@ -1,47 +1,13 @@
-"""A share of the NFS server: an XFS image on the pool, mounted, exported. What is wanted and seen -> what to do.
-
-Size. The image is the size asked plus 64 MiB, and mkfs.xfs is told to make a log of exactly 64 MiB inside it. XFS
-counts every block but the log in statfs (`f_blocks = sb_dblocks - sb_logblocks`), so `df` shows the size asked, to
-the byte when it is a multiple of 4 KiB (it is rounded up to one). A grown file system drops a last allocation group
-of fewer than 64 blocks, so the grown image gets that much more where needed: never less than asked.
-"""
+"""A share of the NFS server: an XFS image on the pool, mounted, exported. What is wanted and seen -> what to do."""
 
 from dataclasses import dataclass, replace
 from typing import Self
 
-from pydantic import Field
-
 from moorage import ganesha
 from moorage.ganesha import Export
-from moorage.model import Model, OnDelete
-
-BLOCK = 4096
-LOG_BYTES = 64 * 2**20
-SMALLEST = 256 * 2**20  # mkfs.xfs refuses file systems under 300 MB; the log is 64 MiB of that
-POOL_RESERVE = 16 * 2**20  # left for share.json files and the NFS recovery records
-SMALLEST_GROUP = 64 * BLOCK  # XFS_MIN_AG_BLOCKS of the kernel's growfs
-POOL_VERSION = 1
-
-
-class Record(Model):
-    """`share.json` beside the image: what must outlive the agent, the pod and the cluster."""
-
-    version: int = POOL_VERSION
-    id: str
-    namespace: str
-    name: str
-    uid: str
-    export_id: int
-    size: int
-    retained: bool = False
-
-
-class PoolState(Model):
-    """`pool.json` at the top of the pool: the format's version, the next export id, the last known node addresses."""
-
-    version: int = POOL_VERSION
-    next_export_id: int = 1
-    clients: tuple[str, ...] = Field(default=())
+from moorage.imagesize import usable_bytes
+from moorage.model import OnDelete
+from moorage.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,36 +116,6 @@ class Place:
 def with_export(seen: Seen, exported: Export | None) -> Seen:
     """What was seen on the disk, and what Ganesha says."""
     return replace(seen, exported=exported)
-
-
-def usable_bytes(size: int) -> int:
-    """The size that a share of `size` bytes gets: whole blocks, and never under the smallest file system."""
-    return max(-(-size // BLOCK) * BLOCK, SMALLEST)
-
-
-def image_bytes(size: int) -> int:
-    """Bytes of a fresh image for `size` usable bytes."""
-    return usable_bytes(size) + LOG_BYTES
-
-
-def grown_image_bytes(size: int, group_bytes: int) -> int:
-    """Bytes that an image with allocation groups of `group_bytes` must have to show `size` usable bytes."""
-    target = image_bytes(size)
-    last = target % group_bytes
-    return target - last + SMALLEST_GROUP if 0 < last < SMALLEST_GROUP else target
-
-
-def group_bytes(superblock: bytes) -> int:
-    """Size of an allocation group, from the first 96 bytes of an XFS file system (xfs_dsb: big endian)."""
-    if superblock[:4] != b"XFSB":
-        raise ValueError("the image does not begin with an XFS superblock")
-    block_size = int.from_bytes(superblock[4:8], "big")
-    return block_size * int.from_bytes(superblock[84:88], "big")
-
-
-def room(free: int) -> int:
-    """Usable bytes of the largest share that would still fit on a pool with `free` bytes."""
-    return max(0, free - POOL_RESERVE - LOG_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

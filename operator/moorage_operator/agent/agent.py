@@ -6,10 +6,11 @@ import logging
 import time
 from typing import TypeGuard
 
-from moorage import ganesha, names, share
+from moorage import ganesha, imagesize, names
 from moorage.errors import MoorageError, NotFound, Retry
 from moorage.model import ShareState
-from moorage.share import Place, Record, Seen, Wanted
+from moorage.record import Record
+from moorage.share import Place, Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, NODES, VOLUMES, Api, Feed, Object
 from moorage_operator.agent.catalogue import Catalogue, Entry, Standing, node_addresses
 from moorage_operator.agent.mounts import Mounts
@@ -116,7 +117,7 @@ class Agent:
         mine = [item for item in self._backends.objects.values() if item["metadata"]["name"] in self.catalogue.backends]
         try:
             for item in mine:
-                await self._backend_report.write(item, total, share.room(free))
+                await self._backend_report.write(item, total, imagesize.room(free))
         except MoorageError as error:
             log.warning("%s", error)
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from moorage import share
+from moorage import imagesize
 from moorage.errors import MoorageError
 from moorage_operator.agent import loop
 from moorage_operator.agent.command import CommandFailed, run
@@ -55,7 +55,7 @@ class Mounts:
 
     def ensure_grown(self, volume_id: str, size: int) -> None:
         """Image, loop device, file system: each step may be repeated after a crash."""
-        target = share.grown_image_bytes(size, share.group_bytes(self._superblock(volume_id)))
+        target = imagesize.grown_image_bytes(size, imagesize.group_bytes(self._superblock(volume_id)))
         self._pool.reserve(volume_id, target)
         point = self.point(volume_id)
         loop.refresh_size(point.stat().st_dev)

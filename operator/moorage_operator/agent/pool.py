@@ -7,9 +7,10 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from moorage import ganesha, share
+from moorage import ganesha, imagesize
 from moorage.errors import InUse, NoCapacity, NotOffered
-from moorage.share import PoolState, Record, Wanted
+from moorage.record import POOL_VERSION, PoolState, Record
+from moorage.share import Wanted
 from moorage_operator.agent.command import CommandFailed, run
 from moorage_operator.agent.files import sync_file, sync_folder, write_durably
 
@@ -44,7 +45,7 @@ class Pool:
         path = self.root / "pool.json"
         if path.exists():
             self.state = PoolState.model_validate_json(path.read_text())
-        if self.state.version > share.POOL_VERSION:
+        if self.state.version > POOL_VERSION:
             raise NotOffered(
                 f"pool version {self.state.version} is newer than this agent: go back to the newer release"
             )
@@ -150,7 +151,7 @@ class Pool:
         self.state = state
 
     def _make_image(self, image: Path, size: int) -> None:
-        target = share.image_bytes(size)
+        target = imagesize.image_bytes(size)
         fresh, proto = image.with_name("image.tmp"), image.with_name("root.proto")
         fresh.unlink(missing_ok=True)
         with self._taking:
@@ -159,7 +160,7 @@ class Pool:
             fresh.touch(mode=0o600)
             self._take(fresh, target, target, back_to=None)
         proto.write_text(_PROTOFILE)
-        log = f"size={share.LOG_BYTES}"
+        log = f"size={imagesize.LOG_BYTES}"
         # -K: no discard, which would give the reserved blocks back.
         options = ["-c", f"options={_FORMAT_OPTIONS}"] if _FORMAT_OPTIONS.exists() else []
         run(["mkfs.xfs", "-q", "-f", "-K", *options, "-l", log, "-p", str(proto), str(fresh)], _FORMAT_DEADLINE)
@@ -171,9 +172,9 @@ class Pool:
 
     def _check_room(self, need: int) -> None:
         _, free = self.space()
-        if free - share.POOL_RESERVE < need:
+        if free - imagesize.POOL_RESERVE < need:
             raise NoCapacity(
-                f"the pool has {max(0, free - share.POOL_RESERVE)} bytes free and {need} are needed: "
+                f"the pool has {max(0, free - imagesize.POOL_RESERVE)} bytes free and {need} are needed: "
                 "enlarge the pool, or delete volumes"
             )
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import InUse, NoCapacity, NotOffered
-from moorage.share import PoolState, Record, Wanted
+from moorage.record import PoolState, Record
+from moorage.share import Wanted
 from moorage_operator.agent.pool import Pool
 
 WANTED = Wanted("abc", "default", "data", "uid-1", 2**30)

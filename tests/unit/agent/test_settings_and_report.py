@@ -8,7 +8,8 @@ import pytest
 from moorage.errors import InvalidInput
 from moorage.ganesha import Export
 from moorage.model import OnDelete, Share, ShareState
-from moorage.share import Record, Seen, Wanted
+from moorage.record import Record
+from moorage.share import Seen, Wanted
 from moorage_operator.agent.report import share_status
 from moorage_operator.agent.settings import Settings
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from moorage import share
+from moorage import imagesize, share
 from moorage.ganesha import Export
 from moorage.model import OnDelete
+from moorage.record import Record
 from moorage.share import (
     EnsureAbsent,
     EnsureExported,
@@ -18,7 +19,6 @@ from moorage.share import (
     EnsureUnmounted,
     Place,
     Plan,
-    Record,
     Seen,
     Wanted,
 )
@@ -113,8 +113,8 @@ def test_without_known_nodes_nothing_is_exported() -> None:
     [(1, 256 * MIB), (256 * MIB, 256 * MIB), (GIB, GIB), (10**9, 10**9 // 4096 * 4096 + 4096), (GIB + 1, GIB + 4096)],
 )
 def test_usable_size_is_never_less_than_asked(size: int, usable: int) -> None:
-    assert share.usable_bytes(size) == usable
-    assert share.image_bytes(size) == usable + 64 * MIB
+    assert imagesize.usable_bytes(size) == usable
+    assert imagesize.image_bytes(size) == usable + 64 * MIB
 
 
 @pytest.mark.parametrize(
@@ -126,20 +126,20 @@ def test_usable_size_is_never_less_than_asked(size: int, usable: int) -> None:
     ],
 )
 def test_grown_image_keeps_a_last_group_that_growfs_accepts(size: int, group: int, image: int) -> None:
-    assert share.grown_image_bytes(size, group) == image
+    assert imagesize.grown_image_bytes(size, group) == image
 
 
 def test_group_size_is_read_from_the_superblock() -> None:
     head = b"XFSB" + (4096).to_bytes(4, "big") + bytes(76) + (23296).to_bytes(4, "big") + bytes(8)
 
-    assert share.group_bytes(head) == 23296 * 4096
+    assert imagesize.group_bytes(head) == 23296 * 4096
 
 
 def test_a_foreign_superblock_is_refused() -> None:
     with pytest.raises(ValueError, match="XFS superblock"):
-        share.group_bytes(bytes(96))
+        imagesize.group_bytes(bytes(96))
 
 
 @pytest.mark.parametrize(("free", "room"), [(0, 0), (80 * MIB, 0), (GIB, GIB - 80 * MIB)])
 def test_room_leaves_the_reserve_and_the_log(free: int, room: int) -> None:
-    assert share.room(free) == room
+    assert imagesize.room(free) == room

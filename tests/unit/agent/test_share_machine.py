@@ -6,10 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from moorage import share
+from moorage import imagesize, share
 from moorage.ganesha import Export
 from moorage.model import OnDelete
-from moorage.share import Action, Place, Record, Seen, Wanted
+from moorage.record import Record
+from moorage.share import Action, Place, Seen, Wanted
 
 MIB = 2**20
 IDS = ("a", "b", "c")
@@ -106,15 +107,15 @@ class Shares(RuleBasedStateMachine):
     def apply(self, disk: Disk, action: Action) -> None:
         match action:
             case share.EnsureImage(wanted):
-                disk.image = disk.image or share.image_bytes(wanted.size)
-                disk.fs = disk.image - share.LOG_BYTES
+                disk.image = disk.image or imagesize.image_bytes(wanted.size)
+                disk.fs = disk.image - imagesize.LOG_BYTES
                 disk.record = disk.record or self.new_record(wanted)
             case share.EnsureMounted():
                 assert disk.image, "mounted nothing"
                 disk.mounted = True
             case share.EnsureGrown(_, size):
                 assert disk.mounted
-                disk.image, disk.fs = share.image_bytes(size), size
+                disk.image, disk.fs = imagesize.image_bytes(size), size
             case share.EnsureExported(export):
                 assert disk.mounted, "exported a bare folder"
                 disk.exported = export

@@ -1,0 +1,43 @@
+"""How large the image of a share is, and what that leaves on the pool.
+
+The image is the size asked plus 64 MiB, and mkfs.xfs is told to make a log of exactly 64 MiB inside it. XFS
+counts every block but the log in statfs (`f_blocks = sb_dblocks - sb_logblocks`), so `df` shows the size asked, to
+the byte when it is a multiple of 4 KiB (it is rounded up to one). A grown file system drops a last allocation group
+of fewer than 64 blocks, so the grown image gets that much more where needed: never less than asked.
+"""
+
+BLOCK = 4096
+LOG_BYTES = 64 * 2**20
+SMALLEST = 256 * 2**20  # mkfs.xfs refuses file systems under 300 MB; the log is 64 MiB of that
+POOL_RESERVE = 16 * 2**20  # left for share.json files and the NFS recovery records
+SMALLEST_GROUP = 64 * BLOCK  # XFS_MIN_AG_BLOCKS of the kernel's growfs
+
+
+def usable_bytes(size: int) -> int:
+    """The size that a share of `size` bytes gets: whole blocks, and never under the smallest file system."""
+    return max(-(-size // BLOCK) * BLOCK, SMALLEST)
+
+
+def image_bytes(size: int) -> int:
+    """Bytes of a fresh image for `size` usable bytes."""
+    return usable_bytes(size) + LOG_BYTES
+
+
+def grown_image_bytes(size: int, group_bytes: int) -> int:
+    """Bytes that an image with allocation groups of `group_bytes` must have to show `size` usable bytes."""
+    target = image_bytes(size)
+    last = target % group_bytes
+    return target - last + SMALLEST_GROUP if 0 < last < SMALLEST_GROUP else target
+
+
+def group_bytes(superblock: bytes) -> int:
+    """Size of an allocation group, from the first 96 bytes of an XFS file system (xfs_dsb: big endian)."""
+    if superblock[:4] != b"XFSB":
+        raise ValueError("the image does not begin with an XFS superblock")
+    block_size = int.from_bytes(superblock[4:8], "big")
+    return block_size * int.from_bytes(superblock[84:88], "big")
+
+
+def room(free: int) -> int:
+    """Usable bytes of the largest share that would still fit on a pool with `free` bytes."""
+    return max(0, free - POOL_RESERVE - LOG_BYTES)
