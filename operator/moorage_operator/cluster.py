@@ -18,6 +18,7 @@ HOLD_MANAGER = f"{names.OPERATOR_MANAGER}-hold"  # its own manager: an apply of 
 
 _PLURALS = {
     "StorageVolume": "storagevolumes",
+    "StorageAttachment": "storageattachments",
     "Bucket": "buckets",
     "StorageBackend": "storagebackends",
     "PersistentVolume": "persistentvolumes",

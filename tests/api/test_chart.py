@@ -1,7 +1,9 @@
 """The chart on a real API server: every object is accepted, and each account may do what it needs and no more."""
 
+import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ OPERATOR, CONTROLLER, NODE, AGENT, CLEANUP, MOUNTER, S3, TEST = (
     f"system:serviceaccount:{NAMESPACE}:moorage-{component}"
     for component in ("operator", "csi-controller", "csi-node", "nfs", "cleanup", "mounter", "s3", "test")
 )
-MOORAGE, CORE = "moorage.dev", ""
+MOORAGE, CORE, APPS = "moorage.dev", "", "apps"
 Api = Any  # conftest.Api: a conftest cannot be imported by name
 
 
@@ -39,7 +41,7 @@ def rendered(*more: str) -> list[dict[str, Any]]:
 def collection(thing: dict[str, Any]) -> str:
     """The URL path that objects like this one are created at."""
     version, kind = thing["apiVersion"], thing["kind"].lower()
-    plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
     base = f"/apis/{version}" if "/" in version else f"/api/{version}"
     inside = f"/namespaces/{thing['metadata']['namespace']}" if "namespace" in thing["metadata"] else ""
     return f"{base}{inside}/{plural}"
@@ -82,10 +84,15 @@ def may(api: Api, user: str, verb: str, group: str, resource: str, name: str = "
     return bool(answer.json()["status"]["allowed"])
 
 
-def create_as(api: Api, user: str, thing: dict[str, Any]) -> int:
-    headers = {"Authorization": f"Bearer {api.token}", "Impersonate-User": user}
-    url = f"{api.url}{collection(thing)}"
-    return requests.post(url, json=thing, headers=headers, verify=str(api.certificate), timeout=30).status_code
+def create_as(api: Api, user: str, thing: dict[str, Any], **query: str) -> int:
+    return _send_as(api, user, "POST", collection(thing), json=thing, params=query).status_code
+
+
+def _send_as(
+    api: Api, user: str, verb: str, path: str, kind: str = "application/json", **more: Any
+) -> requests.Response:
+    headers = {"Authorization": f"Bearer {api.token}", "Impersonate-User": user, "Content-Type": kind}
+    return requests.request(verb, api.url + path, headers=headers, verify=str(api.certificate), timeout=30, **more)
 
 
 def role(name: str, verb: str, *secrets: str) -> dict[str, Any]:
@@ -121,18 +128,32 @@ def test_every_object_is_accepted_without_a_warning(api: Api, chart: list[dict[s
         (OPERATOR, "list", CORE, "pods"),
         (OPERATOR, "get", CORE, "secrets"),
         (OPERATOR, "create", "events.k8s.io", "events"),
+        (OPERATOR, "watch", MOORAGE, "storageattachments"),
+        (OPERATOR, "patch", MOORAGE, "storageattachments"),
+        (OPERATOR, "patch", MOORAGE, "storageattachments/status"),
+        (OPERATOR, "update", MOORAGE, "storageattachments/finalizers"),
+        (OPERATOR, "watch", CORE, "nodes"),
+        (OPERATOR, "watch", CORE, "namespaces"),
+        (OPERATOR, "watch", APPS, "daemonsets"),
+        (OPERATOR, "create", APPS, "daemonsets"),
+        (OPERATOR, "patch", APPS, "daemonsets"),
+        (OPERATOR, "delete", APPS, "daemonsets"),
         (CONTROLLER, "create", MOORAGE, "storagevolumes"),
         (CONTROLLER, "list", MOORAGE, "storagebackends"),
         (CONTROLLER, "create", CORE, "persistentvolumes"),
         (CONTROLLER, "patch", CORE, "persistentvolumeclaims/status"),
         (CONTROLLER, "list", "storage.k8s.io", "storageclasses"),
         (NODE, "get", MOORAGE, "storagevolumes"),
+        (NODE, "get", MOORAGE, "storageattachments"),
+        (NODE, "get", MOORAGE, "buckets"),
         (AGENT, "watch", MOORAGE, "storagevolumes"),
         (AGENT, "patch", MOORAGE, "storagevolumes/status"),
         (AGENT, "patch", MOORAGE, "storagebackends/status"),
         (AGENT, "watch", CORE, "nodes"),
         (CLEANUP, "list", MOORAGE, "buckets"),
         (CLEANUP, "patch", MOORAGE, "storagebackends"),
+        (CLEANUP, "list", MOORAGE, "storageattachments"),
+        (CLEANUP, "patch", MOORAGE, "storageattachments"),
         (TEST, "get", MOORAGE, "storagebackends"),
     ],
 )
@@ -148,7 +169,12 @@ def test_an_account_may_do_what_it_needs(
         (OPERATOR, "list", CORE, "secrets"),
         (OPERATOR, "watch", CORE, "secrets"),
         (OPERATOR, "delete", MOORAGE, "storagevolumes"),
+        (OPERATOR, "delete", MOORAGE, "storageattachments"),
         (OPERATOR, "create", CORE, "pods"),
+        (OPERATOR, "patch", CORE, "nodes"),
+        (OPERATOR, "patch", CORE, "namespaces"),
+        (OPERATOR, "create", APPS, "deployments"),
+        (OPERATOR, "deletecollection", APPS, "daemonsets"),
         (OPERATOR, "escalate", "rbac.authorization.k8s.io", "roles"),
         (CONTROLLER, "get", CORE, "secrets"),
         (CONTROLLER, "patch", MOORAGE, "storagevolumes/status"),
@@ -156,12 +182,16 @@ def test_an_account_may_do_what_it_needs(
         (NODE, "list", CORE, "secrets"),
         (NODE, "list", MOORAGE, "storagevolumes"),
         (NODE, "patch", MOORAGE, "storagevolumes"),
+        (NODE, "list", MOORAGE, "storageattachments"),
+        (NODE, "patch", MOORAGE, "storageattachments"),
+        (NODE, "list", MOORAGE, "buckets"),
         (NODE, "get", CORE, "pods"),
         (AGENT, "patch", MOORAGE, "storagevolumes"),
         (AGENT, "get", CORE, "secrets"),
         (MOUNTER, "get", MOORAGE, "storagevolumes"),
         (S3, "get", CORE, "secrets"),
         (CLEANUP, "delete", MOORAGE, "storagevolumes"),
+        (CLEANUP, "delete", MOORAGE, "storageattachments"),
         (CLEANUP, "get", CORE, "secrets"),
         (TEST, "list", CORE, "secrets"),
     ],
@@ -196,6 +226,92 @@ def test_the_hook_may_stop_the_operator_and_nothing_else(api: Api, chart: list[d
     assert may(api, CLEANUP, "patch", "apps", "deployments", "moorage-operator", NAMESPACE)
     assert not may(api, CLEANUP, "patch", "apps", "deployments", "moorage-csi-controller", NAMESPACE)
     assert not may(api, CLEANUP, "patch", "apps", "deployments", "moorage-operator", "default")
+
+
+HOLDER_IMAGE = "docker.io/moorage/moorage:0.1.0"
+
+
+def holder(**changes: Any) -> dict[str, Any]:
+    """A DaemonSet as an attachment has one; `changes` by path, as spec__hostNetwork or container__image."""
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "containers": [
+            {
+                "name": "holder",
+                "image": HOLDER_IMAGE,
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            }
+        ],
+        "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "imagenet"}}],
+    }
+    metadata = {"name": "moorage-abcdefgh", "namespace": "default", "labels": {"moorage.dev/attachment-uid": "1"}}
+    parts = {"metadata": metadata, "pod": pod, "container": pod["containers"][0]}
+    for path, value in changes.items():
+        part, _, field = path.partition("__")
+        parts[part][field] = value
+    labels = {"moorage.dev/attachment-uid": "1"}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": spec}
+
+
+SECRET_ENV = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata__name": "other"},
+        {"metadata__labels": {}},
+        {"pod__hostNetwork": True},
+        {"pod__hostPID": True},
+        {"pod__serviceAccountName": "admin"},
+        {"pod__automountServiceAccountToken": True},
+        {"pod__volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
+        {"pod__volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
+        {"pod__volumes": [{"name": "v", "projected": {"sources": []}}]},
+        {"pod__initContainers": [{"name": "i", "image": "docker.io/library/busybox"}]},
+        {"container__image": "docker.io/library/busybox"},
+        {"container__securityContext": {"privileged": True}},
+        {"container__securityContext": {}},
+        {"container__securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"add": ["SYS_ADMIN"]}}},
+        {"container__env": SECRET_ENV},
+        {"container__envFrom": [{"secretRef": {"name": "s"}}]},
+    ],
+    ids=lambda changes: str(changes)[:60],
+)
+def test_the_operators_daemonsets_can_hold_mounts_and_do_nothing_else(
+    api: Api, guarded: None, changes: dict[str, Any]
+) -> None:
+    thing = holder(**changes)
+
+    assert create_as(api, OPERATOR, thing, dryRun="All") == 422
+    assert create(api, thing, dryRun="All").status_code == 201  # others make what they may
+
+
+def test_the_operator_touches_no_daemonset_of_others(api: Api, guarded: None) -> None:
+    foreign = holder(metadata__name="moorage-lookalike", metadata__labels={})
+    path = f"{collection(foreign)}/moorage-lookalike"
+    assert create(api, foreign).status_code == 201
+
+    claimed = json.dumps({"metadata": {"labels": {"moorage.dev/attachment-uid": "1"}}})
+    patched = _send_as(api, OPERATOR, "PATCH", path, "application/merge-patch+json", data=claimed)
+    deleted = _send_as(api, OPERATOR, "DELETE", path)
+    api.call("DELETE", path)
+
+    assert (patched.status_code, deleted.status_code) == (422, 422)
+    assert "DaemonSets of StorageAttachments only" in deleted.json()["message"]
+
+
+@pytest.fixture(scope="module")
+def guarded(api: Api, chart: list[dict[str, Any]]) -> None:
+    """The API server has read the admission policy: it takes some moments after its creation."""
+    end = time.monotonic() + 60
+    while create_as(api, OPERATOR, holder(metadata__name="other"), dryRun="All") != 422:
+        assert time.monotonic() < end, "the admission policy does not come into force"
+        time.sleep(0.2)
+    answer = _send_as(api, OPERATOR, "POST", collection(holder()), json=holder(), params={"dryRun": "All"})
+    assert answer.status_code == 201, answer.text
 
 
 def test_only_what_mounts_or_makes_loop_devices_needs_a_privileged_namespace(
