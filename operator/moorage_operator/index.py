@@ -10,6 +10,7 @@ from moorage import conditions, holders, names
 from moorage.actions import Manifest, part
 from moorage.holders import Claim, Use, Uses, VolumeKey
 from moorage.model import StorageBackend
+from moorage_operator.pods import NOBODY, Pods, Stir
 
 Name = tuple[str, str]  # namespace ("" if cluster-scoped), name
 
@@ -68,10 +69,9 @@ class Index:
     backends: Store = field(default_factory=Store)
     persistent_volumes: Store = field(default_factory=Store)
     claims: Store = field(default_factory=Store)
-    _pods: dict[Name, Uses] = field(default_factory=dict[Name, Uses])
+    pods: Pods = field(default_factory=Pods)
     _by_handle: dict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
     _by_claim: dict[Claim, VolumeKey] = field(default_factory=dict[Claim, VolumeKey])
-    _users: dict[Use, set[Name]] = field(default_factory=lambda: defaultdict[Use, set[Name]](set))
     _parsed: dict[str, tuple[str, StorageBackend]] = field(default_factory=dict[str, tuple[str, StorageBackend]])
 
     def all_backends(self) -> tuple[StorageBackend, ...]:
@@ -99,7 +99,7 @@ class Index:
             return stores[kind].bodies()
         return {
             f"{namespace}/{name}": {"kind": "Pod", "metadata": {"namespace": namespace, "name": name}}
-            for namespace, name in self._pods
+            for namespace, name in self.pods
         }
 
     # PersistentVolumes tell which claim stands for which volume, ours and the provisioner's alike.
@@ -108,7 +108,7 @@ class Index:
         handle = holders.claimed_volume(body)
         if handle is None or not self.persistent_volumes.put(body):
             return
-        self._by_handle[str(handle)].add(body["metadata"]["name"])
+        self._by_handle[str(handle.volume)].add(body["metadata"]["name"])
         claim = holders.claim_of(body)
         if claim:
             self._by_claim[claim] = (handle.namespace, handle.name)
@@ -117,44 +117,37 @@ class Index:
         handle, claim = holders.claimed_volume(body), holders.claim_of(body)
         self.persistent_volumes.drop("", body["metadata"]["name"], body["metadata"]["uid"])
         if handle:
-            self._by_handle[str(handle)].discard(body["metadata"]["name"])
-            if not self._by_handle[str(handle)]:
-                del self._by_handle[str(handle)]
+            whole = str(handle.volume)
+            self._by_handle[whole].discard(body["metadata"]["name"])
+            if not self._by_handle[whole]:
+                del self._by_handle[whole]
         if claim:
             self._by_claim.pop(claim, None)
 
     def persistent_volumes_of(self, handle: str) -> tuple[Manifest, ...]:
+        """Those of the volume with this handle, and those of its attachments."""
         names_ = self._by_handle.get(handle, set())
         found = (self.persistent_volumes.get("", each) for each in sorted(names_))
         return tuple(each for each in found if each)
 
-    # Pods count as users from when they have a node until they have finished.
+    def put_pod(self, body: Manifest) -> Stir:
+        return self.pods.put(name_of(body), holders.uses(body))
 
-    def put_pod(self, body: Manifest) -> set[VolumeKey]:
-        """The volumes whose users may have changed."""
-        return self._set_pod(name_of(body), holders.uses(body))
+    def drop_pod(self, body: Manifest) -> Stir:
+        return self.pods.put(name_of(body), NOBODY)
 
-    def drop_pod(self, body: Manifest) -> set[VolumeKey]:
-        return self._set_pod(name_of(body), Uses())
+    def volumes_by(self, ways: Iterable[Use]) -> set[VolumeKey]:
+        """The volumes that pods use in these ways, whether they are there or not."""
+        return {volume for each in ways if (volume := each.volume or self._by_claim.get(each.claim))}
 
-    def _set_pod(self, pod: Name, after: Uses) -> set[VolumeKey]:
-        before = self._pods.pop(pod, Uses())
-        if after != Uses():
-            self._pods[pod] = after
-        for each in before.uses - after.uses:
-            self._users[each].discard(pod)
-            if not self._users[each]:
-                del self._users[each]
-        for each in after.uses - before.uses:
-            self._users[each].add(pod)
-        changed = before.uses ^ after.uses
-        return {volume for each in changed if (volume := each.volume or self._by_claim.get(each.claim))}
-
-    def attached(self, volume: VolumeKey, handle: str) -> int:
-        """How many pods use the volume, through any claim of it or inline."""
+    def ways_to(self, volume: VolumeKey, handle: str) -> set[Use]:
+        """Inline, and through any claim of the volume."""
         claims = (holders.claim_of(each) for each in self.persistent_volumes_of(handle))
-        ways = [Use(volume=volume), *(Use(claim=each) for each in claims if each)]
-        return len(set[Name]().union(*(self._users.get(each, ()) for each in ways)))
+        return {Use(volume=volume), *(Use(claim=each) for each in claims if each)}
+
+    def users(self, volume: VolumeKey, handle: str) -> dict[Name, Uses]:
+        """The pods that use the volume."""
+        return self.pods.users(self.ways_to(volume, handle))
 
 
 def name_of(body: Manifest) -> Name:

@@ -57,7 +57,7 @@ class Observer:
             persistent_volume=await self._persistent_volume(id, fresh=deleting) if backed else None,
             key_reader=await self._has_key_reader(volume, id) if _is_ready(bucket) and not deleting else False,
             holders=await self._holders(volume, handle) if listing else (),
-            attached=self._index.attached((namespace, name), handle),
+            attached=len(self._index.users((namespace, name), handle)),
         )
 
     async def bucket(self, body: Manifest) -> BucketFacts:

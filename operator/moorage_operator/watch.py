@@ -16,6 +16,7 @@ from moorage_operator.index import (
     shown_bucket,
     volume_uid,
 )
+from moorage_operator.pods import Stir
 
 Add = Callable[[Key], None]
 
@@ -44,8 +45,7 @@ class Router:
             case "PersistentVolumeClaim":
                 self._claim(body, deleted)
             case "Pod":
-                changed = self._index.drop_pod(body) if deleted else self._index.put_pod(body)
-                self._add_volumes(changed)
+                self._pod(self._index.drop_pod(body) if deleted else self._index.put_pod(body))
             case _:
                 return
 
@@ -93,6 +93,9 @@ class Router:
         if volume_uid(body):
             _keep(self._index.claims, body, deleted)
             self._add_volumes([name_of(body)])
+
+    def _pod(self, stir: Stir) -> None:
+        self._add_volumes(self._index.volumes_by(stir.moved | stir.counted))
 
     def _add_volumes(self, volumes: Iterable[tuple[str, str]]) -> None:
         for namespace, name in volumes:
