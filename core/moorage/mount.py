@@ -5,6 +5,8 @@ The attributes are what `status.attributes` of a StorageVolume and `volumeAttrib
     shared: type, mount=nfs,  server, path, options
     object: type, mount=s3fs, endpoint, bucket, prefix, region
 
+and, of a StorageAttachment: mountFrom, readOnly, mountAs, attachment (`moorage.view`)
+
 Anything else is refused, so that a hand-made PersistentVolume cannot smuggle an option in unseen.
 """
 
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from moorage.errors import InvalidInput
+from moorage.view import VIEW_KEYS, clean_path
 
 # Keys that Kubernetes adds to a volume context: pod information, the provisioner's identity.
 FOREIGN_PREFIXES = ("csi.storage.k8s.io/", "storage.kubernetes.io/")
@@ -22,6 +25,7 @@ _HOST = re.compile(r"^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:
 _URL = re.compile(r"^https?://[A-Za-z0-9\[\]:.-]{1,500}$")
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 _REGION = re.compile(r"^[A-Za-z0-9-]{1,64}$")
+_PASSWORD = re.compile("//[^/]*@")  # user and password in a URL, never told
 
 # mount.nfs4 options that a class, a backend or a volume may set (nfs(5)); a value must match the whole pattern.
 _NUMBER = r"[0-9]{1,9}"
@@ -130,7 +134,7 @@ _KINDS: Mapping[tuple[str, str], type[Nfs] | type[S3fs]] = {("shared", "nfs"): N
 
 def parse(attributes: Mapping[str, str]) -> MountPlan:
     """The plan in a volume's attributes; raises InvalidInput when they are not exactly those of one type."""
-    own = {key: value for key, value in attributes.items() if not key.startswith(FOREIGN_PREFIXES)}
+    own = {k: v for k, v in attributes.items() if k not in VIEW_KEYS and not k.startswith(FOREIGN_PREFIXES)}
     kind = _KINDS.get((own.get("type", ""), own.get("mount", "")))
     if kind is None:
         raise InvalidInput(
@@ -140,12 +144,10 @@ def parse(attributes: Mapping[str, str]) -> MountPlan:
     return kind.parse(own)
 
 
-def clean_path(path: str) -> str:
-    """An absolute path with no empty part; raises InvalidInput for '.' and '..' parts and NUL."""
-    parts = [part for part in path.split("/") if part]
-    if not path.startswith("/") or {".", ".."} & set(parts) or "\0" in path:
-        raise InvalidInput(f"{path!r} must be an absolute path without '.' and '..', such as /datasets/imagenet")
-    return "/" + "/".join(parts)
+def check_flags(kind: str, flags: Iterable[str]) -> None:
+    """Raises InvalidInput for a `mountOptions` entry that a volume of this type (shared or object) does not take."""
+    allowed, program = (NFS_OPTIONS, "NFS") if kind == Nfs.kind else (S3FS_OPTIONS, "s3fs")
+    options(_flatten(flags), allowed, program)
 
 
 def options(given: Iterable[str], allowed: Mapping[str, str | None], program: str) -> tuple[str, ...]:
@@ -156,7 +158,8 @@ def options(given: Iterable[str], allowed: Mapping[str, str | None], program: st
         pattern = allowed.get(key)
         fits = key in allowed and (not equals if pattern is None else re.fullmatch(pattern, value) is not None)
         if not fits:
-            raise InvalidInput(f"{program} mount option {option!r} is not among those that Moorage allows")
+            shown = option if key in allowed else key[:64]  # the value of an unknown one may be a secret
+            raise InvalidInput(f"{program} mount option {shown!r} is not among those that Moorage allows")
     return checked
 
 
@@ -196,8 +199,8 @@ def _only(attributes: Mapping[str, str], *known: str) -> None:
 
 def _matching(attributes: Mapping[str, str], key: str, pattern: re.Pattern[str], wanted: str) -> str:
     value = attributes.get(key, "")
-    if not pattern.match(value):
-        raise InvalidInput(f"volume attribute {key} {value!r} is not {wanted}")
+    if not pattern.fullmatch(value):
+        raise InvalidInput(f"volume attribute {key} {_PASSWORD.sub('//***@', value)!r} is not {wanted}")
     return value
 
 

@@ -102,7 +102,11 @@ async def _node_service(chosen: Settings, metrics: Metrics, runner: Processes) -
     from moorage_csi.mounter.client import MounterClient
     from moorage_csi.node import Node, Tools
 
-    node = Node(metrics, Tools(chosen.node_name, chosen.plugin_dir, runner, MounterClient(chosen.mounter), _api))
+    tools = Tools(
+        chosen.node_name, chosen.plugin_dir, runner, MounterClient(chosen.mounter), _api,
+        max_volumes=chosen.max_volumes, mount_root=chosen.mount_root, volume_health=chosen.volume_health,
+    )  # fmt: skip
+    node = Node(metrics, tools)
     await node.recover()
     return node
 

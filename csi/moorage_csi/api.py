@@ -7,10 +7,19 @@ from moorage import names
 Object = dict[str, Any]
 
 BACKENDS = f"/apis/{names.API_VERSION}/storagebackends"
+VOLUMES = f"/apis/{names.API_VERSION}/storagevolumes"
 
 
 def volume_path(namespace: str, name: str) -> str:
     return f"/apis/{names.API_VERSION}/namespaces/{namespace}/storagevolumes/{name}"
+
+
+def attachment_path(namespace: str, name: str) -> str:
+    return f"/apis/{names.API_VERSION}/namespaces/{namespace}/storageattachments/{name}"
+
+
+def bucket_path(namespace: str, name: str) -> str:
+    return f"/apis/{names.API_VERSION}/namespaces/{namespace}/buckets/{name}"
 
 
 def secret_path(namespace: str, name: str) -> str:

@@ -2,24 +2,38 @@
 
 from collections.abc import Iterable
 
-from moorage.errors import InvalidInput
+from moorage.errors import InvalidInput, MoorageError
 from moorage_csi.proto import csi_pb2 as csi
 
 Mode = csi.VolumeCapability.AccessMode
 SINGLE_WRITER = "SINGLE_NODE_SINGLE_WRITER"
+# CSI spec, NodePublishVolume, second table: in every other mode a volume has one target on a node.
+MANY_TARGETS = frozenset(
+    {"SINGLE_NODE_MULTI_WRITER", "MULTI_NODE_READER_ONLY", "MULTI_NODE_SINGLE_WRITER", "MULTI_NODE_MULTI_WRITER"}
+)
 _FSTYPES = frozenset({"", "nfs", "nfs4", "s3fs", "fuse.s3fs"})
 
 
-def check(capability: csi.VolumeCapability) -> None:
-    """Raises InvalidInput for what no Moorage volume can do."""
+def check(capability: csi.VolumeCapability, unsupported: type[MoorageError] = InvalidInput) -> None:
+    """Raises InvalidInput for a capability that is none, and `unsupported` for one that no Moorage volume has.
+
+    The spec wants FAILED_PRECONDITION for the latter from the node service, INVALID_ARGUMENT from the controller.
+    """
+    known = capability.access_mode.mode in Mode.Mode.values()
+    if not known or capability.access_mode.mode == Mode.UNKNOWN:
+        raise InvalidInput("volume_capability.access_mode is required, as one of the modes of the CSI spec")
     if capability.HasField("block"):
-        raise InvalidInput("Moorage volumes are file systems: use volumeMode Filesystem, not Block")
+        raise unsupported("Moorage volumes are file systems: use volumeMode Filesystem, not Block")
     if not capability.HasField("mount"):
         raise InvalidInput("volume_capability must say mount")
-    if not capability.HasField("access_mode") or capability.access_mode.mode == Mode.UNKNOWN:
-        raise InvalidInput("volume_capability.access_mode is required")
     if capability.mount.fs_type not in _FSTYPES:
-        raise InvalidInput(f"fsType {capability.mount.fs_type!r} is not offered: leave it out")
+        raise unsupported(f"fsType {capability.mount.fs_type!r} is not offered: leave it out")
+    _check_group(capability.mount.volume_mount_group)
+
+
+def _check_group(group: str) -> None:
+    if group and (not group.isascii() or not group.isdecimal() or int(group) >= 2**32):
+        raise InvalidInput(f"volume_mount_group {group!r} is not a numeric group id")
 
 
 def check_all(capabilities: Iterable[csi.VolumeCapability]) -> None:

@@ -1,22 +1,26 @@
 """The controller service: it writes StorageVolumes and waits for what the operator says about them. Nothing more."""
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from moorage import mount as plans
 from moorage import names
-from moorage.errors import InUse, InvalidInput, NoCapacity, NotFound, OutOfRange, Pending
-from moorage_csi import api, capability, lookup, rpc
+from moorage.errors import InUse, InvalidInput, NoCapacity, OutOfRange, Pending
+from moorage.view import VIEW_KEYS
+from moorage_csi import api, capability, lookup, rpc, topology
 from moorage_csi.api import Api, Object
+from moorage_csi.listing import Listing
 from moorage_csi.metrics import Metrics
 from moorage_csi.proto import csi_pb2 as csi
 from moorage_csi.request import MAX_BYTES, Range, Wanted, capacity_of, grown
+from moorage_csi.volumes import Volumes
 
 _RPC = csi.ControllerServiceCapability.RPC
-_CAPABILITIES = (_RPC.CREATE_DELETE_VOLUME, _RPC.EXPAND_VOLUME, _RPC.GET_CAPACITY, _RPC.SINGLE_NODE_MULTI_WRITER)
+_CAPABILITIES = (
+    _RPC.CREATE_DELETE_VOLUME, _RPC.EXPAND_VOLUME, _RPC.GET_CAPACITY, _RPC.LIST_VOLUMES, _RPC.GET_VOLUME,
+    _RPC.SINGLE_NODE_MULTI_WRITER,
+)  # fmt: skip
 _ENGINES = {"shared": "ganesha", "object": "s3"}
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two looks at a StorageVolume
 
 
 class Controller(rpc.Servicer):
@@ -26,6 +30,8 @@ class Controller(rpc.Servicer):
         "DeleteVolume": rpc.Operation(lock="volume_id"),
         "ControllerExpandVolume": rpc.Operation(lock="volume_id"),
         "ControllerGetCapabilities": rpc.Operation(quiet=True),
+        "ControllerGetVolume": rpc.Operation(quiet=True),
+        "ListVolumes": rpc.Operation(quiet=True),
     }
 
     def __init__(self, metrics: Metrics, client: Api, namespace: str, patience: float = 20.0) -> None:
@@ -33,7 +39,8 @@ class Controller(rpc.Servicer):
         super().__init__(metrics)
         self._api = client
         self._namespace = namespace
-        self._patience = patience
+        self._volumes = Volumes(client, patience)
+        self._listing = Listing(client)
 
     async def ControllerGetCapabilities(self) -> csi.ControllerGetCapabilitiesResponse:
         offered = [csi.ControllerServiceCapability(rpc=_RPC(type=kind)) for kind in _CAPABILITIES]
@@ -46,26 +53,26 @@ class Controller(rpc.Servicer):
         capacity_range: csi.CapacityRange | None = None,
         parameters: Mapping[str, str] = {},
         volume_content_source: csi.VolumeContentSource | None = None,
+        accessibility_requirements: csi.TopologyRequirement | None = None,
+        mutable_parameters: Mapping[str, str] = {},
     ) -> csi.CreateVolumeResponse:
         capability.check_all(volume_capabilities)
         if volume_content_source is not None:
             raise InvalidInput("volumes from a snapshot or a clone are not offered: leave dataSource out")
+        if mutable_parameters:
+            raise InvalidInput("no parameter of a volume can be changed later: leave volumeAttributesClassName out")
+        topology.check(accessibility_requirements)  # every volume so far is reached from every node
         wanted = Wanted.parse(name, parameters, _range(capacity_range), self._namespace)
+        _check_flags(wanted.type, volume_capabilities)
         path = api.volume_path(wanted.namespace, wanted.name)
         volume = await self._applied(path, wanted)
-        volume = await self._wait(path, self._created, f"{wanted.namespace}/{wanted.name}", volume)
+        volume = await self._volumes.wait(path, self._created, f"{wanted.namespace}/{wanted.name}", volume)
         handle = names.VolumeHandle(wanted.namespace, wanted.name, str(volume["status"]["id"]))
-        return csi.CreateVolumeResponse(
-            volume=csi.Volume(
-                volume_id=str(handle),
-                capacity_bytes=capacity_of(volume),
-                volume_context=volume["status"]["attributes"],
-            )
-        )
+        return csi.CreateVolumeResponse(volume=_described(volume, str(handle)))
 
     async def _applied(self, path: str, wanted: Wanted) -> Object:
         """The StorageVolume of the request, made unless it is there; raises AlreadyExists when it is another's."""
-        volume = await self._find(path)
+        volume = await self._volumes.find(path)
         if volume is None:
             return await self._api.apply(path, wanted.manifest())
         if "deletionTimestamp" in volume["metadata"]:
@@ -80,29 +87,18 @@ class Controller(rpc.Servicer):
             return True
         if NoCapacity.__name__ in (ready.get("reason"), api.part(volume, "status", "share").get("reason")):
             metadata = volume["metadata"]
-            await self._delete(api.volume_path(metadata["namespace"], metadata["name"]), metadata["uid"])
+            await self._volumes.delete(api.volume_path(metadata["namespace"], metadata["name"]), metadata["uid"])
             raise NoCapacity(f"no room for the volume: {lookup.explanation(volume)}")
         return False
 
     async def DeleteVolume(self, volume_id: str) -> csi.DeleteVolumeResponse:
         try:
-            handle = names.VolumeHandle.parse(volume_id)
+            handle = lookup.handle(volume_id)
         except InvalidInput:  # never made by this driver, so it does not exist (CSI spec: answer OK)
             return csi.DeleteVolumeResponse()
-        path = api.volume_path(handle.namespace, handle.name)
-        deadline = time.monotonic() + self._patience
-        volume = await self._find(path)
-        pause = _FIRST_PAUSE
-        if volume is not None and _same(volume, handle):
-            await self._delete(path, volume["metadata"]["uid"])
-        while (volume := await self._find(path)) is not None and _same(volume, handle):
-            blocked = lookup.condition(volume, "DeletionBlocked")
-            if blocked.get("status") == "True":
-                raise InUse(blocked.get("message") or f"{volume_id} is still in use")
-            if time.monotonic() > deadline:
-                raise Pending(f"StorageVolume {handle.namespace}/{handle.name} is still being deleted")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        if handle.attachment:
+            raise InUse(f"{volume_id} is of a StorageAttachment: delete that, the volume is not its own")
+        await self._volumes.destroy(handle)
         return csi.DeleteVolumeResponse()
 
     async def ControllerExpandVolume(
@@ -114,7 +110,11 @@ class Controller(rpc.Servicer):
         if volume_capability is not None:
             capability.check(volume_capability)
         asked = _range(capacity_range)
-        volume = await self._existing(volume_id)
+        if asked == Range():
+            raise InvalidInput("capacity_range says nothing: give required_bytes or limit_bytes")
+        if lookup.is_attachment(volume_id):
+            raise InvalidInput(f"{volume_id} is of a StorageAttachment: raise spec.size of the StorageVolume instead")
+        volume = await self._volumes.existing(volume_id)
         size = max(asked.size(), capacity_of(volume))
         if asked.limit and size > asked.limit:
             raise OutOfRange(f"{volume_id} has {size} bytes already, more than limit_bytes {asked.limit}")
@@ -122,7 +122,7 @@ class Controller(rpc.Servicer):
         if size > capacity_of(volume):
             volume = await self._api.patch(path, grown(volume, size))
         if volume["spec"]["type"] == "shared":  # a bucket has room for any size
-            await self._wait(path, lambda seen: _grown(seen, size), volume_id, volume)
+            await self._volumes.wait(path, lambda seen: _grown(seen, size), volume_id, volume)
         return csi.ControllerExpandVolumeResponse(capacity_bytes=size, node_expansion_required=False)
 
     async def ValidateVolumeCapabilities(
@@ -132,10 +132,12 @@ class Controller(rpc.Servicer):
         volume_context: Mapping[str, str] = {},
         parameters: Mapping[str, str] = {},
     ) -> csi.ValidateVolumeCapabilitiesResponse:
-        volume = await self._existing(volume_id)
+        volume = await self._volumes.existing(volume_id)
         try:
             capability.check_all(volume_capabilities)
-            if volume_context and dict(volume_context) != api.part(volume, "status").get("attributes"):
+            _check_flags(volume["spec"]["type"], volume_capabilities)
+            own = {key: value for key, value in volume_context.items() if key not in VIEW_KEYS}
+            if volume_context and own != api.part(volume, "status").get("attributes"):
                 raise InvalidInput("the volume context is not that of the volume")
         except InvalidInput as error:
             return csi.ValidateVolumeCapabilitiesResponse(message=str(error))
@@ -143,6 +145,23 @@ class Controller(rpc.Servicer):
             volume_context=volume_context, volume_capabilities=volume_capabilities, parameters=parameters
         )
         return csi.ValidateVolumeCapabilitiesResponse(confirmed=confirmed)
+
+    async def ControllerGetVolume(self, volume_id: str) -> csi.ControllerGetVolumeResponse:
+        volume = await self._volumes.existing(volume_id)
+        return csi.ControllerGetVolumeResponse(
+            volume=_described(volume, volume_id), status=csi.ControllerGetVolumeResponse.VolumeStatus()
+        )
+
+    async def ListVolumes(self, max_entries: int = 0, starting_token: str = "") -> csi.ListVolumesResponse:
+        if max_entries < 0:
+            raise InvalidInput(f"max_entries {max_entries} is negative")
+        volumes, token = await self._listing.page(max_entries, starting_token)
+        answer = csi.ListVolumesResponse(next_token=token)
+        for volume in volumes:
+            if id := api.part(volume, "status").get("id"):  # the operator has not seen the others yet
+                handle = names.VolumeHandle(volume["metadata"]["namespace"], volume["metadata"]["name"], str(id))
+                answer.entries.add(volume=_described(volume, str(handle)))
+        return answer
 
     async def GetCapacity(
         self,
@@ -161,39 +180,6 @@ class Controller(rpc.Servicer):
         free = (s.get("freeBytes", 0) for b in backends for s in api.part(b, "status").get("servers", ()))
         return csi.GetCapacityResponse(available_capacity=sum(free))
 
-    async def _find(self, path: str) -> Object | None:
-        try:
-            return await self._api.get(path)
-        except NotFound:
-            return None
-
-    async def _delete(self, path: str, uid: str) -> None:
-        try:
-            await self._api.delete(path, uid)
-        except NotFound:
-            return
-
-    async def _existing(self, volume_id: str) -> Object:
-        try:
-            handle = names.VolumeHandle.parse(volume_id)
-        except InvalidInput as error:
-            raise NotFound(str(error)) from None
-        volume = await self._find(api.volume_path(handle.namespace, handle.name))
-        if volume is None or not _same(volume, handle):
-            raise NotFound(f"volume {volume_id} does not exist")
-        return volume
-
-    async def _wait(self, path: str, done: Callable[[Object], Awaitable[bool]], what: str, volume: Object) -> Object:
-        """Look until `done`; raises Pending, so that the caller asks again, when the operator takes too long."""
-        deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
-        while not await done(volume):
-            if time.monotonic() > deadline:
-                raise Pending(f"volume {what} is not ready yet: {lookup.explanation(volume)}")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            volume = await self._api.get(path)
-        return volume
-
 
 async def _grown(volume: Object, size: int) -> bool:
     share = api.part(volume, "status", "share")
@@ -206,9 +192,14 @@ def _range(given: csi.CapacityRange | None) -> Range:
     return Range(given.required_bytes, given.limit_bytes) if given is not None else Range()
 
 
-def _same(volume: Object, handle: names.VolumeHandle) -> bool:
-    """Whether this is the incarnation that the handle means."""
-    return bool(api.part(volume, "status").get("id") == handle.id)
+def _described(volume: Object, volume_id: str) -> csi.Volume:
+    attributes = api.part(volume, "status", "attributes")
+    return csi.Volume(volume_id=volume_id, capacity_bytes=capacity_of(volume), volume_context=attributes)
+
+
+def _check_flags(kind: str, capabilities: Iterable[csi.VolumeCapability]) -> None:
+    for given in capabilities:
+        plans.check_flags(kind, given.mount.mount_flags)
 
 
 def _serves(backend: Object, kind: str, chosen: str) -> bool:

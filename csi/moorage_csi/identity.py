@@ -28,9 +28,10 @@ class Identity(rpc.Servicer):
         return csi.GetPluginInfoResponse(name=names.DRIVER, vendor_version=self._version)
 
     async def GetPluginCapabilities(self) -> csi.GetPluginCapabilitiesResponse:
-        service = csi.PluginCapability(service=_SERVICE(type=_SERVICE.CONTROLLER_SERVICE))
+        kinds = (_SERVICE.CONTROLLER_SERVICE, _SERVICE.VOLUME_ACCESSIBILITY_CONSTRAINTS)
+        services = [csi.PluginCapability(service=_SERVICE(type=kind)) for kind in kinds]
         expansion = csi.PluginCapability(volume_expansion=_EXPANSION(type=_EXPANSION.ONLINE))
-        return csi.GetPluginCapabilitiesResponse(capabilities=[service, expansion])
+        return csi.GetPluginCapabilitiesResponse(capabilities=[*services, expansion])
 
     async def Probe(self) -> csi.ProbeResponse:
         """Never touches a mount or the API server: a probe must not hang because storage does."""

@@ -1,7 +1,7 @@
 """Inline volumes: what a pod's author may write, and where the volume behind them is mounted on the node.
 
 The kubelet sends no NodeStage for them, so publish makes the shared mount first. One mount serves all inline volumes of
-a StorageVolume (and, for buckets, of a group); the state files of the publications are its reference count.
+a StorageVolume or Bucket (and, for buckets, of a group); the state files of the publications are its reference count.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,19 +10,23 @@ from pathlib import Path
 
 from moorage import names
 from moorage.errors import InvalidInput
-from moorage.mount import FOREIGN_PREFIXES, MountPlan, S3fs, clean_path
+from moorage.mount import FOREIGN_PREFIXES, MountPlan, S3fs
+from moorage.view import View
+from moorage_csi import lookup
+from moorage_csi.api import Api
 from moorage_csi.state import Volume
 
-_ALLOWED = (names.ATTR_VOLUME, names.ATTR_MOUNT_FROM)
+_ALLOWED = (names.ATTR_VOLUME, names.ATTR_BUCKET, names.ATTR_MOUNT_FROM, names.ATTR_READ_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An inline volume as the pod's author wrote it."""
+    """An inline volume as the pod's author wrote it: a volume or a bucket, and what of it."""
 
     namespace: str
     volume: str
-    folder: str
+    bucket: str
+    view: View
 
     @classmethod
     def parse(cls, context: Mapping[str, str]) -> "Request":
@@ -30,25 +34,26 @@ class Request:
         unknown = sorted(k for k in context if k not in _ALLOWED and not k.startswith(FOREIGN_PREFIXES))
         if unknown:
             raise InvalidInput(
-                f"volumeAttributes {', '.join(unknown)} are not allowed inline; write volume and mountFrom"
+                f"volumeAttributes {', '.join(unknown)} are not allowed inline; write {', '.join(_ALLOWED)}"
             )
         namespace = context.get(names.POD_NAMESPACE, "")
         if not namespace:
             raise InvalidInput(
                 "the kubelet sent no pod namespace: CSIDriver csi.moorage.dev must have podInfoOnMount: true"
             )
-        if not context.get(names.ATTR_VOLUME):
+        volume, bucket = context.get(names.ATTR_VOLUME, ""), context.get(names.ATTR_BUCKET, "")
+        if bool(volume) == bool(bucket):
             raise InvalidInput(
-                "volumeAttributes.volume is required: the name of a StorageVolume in the pod's namespace"
+                "write exactly one of volumeAttributes.volume (a StorageVolume or StorageAttachment) and .bucket (a "
+                "Bucket), each in the pod's own namespace"
             )
-        return cls(namespace, context[names.ATTR_VOLUME], _folder(context.get(names.ATTR_MOUNT_FROM) or "/"))
+        return cls(namespace, volume, bucket, View.parse(context))
 
-
-def _folder(text: str) -> str:
-    try:
-        return clean_path(text)
-    except InvalidInput as error:
-        raise InvalidInput(f"{names.ATTR_MOUNT_FROM} {error}") from None
+    async def find(self, client: Api) -> lookup.Found:
+        """What is behind it; raises NotFound, Forbidden or NotReady with a sentence for the pod's author."""
+        if self.bucket:
+            return await lookup.ready_bucket(client, self.namespace, self.bucket)
+        return await lookup.ready_volume(client, self.namespace, self.volume)
 
 
 def is_inline(context: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""What the node asks the API server: the plan and the Secret of one StorageVolume. Claims with a Secret ask nothing."""
+"""What the node asks the API server: the plan and the Secret of one volume. Claims with a Secret ask nothing."""
 
 import base64
 import re
@@ -6,58 +6,151 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moorage import names
-from moorage.errors import InvalidInput, MoorageError, NotFound, NotReady
+from moorage.errors import Forbidden, InvalidInput, MoorageError, NotFound, NotReady
+from moorage.view import View
 from moorage_csi import api
 from moorage_csi.api import Api, Object
 
-_NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_ID = re.compile(r"[a-z0-9]{1,16}(-[a-z0-9]{1,16})?")
+_NOT_SHARED = "NotShared"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A StorageVolume that is ready to be mounted."""
+    """A volume or bucket that is ready to be mounted."""
 
     handle: names.VolumeHandle
     attributes: Mapping[str, str]
     secrets: Mapping[str, str]
+    view: View  # what of it may be seen: a StorageAttachment may give a folder only
+
+
+def handle(volume_id: str) -> names.VolumeHandle:
+    """Read a volume id; raises InvalidInput for one that this driver never made, so that no URL is made of it."""
+    found = names.VolumeHandle.parse(volume_id)
+    id = volume_id.rpartition("/")[2]
+    if not (_NAME.fullmatch(found.namespace) and _NAME.fullmatch(found.name) and _ID.fullmatch(id)):
+        raise InvalidInput(f"volume id {volume_id!r} is not of the form namespace/name/id")
+    return found
+
+
+def is_attachment(volume_id: str) -> bool:
+    """Whether this is the volume id of a StorageAttachment's claim."""
+    return volume_id.count("/") == 2 and "-" in volume_id.rpartition("/")[2]
 
 
 async def ready_volume(client: Api, namespace: str, name: str) -> Found:
-    """The StorageVolume `name` of the namespace; raises NotFound, or NotReady with what it is waiting for."""
-    if not _NAME.match(name) or not _NAME.match(namespace):
-        raise InvalidInput(f"volume {name!r} is not the name of a StorageVolume")
+    """The StorageVolume `name` of the namespace, or what the StorageAttachment `name` shows.
+
+    Raises NotFound, Forbidden when the volume is not shared with the namespace, or NotReady with what is waited for.
+    """
+    _check_names(namespace, volume=name)
     try:
         volume = await client.get(api.volume_path(namespace, name))
     except NotFound:
-        raise NotFound(
-            f"StorageVolume {namespace}/{name} does not exist: make it, or correct the volume's name"
-        ) from None
+        return await _attached_volume(client, namespace, name)
     status = api.part(volume, "status")
     if not is_ready(volume) or not status.get("attributes"):
-        raise NotReady(f"StorageVolume {namespace}/{name} is {status.get('phase') or 'PENDING'}: {explanation(volume)}")
-    handle = names.VolumeHandle(namespace, name, str(status.get("id", "")))
-    return Found(handle, status["attributes"], await secrets_of(client, volume))
+        raise _not_ready("StorageVolume", volume)
+    id = names.VolumeHandle(namespace, name, str(status.get("id", "")))
+    return Found(id, status["attributes"], await secrets_of(client, volume), View())
 
 
-async def secrets_of(client: Api, volume: Object) -> dict[str, str]:
+async def _attached_volume(client: Api, namespace: str, name: str) -> Found:
+    try:
+        attachment = await client.get(api.attachment_path(namespace, name))
+    except NotFound:
+        raise NotFound(
+            f"StorageVolume {namespace}/{name} does not exist: make it, correct the name, or make a StorageAttachment "
+            "of that name for a volume of another namespace"
+        ) from None
+    status = api.part(attachment, "status")
+    attributes: Mapping[str, str] | None = status.get("attributes")
+    attaching = status.get("phase") == "ATTACHING" and "deletionTimestamp" not in attachment["metadata"]
+    if not attributes or not status.get("volumeHandle") or not (is_ready(attachment) or attaching):
+        raise _not_ready("StorageAttachment", attachment)
+    volume = handle(status["volumeHandle"]).volume
+    return Found(volume, attributes, await secrets_of(client, attachment), View.parse(attributes))
+
+
+async def ready_bucket(client: Api, namespace: str, name: str) -> Found:
+    """The Bucket `name` of the namespace, whole, as an object volume; raises NotFound or NotReady."""
+    _check_names(namespace, bucket=name)
+    try:
+        bucket = await client.get(api.bucket_path(namespace, name))
+    except NotFound:
+        raise NotFound(f"Bucket {namespace}/{name} does not exist: make it, or correct the name") from None
+    status = api.part(bucket, "status")
+    known = [status.get(key, "") for key in ("endpoint", "bucketName", "region", "secretName")]
+    if not is_ready(bucket) or not all((known[0], known[1], known[3])):
+        raise _not_ready("Bucket", bucket)
+    endpoint, bucket_name, region, secret = known
+    attributes = {"type": "object", "mount": "s3fs", "endpoint": endpoint, "bucket": bucket_name, "region": region}
+    reference = {"namespace": namespace, "name": secret}
+    id = names.VolumeHandle(namespace, name, str(status.get("id", "")))
+    return Found(id, attributes, await _secret(client, reference), View())
+
+
+def _check_names(namespace: str, **named: str) -> None:
+    for key, name in named.items():
+        if not _NAME.fullmatch(name) or not _NAME.fullmatch(namespace):
+            kind = {"volume": "StorageVolume", "bucket": "Bucket"}[key]
+            raise InvalidInput(f"{key} {name!r} is not the name of a {kind} in the pod's namespace")
+
+
+def _not_ready(kind: str, found: Object) -> MoorageError:
+    """What to tell a pod whose volume cannot be mounted now."""
+    status, metadata = api.part(found, "status"), found["metadata"]
+    conditions: list[dict[str, str]] = status.get("conditions", [])
+    refused = next((each for each in conditions if each.get("reason") == _NOT_SHARED), None)
+    what = f"{kind} {metadata['namespace']}/{metadata['name']}"
+    if refused:
+        return Forbidden(f"{what} may not have its volume: {refused.get('message') or explanation(found)}")
+    return NotReady(f"{what} is {status.get('phase') or 'PENDING'}: {explanation(found)}")
+
+
+async def secrets_of(client: Api, found: Object) -> dict[str, str]:
     """The data of the Secret that mounting the volume needs; empty when it needs none."""
-    reference = api.part(volume, "status", "secretRef")
-    if not reference:
-        return {}
-    secret = await client.get(api.secret_path(reference["namespace"], reference["name"]))
-    return {key: base64.b64decode(value).decode() for key, value in api.part(secret, "data").items()}
+    reference = api.part(found, "status", "secretRef")
+    return await _secret(client, reference) if reference else {}
+
+
+async def _secret(client: Api, reference: Mapping[str, str]) -> dict[str, str]:
+    try:
+        secret = await client.get(api.secret_path(reference["namespace"], reference["name"]))
+    except NotFound:
+        raise NotReady(f"Secret {reference['namespace']}/{reference['name']} is not there yet") from None
+    try:
+        return {key: base64.b64decode(value).decode() for key, value in api.part(secret, "data").items()}
+    except ValueError:
+        raise InvalidInput(f"Secret {reference['namespace']}/{reference['name']} has a value that is no text") from None
 
 
 async def secrets_for(client: Api, volume_id: str) -> dict[str, str]:
     """The Secret for a volume handle, when the caller sent none (dynamic claims cannot name it)."""
-    handle = names.VolumeHandle.parse(volume_id)
-    volume = await client.get(api.volume_path(handle.namespace, handle.name))
-    if api.part(volume, "status").get("id") != handle.id:
-        raise NotFound(f"StorageVolume {handle.namespace}/{handle.name} is another one than the claim was made for")
+    wanted = handle(volume_id)
+    where = f"StorageVolume {wanted.namespace}/{wanted.name}"
+    try:
+        volume = await client.get(api.volume_path(wanted.namespace, wanted.name))
+    except NotFound:
+        raise NotFound(f"{where}, which the claim was made for, does not exist") from None
+    if api.part(volume, "status").get("id") != wanted.id:
+        raise NotFound(f"{where} is another one than the claim was made for")
     found = await secrets_of(client, volume)
     if not found:
-        raise MoorageError(f"StorageVolume {handle.namespace}/{handle.name} names no Secret in status.secretRef")
+        raise NotReady(f"{where} names no Secret in status.secretRef yet")
     return found
+
+
+async def must_let_go(client: Api, attachment: str) -> bool:
+    """Whether the StorageAttachment <namespace>/<name> is gone or asks to be detached whoever uses it."""
+    namespace, _, name = attachment.partition("/")
+    try:
+        found = await client.get(api.attachment_path(namespace, name))
+    except NotFound:
+        return True
+    return bool(api.part(found, "spec").get("detach") == "Force")
 
 
 def condition(volume: Object, kind: str) -> dict[str, str]:
@@ -68,7 +161,7 @@ def condition(volume: Object, kind: str) -> dict[str, str]:
 
 
 def is_ready(volume: Object) -> bool:
-    """Ready, and ready for the spec as it stands now."""
+    """Ready, and not being deleted. A phase is not looked at: a volume stays usable while it is ATTACHING."""
     return condition(volume, "Ready").get("status") == "True" and "deletionTimestamp" not in volume["metadata"]
 
 

@@ -9,13 +9,12 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from moorage.errors import DeadlineExceeded, InvalidInput, MoorageError, NotFound
+from moorage.errors import DeadlineExceeded, InUse, InvalidInput, MoorageError, NotFound
 from moorage_csi import bind
-from moorage_csi.runner import Runner
+from moorage_csi.runner import Output, Runner
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +28,7 @@ _UMOUNT_LADDER = (
     (("umount", "-c", "-i", "-l"), 10.0),
 )
 _BIND_SECONDS = 15.0
+_NAME_MAX = 255  # bytes of one part of a path (Linux)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +84,24 @@ def canonical(path: str) -> str:
 
 
 def absolute(path: str, field: str) -> str:
-    """A path that a caller gave, if it is absolute and clean; raises InvalidInput."""
-    if not path.startswith("/") or ".." in path.split("/") or "\0" in path or path.rstrip("/") == "":
-        raise InvalidInput(f"{field} {path!r} must be an absolute path without '..'")
-    return path
+    """A path that a caller gave, with single slashes, if it is absolute and clean; raises InvalidInput."""
+    parts = [part for part in path.split("/") if part]
+    if not path.startswith("/") or {".", ".."} & set(parts) or "\0" in path or not parts:
+        raise InvalidInput(f"{field} {path!r} must be an absolute path without '.' and '..'")
+    if max(len(part.encode()) for part in parts) > _NAME_MAX:
+        raise InvalidInput(f"{field} has a part of more than {_NAME_MAX} bytes, which no file system takes")
+    return "/" + "/".join(parts)
 
 
 def make_directory(path: str) -> None:
     """The directory to mount on; it is there already when the call is repeated, perhaps with a dead mount on it."""
-    with suppress(FileExistsError):
+    try:
         os.makedirs(path, mode=0o750)
-    if at(path) is None and os.path.islink(path):
-        raise InvalidInput(f"{path} is a symbolic link, not a directory to mount on")
+    except FileExistsError:
+        if at(path) is None and (os.path.islink(path) or not os.path.isdir(path)):
+            raise InvalidInput(f"{path} is a file or a symbolic link, not a directory to mount on") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be made: {error.strerror}") from None
 
 
 def shows(mount: Mount, base: Mount, folder: str, readonly: bool) -> bool:
@@ -128,7 +134,23 @@ async def _bind(runner: Runner, staging: str, folder: str, target: str, readonly
     argv = (sys.executable, "-I", "-S", bind.__file__, staging, folder, target, mode)
     if folder == "/":  # nothing to resolve, and mount(8) starts in a tenth of the time
         argv = ("mount", "-c", "-n", "--bind", "-o", mode, staging, target)
+    _check_bound(await runner.run(argv, _BIND_SECONDS), folder)
+
+
+async def ensure_bound_new(runner: Runner, base: Mount, folder: str, target: str, readonly: bool) -> None:
+    """As `ensure_bound`, to a directory of its own that is made, or was empty; raises InUse when it is neither."""
+    mode = "ro" if readonly else "rw"
+    argv = (sys.executable, "-I", "-S", bind.__file__, base.target, folder, target, mode, "new")
     output = await runner.run(argv, _BIND_SECONDS)
+    if output.status == bind.OCCUPIED:
+        raise InUse(f"{target} on this node is taken: {output.complaint}; empty it there or choose another mountAs")
+    _check_bound(output, folder)
+    mount = at(target)
+    if mount is None or not shows(mount, base, folder, readonly):
+        raise MoorageError(f"{target} does not show {folder} of the volume after the bind mount")
+
+
+def _check_bound(output: Output, folder: str) -> None:
     if output.status == bind.MISSING:
         raise NotFound(f"folder {folder} does not exist in the volume: make it first, or correct mountFrom")
     if output.status == bind.REFUSED:
@@ -150,7 +172,7 @@ async def ensure_absent(runner: Runner, target: str, keep_directory: bool = Fals
     except FileNotFoundError:
         return
     except OSError as error:
-        raise MoorageError(f"{target} is unmounted but cannot be removed: {error.strerror}") from None
+        raise InUse(f"{target} is not mounted but cannot be removed: {error.strerror}") from None
 
 
 async def ensure_unmounted(runner: Runner, target: str) -> None:

@@ -1,5 +1,6 @@
 """What CreateVolume asks for, as a value; pure: from the request's fields to a StorageVolume."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ _TYPES = ("shared", "object")
 _PARAMETERS = frozenset({"type", "backend"})
 _PVC_NAMESPACE = "csi.storage.k8s.io/pvc/namespace"
 _FOREIGN = "csi.storage.k8s.io/"
+_BANNED = re.compile("[\0-\b\v\f\x0e-\x1f\x7f-\x9f]")  # csi.proto, CreateVolumeRequest.name
+_LABEL = re.compile(names.LABEL_PATTERN)
 
 # Kept on the StorageVolume: which request made it, and how much it asked for (an object volume has no size).
 ANNOTATION_REQUEST = f"{names.GROUP}/csi-name"
@@ -72,7 +75,12 @@ class Wanted:
         kind = parameters.get("type", "")
         if kind not in _TYPES:
             raise InvalidInput(f"StorageClass parameter type is {kind!r}; write one of {', '.join(_TYPES)}")
+        if _BANNED.search(request):
+            raise InvalidInput("name has control characters, which the CSI spec bans")
         namespace = parameters.get(_PVC_NAMESPACE) or own_namespace
+        for key, value in ((_PVC_NAMESPACE, namespace), ("backend", parameters.get("backend") or "default")):
+            if len(value) > 63 or not _LABEL.fullmatch(value):
+                raise InvalidInput(f"parameter {key} {value!r} is not a name: lowercase letters, digits and hyphens")
         return cls(request, namespace, kind, parameters.get("backend", ""), asked)
 
     @property

@@ -122,7 +122,8 @@ class RestApi:
 
 
 _ERRORS: Mapping[int, type[MoorageError]] = {
-    400: InvalidInput, 401: Forbidden, 403: Forbidden, 404: NotFound, 409: Pending, 422: InvalidInput, 429: Retry,
+    400: InvalidInput, 401: Forbidden, 403: Forbidden, 404: NotFound, 409: Pending, 410: Pending, 422: InvalidInput,
+    429: Retry,
 }  # fmt: skip
 
 

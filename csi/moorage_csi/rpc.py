@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from moorage import errors
-from moorage_csi import redact
+from moorage_csi import limits, redact
 from moorage_csi.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class _Call:
 
     async def _run(self, request: Message, remaining: float | None) -> Message:
         seconds = min(self.operation.deadline, remaining or self.operation.deadline)
+        limits.check(request)
         fields = arguments(request, self.defaults)
         async with asyncio.timeout(seconds):
             with self._lock(fields):

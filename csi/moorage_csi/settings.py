@@ -8,6 +8,10 @@ from pathlib import Path
 
 from moorage import names
 
+# Twice the pods that a node takes by default (110), and some. Each bucket on a node is a process of some 20 MiB, so an
+# unlimited number would end in the node's OOM killer; a shared volume costs a mount in the kernel and nothing else.
+MAX_VOLUMES = 256
+_MOST = "how many volumes the scheduler may place on a node"
 ROLES = ("controller", "node", "mounter", "all")
 
 
@@ -24,6 +28,9 @@ class Settings:
     health_host: str
     health_port: int  # 0: no health server
     log_level: str
+    max_volumes: int  # that the scheduler may place on a node; 0: it is not told
+    mount_root: str  # directory of the node beneath which StorageAttachments mount volumes
+    volume_health: bool  # whether NodeGetVolumeHealth (CSI 1.13) is advertised
 
     @property
     def plugin_dir(self) -> Path:
@@ -52,6 +59,9 @@ def parse(arguments: Sequence[str]) -> Settings:
         health_host=host,
         health_port=given.health_port,
         log_level=given.log_level.upper(),
+        max_volumes=given.max_volumes,
+        mount_root=given.mount_root,
+        volume_health=given.volume_health == "true",
     )
 
 
@@ -65,9 +75,13 @@ def _parser() -> argparse.ArgumentParser:
         "run-dir": ("/run/moorage", "mounter: where credentials files go; a tmpfs"),
         "s3fs": ("s3fs", "mounter: the s3fs program"),
         "log-level": ("INFO", "DEBUG, INFO, WARNING or ERROR"),
+        "mount-root": (names.MOUNT_ROOT, "node: directory for the mounts of StorageAttachments, at the same path here"),
+        "volume-health": ("false", "node: true advertises NodeGetVolumeHealth, which kubelets of 1.37 and later call"),
     }
     for flag, (default, text) in flags.items():
         parser.add_argument(f"--{flag}", default=_environment(flag, default), help=text)
+    most = _environment("max-volumes", str(MAX_VOLUMES))
+    parser.add_argument("--max-volumes", type=_count, default=most, help=f"node: {_MOST} ({MAX_VOLUMES}); 0: no limit")
     node = os.environ.get("NODE_NAME") or os.uname().nodename
     parser.add_argument("--node-name", default=node, help="the node's name in the API; default: NODE_NAME")
     namespace = os.environ.get("POD_NAMESPACE") or "default"
@@ -79,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--health-port", type=int, default=int(_environment("health-port", "0") or 0), help="0: none")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative; 0 means no limit")
+    return number
 
 
 def _environment(flag: str, default: str | None) -> str | None:

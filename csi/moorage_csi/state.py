@@ -9,13 +9,16 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from moorage.view import View
+
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
+_READABLE = (1, 2)  # version 1 knew nothing of folders, host mounts and fingerprints of publications: all have defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,25 @@ class Publication:
 
     readonly: bool
     access_mode: str
+    folder: str = "/"
+    fingerprint: str = ""  # of the request; empty when it was not remembered
+    host: str = ""  # where else on the node the same is mounted, for a StorageAttachment
+    device: str = ""  # of the mount at `host`: what has another one there is not ours
+    attachment: str = ""  # <namespace>/<name> of that StorageAttachment
+
+    def of(self, view: View) -> "Publication":
+        """The same of a view of the volume, which may be read-only and of a folder."""
+        return replace(self, folder=view.folder, readonly=self.readonly or view.readonly)
+
+    def differs(self, other: "Publication") -> bool:
+        """Whether the two were asked for in different ways (CSI spec: P1 != P2)."""
+        remembered = self.fingerprint and other.fingerprint
+        return bool(remembered and self.fingerprint != other.fingerprint) or (
+            (self.readonly, self.access_mode, self.folder) != (other.readonly, other.access_mode, other.folder)
+        )
+
+    def __str__(self) -> str:
+        return f"{'read-only' if self.readonly else 'writable'}, {self.access_mode}, folder {self.folder}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +101,7 @@ class Store:
 def _read(file: Path) -> Volume | None:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        if data.pop("version") != VERSION:
+        if data.pop("version") not in _READABLE:
             raise ValueError("another version")
         return _volume(data)
     except FileNotFoundError:

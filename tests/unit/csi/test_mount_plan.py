@@ -36,7 +36,9 @@ def test_what_kubernetes_adds_is_passed_over() -> None:
     [
         ({}, "type ''"),
         (SHARED | {"mount": "s3fs"}, "mount 's3fs'"),
-        (SHARED | {"mountFrom": "/x"}, "mountFrom"),
+        (SHARED | {"mountfrom": "/x"}, "mountfrom"),
+        (SHARED | {"server": "10.0.0.1\n"}, "server"),
+        (OBJECT | {"bucket": "models\n"}, "bucket"),
         (SHARED | {"server": "host;reboot"}, "server"),
         (SHARED | {"server": "-o"}, "server"),
         (SHARED | {"path": "vol/abc"}, "path"),

@@ -172,7 +172,7 @@ async def test_a_reader_mode_is_read_only(bench: Bench) -> None:
 
 async def test_block_volumes_are_refused(bench: Bench) -> None:
     block = csi.VolumeCapability(block=csi.VolumeCapability.BlockVolume(), access_mode=capability().access_mode)
-    with pytest.raises(errors.InvalidInput, match="Filesystem"):
+    with pytest.raises(errors.InUse, match="Filesystem"):
         await bench.node().NodeStageVolume(ID, bench.staging, block, volume_context=SHARED)
 
 

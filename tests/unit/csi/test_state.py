@@ -55,7 +55,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 def test_the_version_is_written(tmp_path: Path) -> None:
     Store(tmp_path).save(VOLUME)
     (file,) = tmp_path.glob("*.json")
-    assert json.loads(file.read_text())["version"] == 1
+    assert json.loads(file.read_text())["version"] == 2
 
 
 @pytest.mark.parametrize("volume_id", ["../../etc/passwd", "/etc/passwd", "a\0b", "x" * 5000])
@@ -65,3 +65,12 @@ def test_a_hostile_id_stays_in_the_directory(tmp_path: Path, volume_id: str) -> 
     assert [file.parent for file in tmp_path.rglob("*.json")] == [tmp_path / "state"]
     loaded = store.load(volume_id)
     assert loaded is not None and loaded.volume_id == volume_id
+
+
+def test_files_of_version_1_are_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.save(VOLUME)
+    (file,) = tmp_path.glob("*.json")
+    targets = {"/pods/a": {"readonly": True, "access_mode": "MULTI_NODE_READER_ONLY"}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"version": 1, "targets": targets}))
+    assert store.load("team/data/abc") == VOLUME
