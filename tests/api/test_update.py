@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moorage.model import Bucket, Resource, StorageBackend, StorageVolume
+from moorage.model import Bucket, Resource, StorageAttachment, StorageBackend, StorageVolume
 
 SHARED = {"type": "shared", "size": "500Gi"}
 PLACED = {**SHARED, "backend": "shared"}
@@ -19,6 +19,11 @@ S3 = {
     "adminEndpoint": "http://moorage-s3.moorage.svc:7071",
     "credentialsSecret": {"name": "moorage-s3-root", "namespace": "moorage"},
 }
+DATA = {"volume": {"name": "training-data"}}
+FOLDER = {**DATA, "mountFrom": "/imagenet", "mountAs": "/mnt/imagenet", "nodes": {"selector": {}}}
+NAMED = {**SHARED, "share": {"from": "Names", "names": ["team-a"]}}
+ADOPTED = {**SHARED, "adopt": "7f3k9x2a"}
+AGAIN = "make another StorageAttachment"
 ELSE = "cannot be changed, added or removed after creation"
 
 ACCEPTED: list[tuple[type[Resource], dict[str, Any], dict[str, Any]]] = [
@@ -33,6 +38,13 @@ ACCEPTED: list[tuple[type[Resource], dict[str, Any], dict[str, Any]]] = [
     (Bucket, {"versioning": True}, {"versioning": False}),
     (Bucket, {}, {"onDelete": "Retain"}),
     (StorageBackend, GANESHA, {"default": True}),
+    (StorageVolume, SHARED, {"share": {"from": "All"}}),
+    (StorageVolume, NAMED, {"share": {"names": ["team-b"]}}),
+    (StorageVolume, NAMED, {"share": None}),
+    (StorageAttachment, DATA, {"nodes": {"selector": {"matchLabels": {"pool": "gpu"}}}}),
+    (StorageAttachment, FOLDER, {"nodes": None}),
+    (StorageAttachment, FOLDER, {"detach": "Force"}),
+    (StorageBackend, GANESHA, {"minNodes": 1}),
     (StorageBackend, {"engine": {"s3": S3}}, {"engine": {"s3": {"endpoint": "https://s3.example.com"}}}),
 ]
 
@@ -62,6 +74,22 @@ REFUSED: list[tuple[type[Resource], dict[str, Any], dict[str, Any], str]] = [
     (StorageBackend, GANESHA, {"engine": {"ganesha": None, "s3": S3}}, "the kind of engine cannot be changed"),
     (StorageBackend, {"engine": {"s3": S3}}, {"engine": {"ganesha": None, "s3": None}}, "exactly one engine block"),
     (StorageBackend, GANESHA, {"engine": {"s3": S3}}, "exactly one engine block"),
+    (StorageBackend, GANESHA, {"minNodes": 0}, "spec.minNodes in body should be greater than or equal to 1"),
+    (StorageVolume, SHARED, {"adopt": "7f3k9x2a"}, f"spec.adopt: Invalid value: adopt {ELSE}"),
+    (StorageVolume, ADOPTED, {"adopt": "8f3k9x2a"}, f"adopt {ELSE}"),
+    (StorageVolume, ADOPTED, {"adopt": None}, f"adopt {ELSE}"),
+    (StorageVolume, NAMED, {"share": {"names": None}}, "from: Names needs names"),
+    (StorageVolume, NAMED, {"share": {"from": "Selector"}}, "from: Selector needs selector"),
+    (Bucket, {}, {"adopt": "models-7f3k9x2a"}, f"adopt {ELSE}: make another Bucket"),
+    (StorageAttachment, DATA, {"volume": {"name": "other"}}, f"volume cannot be changed after creation: {AGAIN}"),
+    (StorageAttachment, DATA, {"volume": {"namespace": "research"}}, "volume cannot be changed after creation"),
+    (StorageAttachment, DATA, {"mountFrom": "/a"}, f"mountFrom cannot be changed after creation: {AGAIN}"),
+    (StorageAttachment, FOLDER, {"mountFrom": None}, "mountFrom cannot be changed after creation"),
+    (StorageAttachment, DATA, {"readOnly": True}, f"readOnly cannot be changed after creation: {AGAIN}"),
+    (StorageAttachment, FOLDER, {"mountAs": "/mnt/other"}, f"mountAs {ELSE}: {AGAIN}"),
+    (StorageAttachment, FOLDER, {"mountAs": None}, f"mountAs {ELSE}"),
+    (StorageAttachment, FOLDER, {"detach": "Now"}, 'supported values: "Wait", "Force"'),
+    (StorageAttachment, FOLDER, {"nodes": {"selector": {"matchLabels": {"a b": "c"}}}}, "write labels' keys such as"),
 ]
 _number = count()
 
@@ -87,14 +115,17 @@ def test_accepts(api: Any, kind: type[Resource], spec: dict[str, Any], change: d
 
 
 @pytest.mark.parametrize(("kind", "spec", "change", "sentence"), REFUSED, ids=words)
-def test_refuses(api: Any, kind: type[Resource], spec: dict[str, Any], change: dict[str, Any], sentence: str) -> None:
+def test_refuses_and_changes_nothing(
+    api: Any, kind: type[Resource], spec: dict[str, Any], change: dict[str, Any], sentence: str
+) -> None:
     path = existing(api, kind, spec)
+    before = api.call("GET", path).json()
 
     answer = api.merge(path, {"spec": change})
 
     assert answer.status_code == 422, answer.text
     assert sentence in answer.json()["message"]
-    assert api.call("GET", path).json()["metadata"]["generation"] == 1
+    assert api.call("GET", path).json() == before  # resourceVersion, generation and managedFields included
 
 
 def test_a_finalizer_is_added_and_removed_on_an_object_that_breaks_no_rule_by_it(api: Any) -> None:

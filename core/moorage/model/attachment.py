@@ -43,7 +43,16 @@ _FOLDER = (
         rule="!self.matches(r'(^|/)[.][.]?(/|$)')",
         message="mountFrom must not contain '.' or '..' as a folder: write the folder's plain path",
     ),
-    Rule(rule="!self.matches(r'[[:cntrl:]]')", message="mountFrom must not contain control characters: remove them"),
+    Rule(rule=r"!self.matches(r'\p{Cc}')", message="mountFrom must not contain control characters: remove them"),
+    # CSI: a volume's context is at most 4 KiB, all of it together. POSIX: NAME_MAX is 255 bytes.
+    Rule(
+        rule="size(bytes(self)) <= 1024",
+        message="mountFrom must be at most 1024 bytes: attach a folder nearer the root",
+    ),
+    Rule(
+        rule="self.split('/').all(folder, size(bytes(folder)) <= 255)",
+        message="a folder's name in mountFrom must be at most 255 bytes: file systems allow no more",
+    ),
 )
 
 
@@ -94,7 +103,7 @@ class StorageAttachmentSpec(Model):
 
     volume: VolumeRef
     """The StorageVolume to attach. Cannot be changed."""
-    mount_from: Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=validations(_FOLDER))] = "/"
+    mount_from: Annotated[str, Field(max_length=1024, json_schema_extra=validations(_FOLDER))] = "/"
     """Folder of the volume that is mounted, an absolute path from the volume's root. Cannot be changed."""
     read_only: bool = False
     """Mount it read-only. Cannot be changed."""

@@ -62,7 +62,7 @@ class S3Engine(Model):
     """URL of the server's admin API; only the operator uses it."""
     region: Annotated[
         str,
-        Field(min_length=1, max_length=64),
+        Field(max_length=64),
         matching(names.LABEL_PATTERN, "write a region in lowercase letters, digits and hyphens, such as us-east-1"),
     ] = "us-east-1"
     """Region to sign requests for."""

@@ -106,9 +106,9 @@ class Resource(Model):
 
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
-Label = Annotated[
+Label = Annotated[  # no minLength: the rule says the same, and better
     str,
-    Field(min_length=1, max_length=63),
+    Field(max_length=63),
     matching(
         names.LABEL_PATTERN, "use lowercase letters, digits and hyphens only, with a letter or digit at both ends"
     ),

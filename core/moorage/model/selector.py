@@ -7,11 +7,13 @@ from pydantic import Field
 
 from moorage.model.base import Label, Model, Rule, matching
 
-_KEY = r"^([A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+# As the API server checks labels' keys: an optional DNS subdomain of at most 253 characters, and a name of at most 63.
+_DNS = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_KEY = rf"^({_DNS}([.]{_DNS})*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?$"
 _VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
 LabelKey = Annotated[
-    str, Field(max_length=317), matching(_KEY, "write a label's key, such as pool or example.com/pool")
+    str, Field(max_length=253), matching(_KEY, "write a label's key, such as pool or example.com/pool")
 ]
 LabelValue = Annotated[
     str,
@@ -52,8 +54,15 @@ class LabelSelector(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            rule=f"!has(self.matchLabels) || self.matchLabels.all(key, key.matches(r'{_KEY}'))",
+            rule=f"!has(self.matchLabels) || self.matchLabels.all(key, size(key) <= 253 && key.matches(r'{_KEY}'))",
             message="write labels' keys such as pool or example.com/pool",
+            field_path=".matchLabels",
+        ),
+        # The API server drops a label whose value is null (`team:` and nothing behind it in YAML): then nothing is left
+        # and would select everything.
+        Rule(
+            rule="!has(self.matchLabels) || size(self.matchLabels) > 0",
+            message="matchLabels names no label with a value: write one, or leave matchLabels out to select everything",
             field_path=".matchLabels",
         ),
     )
@@ -85,6 +94,12 @@ class Consent(Model):
         Rule(
             rule="(self.from == 'Selector') == has(self.selector)",
             message="from: Selector needs selector, on the labels of namespaces, and nothing else takes it",
+            field_path=".selector",
+        ),
+        Rule(
+            rule="self.from != 'Selector' || !has(self.selector)"
+            " || has(self.selector.matchLabels) || has(self.selector.matchExpressions)",
+            message="selector is empty and would select every namespace: write labels, or from: All if that is meant",
             field_path=".selector",
         ),
     )

@@ -50,7 +50,9 @@ _PREFIX = (
         rule="!self.matches(r'(^|/)[.][.]?(/|$)')",
         message="prefix must not contain '.' or '..' as a folder: write the folder's plain path",
     ),
-    Rule(rule="!self.matches(r'[[:cntrl:]]')", message="prefix must not contain control characters: remove them"),
+    Rule(rule=r"!self.matches(r'\p{Cc}')", message="prefix must not contain control characters: remove them"),
+    # S3: a key is at most 1024 bytes of UTF-8; half of them are left for the files beneath the prefix.
+    Rule(rule="size(bytes(self)) <= 512", message="prefix must be at most 512 bytes: show a folder nearer the root"),
 )
 
 
@@ -76,7 +78,7 @@ class BucketRef(Model):
 
 
 def _size(comparison: str, message: str) -> Rule:
-    guard = "!has(self.size) || !isQuantity(self.size)"
+    guard = f"!has(self.size) || !self.size.matches(r'{quantity.PATTERN}')"  # that has a sentence of its own
     return Rule(rule=f"{guard} || {comparison}", message=message, field_path=".size")
 
 
