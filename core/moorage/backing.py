@@ -46,9 +46,9 @@ def find_backing(facts: VolumeFacts) -> Backing | Waiting:
 
 def _find_share(facts: VolumeFacts) -> Backing | Waiting:
     spec, status = facts.volume.spec, facts.volume.status
-    placed = status.placement or placement.place(spec.backend, placement.GANESHA, facts.backends)
+    placed = status.placement or placement.place(spec.backend, placement.GANESHA, facts.backends, spec.adopt)
     if isinstance(placed, Problem):
-        return Waiting(Phase.PENDING, placed)
+        return Waiting(Phase.FAILED if placed.reason == placement.ADOPT_NOT_FOUND else Phase.PENDING, placed)
     share = status.share
     if share and share.server == placed.server and is_served(share):
         return Backing(placed, _nfs_attributes(share))

@@ -8,6 +8,7 @@ from moorage.model import Placement, StorageBackend, VolumeType
 
 GANESHA = "ganesha"
 S3 = "s3"
+ADOPT_NOT_FOUND = "AdoptNotFound"
 ENGINE_FOR = {VolumeType.shared: GANESHA, VolumeType.object: S3}
 
 # When one cluster-wide default is taken rather than named, ties go to the oldest: as with default StorageClasses.
@@ -17,8 +18,13 @@ def engine_of(backend: StorageBackend) -> str:
     return GANESHA if backend.spec.engine.ganesha else S3
 
 
-def place(named: str | None, engine: str, backends: Iterable[StorageBackend]) -> Placement | Problem:
-    """The placement on the named backend, or on the default one for the engine; else why there is none (yet)."""
+def place(
+    named: str | None, engine: str, backends: Iterable[StorageBackend], adopt: str | None = None
+) -> Placement | Problem:
+    """The placement on the named backend, or on the default one for the engine; else why there is none (yet).
+
+    A volume that adopts a share goes to the server that has it.
+    """
     usable = [each for each in backends if "deletionTimestamp" not in each.metadata]
     chosen = _named(named, usable) if named else _default(engine, usable)
     if chosen is None:
@@ -31,7 +37,8 @@ def place(named: str | None, engine: str, backends: Iterable[StorageBackend]) ->
         )
     if not conditions.is_true(chosen.status.conditions, conditions.READY):
         return Problem("BackendNotReady", f"waiting for StorageBackend {name}: {why_not_ready(chosen)}")
-    return Placement(backend=name, engine=engine, server=_server(chosen))
+    server = _server_with(chosen, adopt) if adopt and engine == GANESHA else _server(chosen)
+    return Placement(backend=name, engine=engine, server=server) if isinstance(server, str) else server
 
 
 def why_not_ready(backend: StorageBackend) -> str:
@@ -55,6 +62,16 @@ def _missing(named: str | None, engine: str) -> Problem:
     return Problem(
         "NoBackend", f"no StorageBackend with engine {engine} is the default: create one, or name one in spec.backend"
     )
+
+
+def _server_with(backend: StorageBackend, share: str) -> str | Problem:
+    """The server that lists the share. A backend's only server is asked in any case: its list may be cut short."""
+    servers = backend.status.servers
+    found = next((each.name for each in servers if any(kept.id == share for kept in each.kept)), None)
+    if found or len(servers) < 2:
+        return found or _server(backend)
+    name = backend.metadata["name"]
+    return Problem(ADOPT_NOT_FOUND, f"no server of StorageBackend {name} has a kept share {share}: see status.servers")
 
 
 def _server(backend: StorageBackend) -> str:

@@ -18,6 +18,8 @@ class Record(Model):
     export_id: int
     size: int
     retained: bool = False
+    former: tuple[str, ...] = ()
+    """Ids that the share had before it was adopted, oldest first."""
 
 
 class PoolState(Model):

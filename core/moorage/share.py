@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from moorage import ganesha
+from moorage import adoption, ganesha
+from moorage.adoption import Adoption, Source
 from moorage.ganesha import Export
 from moorage.imagesize import usable_bytes
 from moorage.model import OnDelete
@@ -25,6 +26,7 @@ class Wanted:
     deleting: bool = False
     release: OnDelete | None = None
     export_id: int = 0
+    adoption: Adoption | None = None
 
     @property
     def released(self) -> OnDelete | None:
@@ -46,6 +48,14 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class EnsureImage:
     wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureAdopted:
+    """The kept share under the id and the name of the volume that wants it."""
+
+    wanted: Wanted
+    source: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,7 @@ class EnsureAbsent:
 
 Action = (
     EnsureImage
+    | EnsureAdopted
     | EnsureMounted
     | EnsureGrown
     | EnsureExported
@@ -131,24 +142,28 @@ class Plan:
         return cls(actions, reason, message)
 
 
-def plan(wanted: Wanted | None, seen: Seen, place: Place) -> Plan:
+def plan(wanted: Wanted | None, seen: Seen, place: Place, source: Source | None = None) -> Plan:
     """What to do for one share. `wanted` is None for an orphan: data on the pool that no StorageVolume owns.
 
     Data is removed only for a volume that is being deleted and released; an orphan is served no more, and kept.
+    `source` is the share that `wanted` adopts, if there is one.
     """
     if wanted is None:
         return Plan(_out_of_service(seen))
     if wanted.released is OnDelete.Delete:
-        return Plan((*_out_of_service(seen), EnsureAbsent(wanted.id)) if _on_disk(seen) else _out_of_service(seen))
+        gone = (EnsureAbsent(wanted.id),) if _on_disk(wanted, seen) else ()
+        return Plan((*_out_of_service(seen), *gone))
     if wanted.released is OnDelete.Retain:
         mark = (EnsureRetained(wanted.id),) if seen.record and not seen.record.retained else ()
         return Plan((*_out_of_service(seen), *mark))
-    return _serve(wanted, seen, place)
+    return _serve(wanted, seen, place, source)
 
 
-def _serve(wanted: Wanted, seen: Seen, place: Place) -> Plan:
+def _serve(wanted: Wanted, seen: Seen, place: Place, source: Source | None) -> Plan:
     if not seen.record:
-        return _without_record(wanted)
+        return _without_record(wanted, source)
+    if seen.record.uid != wanted.uid:  # it was moved here, and a crash came before its owner was written
+        return Plan((EnsureAdopted(wanted, seen.record),))
     if not seen.image_bytes:
         return _without_image(wanted, seen)
     if seen.record.retained:
@@ -159,12 +174,24 @@ def _serve(wanted: Wanted, seen: Seen, place: Place) -> Plan:
     return _mounted(wanted, seen, place, seen.record)
 
 
-def _without_record(wanted: Wanted) -> Plan:
+def _without_record(wanted: Wanted, source: Source | None) -> Plan:
     """A new share; but never an empty one for a volume that was served: then this is the wrong pool, or a lost one."""
     if wanted.export_id:
         text = f"the pool holds nothing of share {wanted.id}, which was served before: is this the right pool?"
         return Plan.stuck("ShareMissing", f"{text} Bring its pool back, or delete the volume")
-    return Plan() if wanted.deleting else Plan((EnsureImage(wanted), EnsureMounted(wanted.id)))
+    if wanted.deleting:
+        return Plan()
+    if wanted.adoption:
+        return _adopt(wanted, wanted.adoption, source)
+    return Plan((EnsureImage(wanted), EnsureMounted(wanted.id)))
+
+
+def _adopt(wanted: Wanted, asked: Adoption, source: Source | None) -> Plan:
+    """Never an empty image in the place of the one asked for."""
+    refused = adoption.refusal(asked, wanted.namespace, wanted.size, source)
+    if refused or not source:
+        return Plan.stuck(refused.reason, refused.message) if refused else Plan()
+    return Plan((EnsureAdopted(wanted, source.record),))
 
 
 def _mounted(wanted: Wanted, seen: Seen, place: Place, record: Record) -> Plan:
@@ -195,5 +222,8 @@ def _out_of_service(seen: Seen) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def _on_disk(seen: Seen) -> bool:
-    return bool(seen.record or seen.image_bytes)
+def _on_disk(wanted: Wanted, seen: Seen) -> bool:
+    """A share that it had not wholly adopted stays, for another to adopt."""
+    if seen.record:
+        return seen.record.uid == wanted.uid
+    return bool(seen.image_bytes)

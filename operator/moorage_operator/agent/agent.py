@@ -6,9 +6,9 @@ import logging
 import time
 from typing import TypeGuard
 
-from moorage import ganesha, imagesize, names
+from moorage import adoption, ganesha, imagesize, names
 from moorage.errors import MoorageError, NotFound, Retry
-from moorage.model import ShareState
+from moorage.model import Kept, ShareState
 from moorage.record import Record
 from moorage.share import Place, Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, NODES, VOLUMES, Api, Feed, Object
@@ -28,6 +28,7 @@ _RETRY = 5.0
 _PERIOD = 10.0
 _RESYNC = 60.0
 _PATIENCE = 30.0  # Ganesha may be away this long before its shares are called Failed
+_GATHER = 0.2  # what changes together is reported once
 _SLOW = 1.0  # after this, a share in the making says Creating
 
 
@@ -42,14 +43,14 @@ class Agent:
         self.failures: dict[str, str] = {}
         self.heartbeat = time.monotonic()
         self._settings = settings
-        self._shares = Shares(pool, self.mounts, self.server)
+        self._shares = Shares(pool, self.mounts, self.server, self._owner)
         self._queue = WorkQueue(self._work, _WORKERS)
         self._volumes = Feed(api, VOLUMES, self._volume_changed)
         self._backends = Feed(api, BACKENDS, self._backend_changed)
         self._nodes = Feed(api, NODES, self._node_changed)
         self._volume_report = VolumeReport(api)
         self._backend_report = BackendReport(api, settings.pod)
-        self._backends_moved = asyncio.Event()
+        self._report_due = asyncio.Event()
         self._clients = pool.state.clients
         self._told: set[str] = set()
 
@@ -69,6 +70,12 @@ class Agent:
             for record in self.pool.records()
             if not record.retained and self.catalogue.standing(record.id) is Standing.orphan
         )
+
+    def kept(self) -> tuple[Kept, ...] | None:
+        """Shares that a volume may adopt; None before it is known which volumes there are. Blocking."""
+        if not self.catalogue.synced:
+            return None
+        return adoption.kept(self._shares.source(record) for record in self.pool.records())
 
     async def restore(self) -> None:
         """Before Ganesha starts: mount what is on the pool, so that clients find every export at once."""
@@ -99,6 +106,8 @@ class Agent:
             # Which volumes are ours depends on the backends.
             await self._backends.listed.wait()
             group.create_task(self._volumes.run())
+            await self._volumes.listed.wait()
+            self._everything()
 
     async def _tick(self) -> None:
         looked = 0.0
@@ -107,17 +116,19 @@ class Agent:
             if self.heartbeat - looked > _RESYNC or not self.catalogue.synced:
                 looked = self.heartbeat
                 self._everything()
-            await self._report_space()
+            await self._report_pool()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._backends_moved.wait(), _PERIOD)
-            self._backends_moved.clear()
+                await asyncio.wait_for(self._report_due.wait(), _PERIOD)
+                await asyncio.sleep(_GATHER)
+            self._report_due.clear()
 
-    async def _report_space(self) -> None:
+    async def _report_pool(self) -> None:
         total, free = await asyncio.to_thread(self.pool.space)
+        kept = await asyncio.to_thread(self.kept)
         mine = [item for item in self._backends.objects.values() if item["metadata"]["name"] in self.catalogue.backends]
         try:
             for item in mine:
-                await self._backend_report.write(item, total, imagesize.room(free))
+                await self._backend_report.write(item, total, imagesize.room(free), kept)
         except MoorageError as error:
             log.warning("%s", error)
 
@@ -132,12 +143,14 @@ class Agent:
         before = self.catalogue.entries.get(volume_id)
         self.catalogue.take_volume(uid, item)
         after = self.catalogue.entries.get(volume_id)
+        if item is None:
+            self._report_due.set()
         if not before or not after or before.wanted != after.wanted:  # our own status writes come back here too
             self._queue.add(volume_id)
 
     def _backend_changed(self, _uid: str, _item: Object | None) -> None:
         if self.catalogue.take_backends(self._backends.objects.values()):
-            self._backends_moved.set()
+            self._report_due.set()
             for uid, item in self._volumes.objects.items():
                 self._volume_changed(uid, item)
 
@@ -170,6 +183,13 @@ class Agent:
             return _RETRY
         return _RETRY if volume_id in self.failures else None
 
+    def _owner(self, record: Record) -> str:
+        if not self.catalogue.synced:
+            raise Retry("which StorageVolumes there are is not known yet")
+        if self.catalogue.standing(record.id) is Standing.orphan:
+            return ""
+        return f"StorageVolume {record.namespace}/{record.name}"
+
     async def _held(self, volume_id: str, standing: Standing) -> Wanted | None:
         """Serve on as the record says, for as long as the cluster does not say otherwise."""
         record = await asyncio.to_thread(self.pool.record, volume_id)
@@ -194,6 +214,8 @@ class Agent:
             reason = error.reason if isinstance(error, MoorageError) else "OSError"
             seen, message = await self._shares.observe(volume_id), str(error)
         self._note(volume_id, message)
+        if wanted and wanted.adoption:
+            self._report_due.set()
         if entry:
             await self._report(entry, seen, reason, message)
         elif seen.record and not seen.record.retained and not wanted:

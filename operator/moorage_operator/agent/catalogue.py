@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from moorage import ganesha, names, quantity
+from moorage.adoption import Adoption
 from moorage.errors import InvalidInput
 from moorage.model import Share, StorageBackend, StorageVolume
 from moorage.share import Wanted
@@ -100,6 +101,7 @@ class Catalogue:
             deleting=bool(metadata.get("deletionTimestamp")),
             release=volume.status.release,
             export_id=share.export_id if share else 0,
+            adoption=Adoption(volume.spec.adopt, placement.backend, self.pod) if volume.spec.adopt else None,
         )
         return Entry(wanted, share)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from moorage import ganesha, imagesize
-from moorage.errors import InUse, NoCapacity, NotOffered
+from moorage.errors import InUse, NoCapacity, NotOffered, Retry
 from moorage.record import POOL_VERSION, PoolState, Record
 from moorage.share import Wanted
 from moorage_operator.agent.command import CommandFailed, run
@@ -66,6 +66,11 @@ class Pool:
         return {entry.name for entry in self.volumes.iterdir() if entry.is_dir()}
 
     def record(self, volume_id: str) -> Record | None:
+        """The folder's name is the share's id, whatever the file says: an adoption moves the folder first."""
+        found = self._written(volume_id)
+        return found.model_copy(update={"id": volume_id}) if found and found.id != volume_id else found
+
+    def _written(self, volume_id: str) -> Record | None:
         try:
             return Record.model_validate_json((self.volumes / volume_id / "share.json").read_text())
         except FileNotFoundError:
@@ -100,10 +105,7 @@ class Pool:
         with self._taking:
             if self.record(wanted.id):
                 return
-            used = {record.export_id for record in self.records()}
-            export_id = ganesha.next_export_id(used, self.state.next_export_id)
-            following = export_id % ganesha.EXPORT_ID_MAX + 1
-            self._save(self.state.model_copy(update={"next_export_id": following}))
+            export_id = self._next_export_id()
             self.save_record(
                 Record(
                     id=wanted.id,
@@ -114,6 +116,32 @@ class Pool:
                     size=wanted.size,
                 )
             )
+
+    def adopt(self, wanted: Wanted, source_id: str) -> None:
+        """The share `source_id`, image and record, becomes that of `wanted`; the image is not touched.
+
+        One rename moves both, and is the moment when it is adopted: a crash before it leaves the share as it was, one
+        after it leaves it under the new id with the old owner, who is written over when this is called again. Raises
+        Retry when another volume was faster. The export id is a new one: who still has handles of the old export
+        must not write through them.
+        """
+        with self._taking:
+            if source_id != wanted.id:
+                self._move(source_id, wanted.id)
+            found = self._written(wanted.id)
+            if not found or (found.id, found.uid) == (wanted.id, wanted.uid):
+                return
+            owner = {"id": wanted.id, "namespace": wanted.namespace, "name": wanted.name, "uid": wanted.uid}
+            former = (*found.former, found.id)
+            fresh = {"export_id": self._next_export_id(), "retained": False, "former": former}
+            self.save_record(found.model_copy(update={**owner, **fresh}))
+
+    def _move(self, source_id: str, volume_id: str) -> None:
+        try:
+            (self.volumes / source_id).rename(self.volumes / volume_id)
+        except FileNotFoundError as error:
+            raise Retry(f"share {source_id} was taken over by another volume just now") from error
+        sync_folder(self.volumes)
 
     def reserve(self, volume_id: str, size: int) -> None:
         """Make the image `size` bytes long with every block taken on the pool, or leave it as it was."""
@@ -145,6 +173,14 @@ class Pool:
         (folder / "share.json").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         sync_folder(self.volumes)
+
+    def _next_export_id(self) -> int:
+        """Noted before it is used: an id that was given once does not come back soon."""
+        used = {record.export_id for record in self.records()}
+        export_id = ganesha.next_export_id(used, self.state.next_export_id)
+        following = export_id % ganesha.EXPORT_ID_MAX + 1
+        self._save(self.state.model_copy(update={"next_export_id": following}))
+        return export_id
 
     def _save(self, state: PoolState) -> None:
         write_durably(self.root / "pool.json", state.model_dump_json(by_alias=True, indent=2) + "\n")

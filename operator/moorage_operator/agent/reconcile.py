@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
-from moorage import share
-from moorage.errors import Retry
+from moorage import adoption, share
+from moorage.adoption import Source
+from moorage.errors import NotReady, Retry
+from moorage.record import Record
 from moorage.share import Action, Place, Seen, Wanted
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
@@ -12,16 +15,18 @@ from moorage_operator.agent.server import Server
 
 log = logging.getLogger(__name__)
 
-_ROUNDS = 4  # an image, its export, growth: three; one more shows that nothing is left
+_ROUNDS = 5  # adoption, a mount, its export, growth: four; one more shows that nothing is left
 
 
 class Shares:
     """The three places where a share is: pool, mount table, Ganesha."""
 
-    def __init__(self, pool: Pool, mounts: Mounts, server: Server) -> None:
+    def __init__(self, pool: Pool, mounts: Mounts, server: Server, owner: Callable[[Record], str]) -> None:
+        """`owner` names the living StorageVolume that has a share, or gives ""; raises Retry when it cannot know."""
         self.pool = pool
         self.mounts = mounts
         self.server = server
+        self._owner = owner
 
     async def observe(self, volume_id: str) -> Seen:
         seen = await asyncio.to_thread(self._on_disk, volume_id)
@@ -32,7 +37,8 @@ class Shares:
         """Act until nothing is left to do; the last look, and the plan's trouble if there is one."""
         for _ in range(_ROUNDS):
             seen = await self.observe(volume_id)
-            plan = share.plan(wanted, seen, place)
+            source = await self._source(wanted, seen) if wanted else None
+            plan = share.plan(wanted, seen, place, source)
             if not plan.actions:
                 return seen, plan
             for action in plan.actions:
@@ -45,6 +51,9 @@ class Shares:
         match action:
             case share.EnsureImage(wanted):
                 await asyncio.to_thread(self.pool.ensure_image, wanted)
+            case share.EnsureAdopted(wanted, source):
+                await self.server.ensure_unexported(source.export_id)
+                await asyncio.to_thread(self.pool.adopt, wanted, source.id)
             case share.EnsureMounted(volume_id):
                 await asyncio.to_thread(self.mounts.ensure_mounted, volume_id)
             case share.EnsureGrown(volume_id, size):
@@ -59,6 +68,25 @@ class Shares:
                 await asyncio.to_thread(self.pool.ensure_retained, volume_id, retained)
             case share.EnsureAbsent(volume_id):
                 await asyncio.to_thread(self.pool.ensure_absent, volume_id)
+
+    async def _source(self, wanted: Wanted, seen: Seen) -> Source | None:
+        """The kept share that a volume without a share of its own asks for; raises Retry while it is still mounted.
+
+        Its own turn in the queue takes it out of service: two hands on one mount would be in each other's way.
+        """
+        if not wanted.adoption or seen.record or wanted.deleting:
+            return None
+        record = adoption.find(await asyncio.to_thread(self.pool.records), wanted.adoption.id)
+        if record is None:
+            return None
+        source = await asyncio.to_thread(self.source, record)
+        if not source.owner and await asyncio.to_thread(self.mounts.mounted, record.id):
+            raise NotReady(f"kept share {record.id} is being taken out of service")
+        return source
+
+    def source(self, record: Record) -> Source:
+        """Blocking."""
+        return Source(record, self.pool.image_bytes(record.id), self._owner(record))
 
     def _on_disk(self, volume_id: str) -> Seen:
         mounted = self.mounts.mounted(volume_id)

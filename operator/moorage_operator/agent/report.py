@@ -3,7 +3,7 @@
 from typing import Any
 
 from moorage import ganesha, names
-from moorage.model import BackendServer, Share, ShareState, StorageBackend
+from moorage.model import BackendServer, Kept, Share, ShareState, StorageBackend
 from moorage.share import Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, Api, Object
 from moorage_operator.agent.catalogue import Entry
@@ -63,13 +63,16 @@ class BackendReport:
         self._api = api
         self._pod = pod
 
-    async def write(self, item: Object, total: int, free: int) -> None:
+    async def write(self, item: Object, total: int, free: int, kept: tuple[Kept, ...] | None) -> None:
+        """`kept` None: not known yet, so what was said before stands."""
         backend = StorageBackend.model_validate(item)
         before = next((server for server in backend.status.servers if server.name == self._pod), None)
-        if before and not _differs(before, total, free):
+        if kept is None:
+            kept = before.kept if before else ()
+        if before and not _differs(before, total, free) and before.kept == kept:
             return
         name = str(backend.metadata["name"])
-        servers = [BackendServer(name=self._pod, total_bytes=total, free_bytes=free).dump()]
+        servers = [BackendServer(name=self._pod, total_bytes=total, free_bytes=free, kept=kept).dump()]
         manager = f"{names.AGENT_MANAGER}-{self._pod}"
         await self._api.apply_status(
             f"{BACKENDS}/{name}", manager, _body("StorageBackend", {"name": name}, {"servers": servers})

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from moorage import names
+from moorage.adoption import Adoption
 from moorage.model import OnDelete
 from moorage.share import Wanted
 from moorage_operator.agent.catalogue import Catalogue, Standing, node_addresses
@@ -110,3 +111,12 @@ def test_clients_are_the_internal_addresses_of_all_nodes() -> None:
     ]
 
     assert node_addresses(nodes) == ("10.0.0.1", "fd00::1")
+
+
+def test_what_a_volume_adopts_is_read_with_the_place_where_it_was_looked_for(catalogue: Catalogue) -> None:
+    item = volume()
+    item["spec"]["adopt"] = "aaaabbbb"
+
+    catalogue.take_volume(UID, item)
+
+    assert catalogue.entries[ID].wanted.adoption == Adoption("aaaabbbb", "shared", "moorage-nfs-0")
