@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from moorage import names
-from moorage.model import KINDS, Bucket, Resource, StorageBackend, StorageVolume
+from moorage.model import KINDS, Bucket, Resource, StorageAttachment, StorageBackend, StorageVolume
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 SHARED = {"type": "shared", "size": "1Gi"}
@@ -80,6 +80,19 @@ def test_columns_of_a_backend(api: Any) -> None:
     assert list(shown.values())[:5] == ["columns", "ganesha", True, "True", "84Gi"]
 
 
+def test_columns_of_an_attachment(api: Any) -> None:
+    spec = {"volume": {"name": "data", "namespace": "research"}, "mountFrom": "/a", "nodes": {"selector": {}}}
+    status = {"phase": "ATTACHING", "nodes": "3/4", "attached": 3, "mountAs": "/mnt/shared-7f3k9x2a"}
+    write(api, StorageAttachment, "columns", spec, {**status, "lagging": ["node-4"], "conditions": [READY]})
+
+    narrow, wide = row(api, StorageAttachment, "columns"), row(api, StorageAttachment, "columns", wide=True)
+
+    assert list(narrow) == ["Name", "Volume", "Phase", "Ready", "Nodes", "Attached", "Age"]
+    assert list(narrow.values())[:6] == ["columns", "data", "ATTACHING", "True", "3/4", 3]
+    assert (wide["Volume-Namespace"], wide["From"], wide["As"]) == ("research", "/a", "/mnt/shared-7f3k9x2a")
+    assert wide["Message"] == "mount it"
+
+
 def test_discovery_names_the_kinds_as_people_call_them(api: Any) -> None:
     found = {
         each["kind"]: (each["shortNames"], each["categories"], each["namespaced"])
@@ -95,20 +108,41 @@ def test_discovery_names_the_kinds_as_people_call_them(api: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_the_server_publishes_a_description_for_every_field(api: Any, kind: type[Resource]) -> None:
+def published(api: Any, kind: type[Resource]) -> list[tuple[str, dict[str, Any]]]:
+    """Path and schema of every field of spec and status, as `kubectl explain` reads them."""
     document = api.call("GET", f"/openapi/v3/apis/{names.API_VERSION}").json()
     schema = document["components"]["schemas"][f"dev.moorage.{names.VERSION}.{kind.__name__}"]
 
-    def silent(schema: dict[str, Any], path: str) -> list[str]:
-        here = [] if schema.get("description") else [path]
-        below = [
-            each for name, value in schema.get("properties", {}).items() for each in silent(value, f"{path}.{name}")
-        ]
-        items = silent(schema["items"], f"{path}[]") if schema.get("items", {}).get("properties") else []
-        return here + below + items
+    def below(schema: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any]]]:
+        inner = [*schema.get("properties", {}).items(), *((("[]", schema["items"]),) if "items" in schema else ())]
+        return [(path, schema), *(each for name, value in inner for each in below(value, f"{path}.{name}"))]
 
-    assert silent(schema["properties"]["spec"], "spec") + silent(schema["properties"]["status"], "status") == []
+    return [each for part in ("spec", "status") for each in below(schema["properties"][part], part)]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_server_publishes_a_sentence_for_every_field(api: Any, kind: type[Resource]) -> None:
+    silent = [path for path, schema in published(api, kind) if not schema.get("description", "").endswith(".")]
+
+    assert silent == []
+
+
+# What a number or a text with a unit counts; each word is searched in the field's description.
+UNITS = ("bytes", "seconds", "How many", "how many", "Fewest nodes", "metadata.generation", "Number of the export")
+SIZES = ("size", "sizeBytes", "capacity", "free", "freeBytes", "totalBytes")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_quantity_says_its_unit(api: Any, kind: type[Resource]) -> None:
+    fields = published(api, kind)
+    numbers = {path: each["description"] for path, each in fields if each.get("type") in ("integer", "number")}
+    sizes = {path: each["description"] for path, each in fields if path.rpartition(".")[2] in SIZES}
+    moments = {path: each["description"] for path, each in fields if each.get("format") == "date-time"}
+
+    assert [path for path, text in numbers.items() if not any(unit in text for unit in UNITS)] == []
+    assert [path for path, text in sizes.items() if "bytes" not in text] == []
+    assert [path for path, text in moments.items() if "RFC 3339" not in text] == []
+    assert numbers and moments
 
 
 def test_every_crd_is_structural_and_its_names_are_accepted(api: Any) -> None:

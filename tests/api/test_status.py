@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from moorage import names
-from moorage.model import Bucket, StorageBackend, StorageVolume, StorageVolumeStatus
+from moorage.model import (
+    Bucket,
+    StorageAttachment,
+    StorageAttachmentStatus,
+    StorageBackend,
+    StorageVolume,
+    StorageVolumeStatus,
+)
 
 SHARED = {"type": "shared", "size": "1Gi"}
 GANESHA = {"engine": {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs"}}}
@@ -43,11 +50,13 @@ def test_absent_spec_fields_get_their_defaults(api: Any) -> None:
     volume = api.create(StorageVolume, "defaults", spec=SHARED).json()["spec"]
     shown = api.create(StorageVolume, "defaults-o", spec={"type": "object", "bucket": {"name": "abc"}}).json()["spec"]
     bucket = api.create(Bucket, "defaults").json()["spec"]
+    attachment = api.create(StorageAttachment, "defaults", spec={"volume": {"name": "data"}}).json()["spec"]
     backend = api.create(StorageBackend, "defaults", spec=GANESHA).json()["spec"]
 
     assert volume == {**SHARED, "claim": "Auto", "onDelete": "Delete"}
     assert shown["bucket"] == {"name": "abc", "prefix": ""}
     assert bucket == {"versioning": False, "onDelete": "Delete"}
+    assert attachment == {"volume": {"name": "data"}, "mountFrom": "/", "readOnly": False, "detach": "Wait"}
     assert backend == {**GANESHA, "default": False, "minNodes": 2}
 
 
@@ -139,6 +148,45 @@ def test_a_full_status_passes_through_the_server_unchanged(api: Any) -> None:
     stored = api.call("GET", api.path(StorageVolume, "full")).json()["status"]
     assert stored == full
     assert StorageVolumeStatus.model_validate(stored).dump() == full
+
+
+def test_a_full_status_of_an_attachment_passes_through_the_server_unchanged(api: Any) -> None:
+    full = {
+        "phase": "ATTACHING",
+        "phaseSince": "2026-01-01T00:00:00.123456Z",
+        "observedGeneration": 3,
+        "id": "bcdefghi",
+        "volumeHandle": "research/training-data/abcdefgh-bcdefghi",
+        "attributes": {"type": "shared", "mount": "nfs", "mountFrom": "/" + "f" * 1000, "mountAs": "/mnt/imagenet"},
+        "secretRef": {"name": "models-s3", "namespace": "research"},
+        "claimName": "full",
+        "mountAs": "/mnt/imagenet",
+        "nodes": "3/4",
+        "lagging": ["node-4"],
+        "attached": 3,
+        "conditions": [condition("Ready")],
+    }
+    api.create(StorageAttachment, "full", spec={"volume": {"name": "training-data", "namespace": "research"}})
+
+    api.merge(api.path(StorageAttachment, "full") + "/status", {"status": full})
+
+    stored = api.call("GET", api.path(StorageAttachment, "full")).json()["status"]
+    assert stored == full
+    assert StorageAttachmentStatus.model_validate(stored).dump() == full
+
+
+def test_an_attachment_status_is_bounded(api: Any) -> None:
+    api.create(StorageAttachment, "bounded", spec={"volume": {"name": "training-data"}})
+    path = api.path(StorageAttachment, "bounded") + "/status"
+
+    lagging = api.merge(path, {"status": {"lagging": [f"node-{each}" for each in range(11)]}})
+    handle = api.merge(path, {"status": {"volumeHandle": "h" * 129}})
+    since = api.merge(path, {"status": {"phaseSince": "yesterday"}})
+
+    assert "status.lagging: Too many: 11: must have at most 10 items" in lagging.json()["message"]
+    assert "status.volumeHandle: Too long" in handle.json()["message"]
+    assert "phaseSince in body must be of type date-time" in since.json()["message"]
+    assert "status" not in api.call("GET", api.path(StorageAttachment, "bounded")).json()
 
 
 def test_a_status_outside_the_documented_values_is_refused(api: Any) -> None:
