@@ -27,26 +27,27 @@ def claim_actions(facts: VolumeFacts, backing: Backing) -> tuple[Action, ...]:
     attributes = (
         found["spec"]["csi"].get("volumeAttributes", {}) if found else backing.attributes
     )  # immutable once there
-    wanted = manifests.persistent_volume(facts.volume, facts.id, attributes, backing.secret, _rebind(found, claim))
+    wanted = manifests.persistent_volume(facts.volume, facts.id, attributes, backing.secret, rebind(found, claim))
     actions: list[Action] = []
-    if found is None or ("deletionTimestamp" not in found["metadata"] and _drifted(found, wanted)):
+    if found is None or ("deletionTimestamp" not in found["metadata"] and drifted(found, wanted)):
         actions.append(Apply(wanted))
     if claim is None:
         actions.append(Create(manifests.persistent_volume_claim(facts.volume, facts.id)))
     return tuple(actions)
 
 
-def _rebind(found: Manifest | None, claim: Manifest | None) -> str | None:
+def rebind(found: Manifest | None, claim: Manifest | None) -> str | None:
     """The claim's uid when the PersistentVolume remembers another claim (deleted since), else None: no change asked."""
     remembered = found["spec"].get("claimRef", {}).get("uid") if found else None
     current = claim["metadata"].get("uid") if claim and "deletionTimestamp" not in claim["metadata"] else None
     return current if remembered and current and remembered != current else None
 
 
-def _drifted(found: Manifest, wanted: Manifest) -> bool:
+def drifted(found: Manifest, wanted: Manifest) -> bool:
+    """Whether a PersistentVolume lacks what may be wanted of it: its labels, its size, its claim, its safety."""
     there, here = found["spec"], wanted["spec"]
     same = (
-        manifests.is_owned(found, names.LABEL_VOLUME_UID, wanted["metadata"]["labels"][names.LABEL_VOLUME_UID])
+        wanted["metadata"]["labels"].items() <= found["metadata"].get("labels", {}).items()
         and there.get("persistentVolumeReclaimPolicy") == here["persistentVolumeReclaimPolicy"]
         and _bytes(there["capacity"]["storage"]) == _bytes(here["capacity"]["storage"])
         and "uid" not in here["claimRef"]
