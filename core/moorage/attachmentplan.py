@@ -101,9 +101,13 @@ def _hindered(facts: AttachmentFacts, obstacle: Obstacle, hold: tuple[Action, ..
     gone = tuple(Delete(reference(each)) for each in going if "deletionTimestamp" not in each["metadata"])
     kept = facts.attachment.status.volume_handle if facts.standing else None
     status = facts.attachment.status.model_copy(
-        update={**_EMPTY, "volume_handle": kept, "mount_as": facts.mount_as, "attached": facts.attached}
+        update={**_EMPTY, "volume_handle": kept, "mount_as": shown_path(facts), "attached": facts.attached}
     )
     return _settle(facts, status, verdicts, (*hold, *gone), RECHECK)
+
+
+def shown_path(facts: AttachmentFacts) -> str | None:
+    return facts.mount_as if facts.attachment.spec.nodes else None
 
 
 # Attaching.
@@ -120,7 +124,7 @@ def _attached(facts: AttachmentFacts, volume: StorageVolume, hold: tuple[Action,
             "attributes": attachmentclaim.attributes(facts, volume),
             "secret_ref": volume.status.secret_ref,
             "claim_name": facts.attachment.metadata["name"],
-            "mount_as": facts.mount_as if grouped else None,
+            "mount_as": shown_path(facts),
             "nodes": f"{len(holding)}/{len(facts.nodes)}" if grouped else None,
             "lagging": lagging[:NAMED_NODES] if grouped else (),
             "attached": facts.attached,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from moorage import names
 from moorage.actions import Manifest, part
 from moorage.errors import InvalidInput
+from moorage.nodegroup import trouble
 
 Claim = tuple[str, str]  # namespace, name
 VolumeKey = tuple[str, str]  # namespace, name
@@ -41,7 +42,8 @@ class Uses:
     """What a scheduled, unfinished pod mounts, where, and how far it is.
 
     `attachment`: the uid of the StorageAttachment whose mount on a node this pod holds, else "". Such a pod is no user
-    of its volume. `ready` is told for such pods alone: their readiness is a probe of the mount.
+    of its volume. `ready` is told for such pods alone: their readiness is a probe of the mount; `trouble` says why one
+    is not ready, in words.
     """
 
     uses: frozenset[Use] = frozenset()
@@ -49,6 +51,7 @@ class Uses:
     state: PodState = PodState.waiting
     attachment: str = ""
     ready: bool = False
+    trouble: str = ""
 
 
 def uses(pod: Manifest) -> Uses:
@@ -61,7 +64,8 @@ def uses(pod: Manifest) -> Uses:
     if not found and not attachment:
         return Uses()
     ready = bool(attachment) and _has_condition(pod, "Ready")
-    return Uses(found, sys.intern(spec["nodeName"]), state(pod), attachment, ready)
+    why = trouble(part(pod, "status")) if attachment and not ready else ""
+    return Uses(found, sys.intern(spec["nodeName"]), state(pod), attachment, ready, why)
 
 
 def state(pod: Manifest) -> PodState:

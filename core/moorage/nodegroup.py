@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from moorage import names
 from moorage.actions import Manifest, part
 from moorage.consent import matches
 from moorage.model import LabelSelector
@@ -55,21 +54,8 @@ def members(selector: LabelSelector, nodes: Iterable[NodeSeen]) -> tuple[NodeSee
     return tuple(sorted(found, key=lambda node: node.name))
 
 
-def attachment_uid(body: Manifest) -> str | None:
-    """Which attachment an object of ours belongs to."""
-    return part(body, "metadata", "labels").get(names.LABEL_ATTACHMENT_UID)
-
-
-def holder_pod(pod: Manifest) -> HolderPod:
-    metadata, status = pod["metadata"], part(pod, "status")
-    conditions: list[Manifest] = status.get("conditions") or []
-    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
-    leaving = "deletionTimestamp" in metadata
-    trouble = "" if ready else _trouble(status)
-    return HolderPod(metadata["name"], part(pod, "spec").get("nodeName", ""), ready, leaving, trouble)
-
-
-def _trouble(status: Manifest) -> str:
+def trouble(status: Manifest) -> str:
+    """Why a holder pod with this status is not ready, in words."""
     containers: list[Manifest] = status.get("containerStatuses") or []
     state = part(containers[0], "state") if containers else {}
     if "running" in state:

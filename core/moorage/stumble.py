@@ -6,9 +6,9 @@ from moorage import conditions, transitions
 from moorage.actions import Manifest, Plan
 from moorage.conditions import Verdict, lifecycle, no
 from moorage.errors import MoorageError, Retry
-from moorage.model import BucketStatus, Phase, StorageVolumeStatus
+from moorage.model import BucketStatus, Model, Phase, StorageAttachmentStatus, StorageVolumeStatus
 
-Status = TypeVar("Status", StorageVolumeStatus, BucketStatus)
+Status = TypeVar("Status", StorageVolumeStatus, BucketStatus, StorageAttachmentStatus)
 
 
 def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) -> Plan[Status]:
@@ -16,10 +16,11 @@ def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) 
 
     FAILED when the same step will not pass by itself; the step is still tried again, now and then.
     """
-    phase, message = _phase(status, metadata, error), str(error)
-    if phase == Phase.READY:
+    if conditions.is_true(status.conditions, conditions.READY) and "deletionTimestamp" not in metadata:
         return Plan(status)
-    changed = (no(conditions.PROVISIONED, error.reason, message), lifecycle(phase, message))
+    phase, message = _phase(status, metadata, error), str(error)
+    cause = conditions.ATTACHED if isinstance(status, StorageAttachmentStatus) else conditions.PROVISIONED
+    changed = (no(cause, error.reason, message), lifecycle(phase, message))
     kept = (each for each in status.conditions if each.type not in {verdict.type for verdict in changed})
     verdicts = (*changed, *(Verdict(each.type, each.status, each.reason, each.message) for each in kept))
     generation = metadata.get("generation", 0)
@@ -28,9 +29,10 @@ def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) 
     return Plan(status.model_copy(update=update), (), transitions.notices(status.conditions, merged))
 
 
-def _phase(status: StorageVolumeStatus | BucketStatus, metadata: Manifest, error: MoorageError) -> Phase:
+def _phase(status: Model, metadata: Manifest, error: MoorageError) -> Phase:
+    attachment = isinstance(status, StorageAttachmentStatus)
     if "deletionTimestamp" in metadata:
-        return Phase.DESTROYING
-    if status.phase == Phase.READY:
-        return Phase.READY
-    return Phase.PROVISIONING if isinstance(error, Retry) else Phase.FAILED
+        return Phase.DETACHING if attachment else Phase.DESTROYING
+    if isinstance(error, Retry):
+        return Phase.PENDING if attachment else Phase.PROVISIONING
+    return Phase.FAILED

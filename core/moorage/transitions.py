@@ -26,7 +26,7 @@ def _of_phase(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> No
 def _headline(found: tuple[Condition, ...]) -> tuple[str, str, bool]:
     """Waiting and failing are named by their cause, everything else by the phase."""
     phase = conditions.phase(found)
-    cause = conditions.find(found, conditions.PROVISIONED)
+    cause = conditions.find(found, conditions.PROVISIONED) or conditions.find(found, conditions.ATTACHED)
     ready = conditions.find(found, conditions.READY)
     message = ready.message if ready else ""
     if phase in _NAMED_BY_CAUSE and cause and cause.status == ConditionStatus.false:

@@ -24,10 +24,13 @@ _PLURALS = {
     "PersistentVolume": "persistentvolumes",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "Secret": "secrets",
+    "Namespace": "namespaces",
+    "Node": "nodes",
     "Pod": "pods",
     "Event": "events",
     "Lease": "leases",
     "Deployment": "deployments",
+    "DaemonSet": "daemonsets",
     "Role": "roles",
     "RoleBinding": "rolebindings",
 }

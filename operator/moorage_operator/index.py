@@ -10,6 +10,8 @@ from moorage import conditions, holders, names
 from moorage.actions import Manifest, part
 from moorage.holders import Claim, Use, Uses, VolumeKey
 from moorage.model import StorageBackend
+from moorage.nodegroup import NodeSeen
+from moorage_operator.links import Links
 from moorage_operator.pods import NOBODY, Pods, Stir
 
 Name = tuple[str, str]  # namespace ("" if cluster-scoped), name
@@ -70,6 +72,11 @@ class Index:
     persistent_volumes: Store = field(default_factory=Store)
     claims: Store = field(default_factory=Store)
     pods: Pods = field(default_factory=Pods)
+    attachments: Store = field(default_factory=Store)
+    links: Links = field(default_factory=Links)
+    daemon_sets: Store = field(default_factory=Store)
+    nodes: dict[str, NodeSeen] = field(default_factory=dict[str, NodeSeen])
+    namespaces: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # their labels
     _by_handle: dict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
     _by_claim: dict[Claim, VolumeKey] = field(default_factory=dict[Claim, VolumeKey])
     _parsed: dict[str, tuple[str, StorageBackend]] = field(default_factory=dict[str, tuple[str, StorageBackend]])
@@ -87,19 +94,23 @@ class Index:
         return self._parsed[name][1]
 
     def known(self, kind: str) -> dict[str, Manifest]:
-        """What is known of a kind, by uid; of pods, only enough to drop them."""
+        """What is known of a kind, by uid; of what is kept smaller, by name and only enough to drop it."""
         stores = {
             "StorageVolume": self.volumes,
             "Bucket": self.buckets,
             "StorageBackend": self.backends,
             "PersistentVolume": self.persistent_volumes,
             "PersistentVolumeClaim": self.claims,
+            "StorageAttachment": self.attachments,
+            "DaemonSet": self.daemon_sets,
         }
         if kind in stores:
             return stores[kind].bodies()
+        slender = {"Node": self.nodes, "Namespace": self.namespaces}
+        found = (("", name) for name in slender[kind]) if kind in slender else iter(self.pods)
         return {
-            f"{namespace}/{name}": {"kind": "Pod", "metadata": {"namespace": namespace, "name": name}}
-            for namespace, name in self.pods
+            f"{namespace}/{name}": {"kind": kind, "metadata": {"namespace": namespace, "name": name}}
+            for namespace, name in found
         }
 
     # PersistentVolumes tell which claim stands for which volume, ours and the provisioner's alike.
@@ -138,12 +149,19 @@ class Index:
 
     def volumes_by(self, ways: Iterable[Use]) -> set[VolumeKey]:
         """The volumes that pods use in these ways, whether they are there or not."""
-        return {volume for each in ways if (volume := each.volume or self._by_claim.get(each.claim))}
+        found = (each.volume or self._by_claim.get(each.claim) for each in ways)
+        return {self.inline_volume(each) for each in found if each}
+
+    def inline_volume(self, named: VolumeKey) -> VolumeKey:
+        """What an inline volume names: a StorageVolume of the pod's namespace, else what a StorageAttachment shows."""
+        return named if self.volumes.get(*named) else self.links.volume(named) or named
 
     def ways_to(self, volume: VolumeKey, handle: str) -> set[Use]:
         """Inline, and through any claim of the volume."""
         claims = (holders.claim_of(each) for each in self.persistent_volumes_of(handle))
-        return {Use(volume=volume), *(Use(claim=each) for each in claims if each)}
+        shown = (each for each in self.links.of_volume(volume) if not self.volumes.get(*each))
+        inline = (Use(volume=each) for each in (volume, *shown))
+        return {*inline, *(Use(claim=each) for each in claims if each)}
 
     def users(self, volume: VolumeKey, handle: str) -> dict[Name, Uses]:
         """The pods that use the volume."""

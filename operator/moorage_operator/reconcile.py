@@ -7,19 +7,20 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from moorage import backendplan, bucketplan, names, plan, stumble
+from moorage import attachmentplan, attachmentrelease, backendplan, bucketplan, names, plan, stumble
 from moorage.actions import Action, Apply, Create, Delete, Hold, MakeBucket, Manifest, Plan, RemoveBucket, reference
 from moorage.errors import MoorageError
-from moorage.model import BucketStatus, Model, StorageBackendStatus, StorageVolumeStatus
+from moorage.model import BucketStatus, Model, StorageAttachmentStatus, StorageBackendStatus, StorageVolumeStatus
 from moorage.release import release
 from moorage_operator import events
+from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
 from moorage_operator.index import Index, Key, Store
 from moorage_operator.metrics import Metrics
 from moorage_operator.observe import Observer, now
 from moorage_operator.s3admin import Engines
 
-Status = TypeVar("Status", StorageVolumeStatus, BucketStatus, StorageBackendStatus)
+Status = TypeVar("Status", StorageVolumeStatus, StorageAttachmentStatus, BucketStatus, StorageBackendStatus)
 
 # What other field managers write into the same status; a server-side apply of ours must not name it.
 NOT_OURS: Mapping[str, str] = {"StorageVolume": "share", "StorageBackend": "servers"}
@@ -31,16 +32,25 @@ class Reconciler:
     """Called by the work queue, never twice at a time for one object."""
 
     def __init__(
-        self, cluster: Cluster, index: Index, observer: Observer, engines: Engines, metrics: Metrics, instance: str
+        self,
+        cluster: Cluster,
+        index: Index,
+        observer: Observer,
+        attachments: AttachmentObserver,
+        engines: Engines,
+        metrics: Metrics,
+        instance: str,
     ) -> None:
         self._cluster = cluster
         self._index = index
         self._observer = observer
+        self._attachments = attachments
         self._engines = engines
         self._metrics = metrics
         self._instance = instance
         self._stores: Mapping[str, Store] = {
             "StorageVolume": index.volumes,
+            "StorageAttachment": index.attachments,
             "Bucket": index.buckets,
             "StorageBackend": index.backends,
         }
@@ -69,6 +79,10 @@ class Reconciler:
             volume = await self._observer.volume(body)
             step = release(volume) if deleting else plan.plan(volume)
             return await self._carry_out(body, volume.volume.status, step)
+        if kind == "StorageAttachment":
+            attachment = await self._attachments(body)
+            step = attachmentrelease.release(attachment) if deleting else attachmentplan.plan(attachment)
+            return await self._carry_out(body, attachment.attachment.status, step)
         if kind == "Bucket":
             bucket = await self._observer.bucket(body)
             step = bucketplan.release(bucket) if deleting else bucketplan.plan(bucket)
@@ -117,6 +131,8 @@ class Reconciler:
         self._metrics.status_writes.labels(kind).inc()
         answer = await self._cluster.apply(manifest, sub="status")
         self._stores[kind].put(answer)
+        if kind == "StorageAttachment":
+            self._index.links.put(answer)
         return answer
 
     async def _finish(self, body: Manifest) -> None:
@@ -148,5 +164,7 @@ class Reconciler:
                 self._index.claims.put(made)
             case "Bucket":
                 self._index.buckets.put(made)
+            case "DaemonSet":
+                self._index.daemon_sets.put(made)
             case _:
                 return

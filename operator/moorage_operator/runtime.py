@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 import kopf
 
 from moorage.actions import Manifest
+from moorage.attachmentfacts import HolderImage
 from moorage.errors import MoorageError, NotFound
 from moorage_operator import handlers
+from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import Cluster
 from moorage_operator.index import Index, Key, key_of
 from moorage_operator.metrics import Metrics
@@ -37,7 +39,10 @@ class Operator:
         self.metrics = Metrics()
         engines = Engines(cluster)
         observer = Observer(cluster, self.index, engines, probe or Prober(engines), settings.node_service_account)
-        reconciler = Reconciler(cluster, self.index, observer, engines, self.metrics, settings.identity)
+        attachments = AttachmentObserver(
+            cluster, self.index, HolderImage(settings.holder_image, settings.holder_pull_policy)
+        )
+        reconciler = Reconciler(cluster, self.index, observer, attachments, engines, self.metrics, settings.identity)
         self.queue = WorkQueue[Key](reconciler, settings.workers)
         self._router = Router(self.index, self.queue.add)
         self._listed = time.monotonic()
@@ -91,9 +96,12 @@ class Operator:
 
     async def _resync(self) -> None:
         while True:
-            self.metrics.show_phases(_phases(self.index.volumes.values(), self.index.buckets.values()))
+            index = self.index
+            self.metrics.show_phases(
+                _phases(index.volumes.values(), index.attachments.values(), index.buckets.values())
+            )
             await asyncio.sleep(self._settings.resync)
-            for store in (self.index.backends, self.index.buckets, self.index.volumes):
+            for store in (index.backends, index.buckets, index.volumes, index.attachments):
                 for body in store.values():
                     self.queue.add(key_of(body))
 
@@ -133,7 +141,8 @@ class Operator:
 
 def _identity(body: Manifest) -> str:
     metadata = body["metadata"]
-    return f"{metadata['namespace']}/{metadata['name']}" if body["kind"] == "Pod" else metadata["uid"]
+    slender = body["kind"] in ("Pod", "Node", "Namespace")
+    return f"{metadata.get('namespace', '')}/{metadata['name']}" if slender else metadata["uid"]
 
 
 def _phases(*stores: Iterable[Manifest]) -> dict[tuple[str, str], int]:

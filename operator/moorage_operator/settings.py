@@ -26,6 +26,8 @@ class Settings:
     workers: int = 16
     resync: float = 60.0
     relist: float = 300.0
+    holder_image: str = "docker.io/library/busybox:1.37"  # of the pods that hold mounts on nodes
+    holder_pull_policy: str = "IfNotPresent"
 
     @property
     def node_service_account(self) -> SecretRef:
@@ -45,6 +47,8 @@ class Settings:
             log_level=environ.get("MOORAGE_LOG_LEVEL", cls.log_level),
             node_account=environ.get("MOORAGE_NODE_SERVICE_ACCOUNT", cls.node_account),
             workers=_number(environ, "MOORAGE_WORKERS", cls.workers),
+            holder_image=environ.get("MOORAGE_HOLDER_IMAGE") or cls.holder_image,
+            holder_pull_policy=environ.get("MOORAGE_HOLDER_PULL_POLICY") or cls.holder_pull_policy,
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from moorage import holders, names
 from moorage.actions import Manifest
+from moorage_operator.attachmentwatch import AttachmentRouter
 from moorage_operator.index import (
     Index,
     Key,
@@ -16,6 +17,7 @@ from moorage_operator.index import (
     shown_bucket,
     volume_uid,
 )
+from moorage_operator.links import attachment_uid
 from moorage_operator.pods import Stir
 
 Add = Callable[[Key], None]
@@ -30,6 +32,7 @@ class Router:
         self._marks: dict[
             str, tuple[str, ...]
         ] = {}  # of backends: our own writes reach the index before the watch does
+        self._attachments = AttachmentRouter(index, add)
 
     def see(self, body: Manifest, deleted: bool = False) -> None:
         """An object as a watch or a list showed it."""
@@ -46,12 +49,15 @@ class Router:
                 self._claim(body, deleted)
             case "Pod":
                 self._pod(self._index.drop_pod(body) if deleted else self._index.put_pod(body))
+            case "StorageAttachment" | "DaemonSet" | "Node" | "Namespace":
+                self._attachments.see(body, deleted)
             case _:
                 return
 
     def _volume(self, body: Manifest, deleted: bool) -> None:
         _keep(self._index.volumes, body, deleted)
         self._add(key_of(body))
+        self._attachments.volume(body, deleted)
         bucket = shown_bucket(body)
         if bucket and is_deleting(self._index.buckets.get(*bucket)):
             self._add(Key("Bucket", *bucket))
@@ -78,6 +84,7 @@ class Router:
             for each in store.values():
                 if placed_on(each) in (backend, None):
                     self._add(key_of(each))
+        self._attachments.backend(backend)
 
     def _persistent_volume(self, body: Manifest, deleted: bool) -> None:
         handle = holders.claimed_volume(body)
@@ -88,14 +95,19 @@ class Router:
         else:
             self._index.put_persistent_volume(body)
         self._add_volumes([(handle.namespace, handle.name)])
+        self._attachments.owned(body)
 
     def _claim(self, body: Manifest, deleted: bool) -> None:
         if volume_uid(body):
             _keep(self._index.claims, body, deleted)
             self._add_volumes([name_of(body)])
+        if attachment_uid(body):
+            _keep(self._index.claims, body, deleted)
+            self._attachments.owned(body)
 
     def _pod(self, stir: Stir) -> None:
         self._add_volumes(self._index.volumes_by(stir.moved | stir.counted))
+        self._attachments.pod(stir)
 
     def _add_volumes(self, volumes: Iterable[tuple[str, str]]) -> None:
         for namespace, name in volumes:
@@ -115,12 +127,18 @@ def _keep(store: Store, body: Manifest, deleted: bool) -> None:
         store.put(body)
 
 
+_OURS = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
+
 # What is watched: (apiVersion, kind, selectors). Only scheduled, unfinished pods, only claims of ours.
 WATCHED: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("v1", "Namespace", {}),
+    ("v1", "Node", {}),
     (names.API_VERSION, "StorageBackend", {}),
     (names.API_VERSION, "Bucket", {}),
     (names.API_VERSION, "StorageVolume", {}),
+    (names.API_VERSION, "StorageAttachment", {}),
     ("v1", "PersistentVolume", {}),
-    ("v1", "PersistentVolumeClaim", {"labelSelector": names.LABEL_VOLUME_UID}),
+    ("v1", "PersistentVolumeClaim", {"labelSelector": _OURS}),
+    ("apps/v1", "DaemonSet", {"labelSelector": names.LABEL_ATTACHMENT_UID}),
     ("v1", "Pod", {"fieldSelector": "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"}),
 )
