@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import requests
+from bed import bed as bed  # fixtures: the operator in process
+from bed import cluster as cluster
 
 from moorage import crd, model, names
 

@@ -1,0 +1,248 @@
+"""The operator in process, on a real kube-apiserver and a real S3 engine, in a namespace of its own (fixture `bed`).
+
+Two stand-ins play what is not here: the share agent (writes `status.share` as the agent does) and the kube controllers
+(take the protection finalizers off unused claims and volumes, bind claims).
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from kubernetes.aio import client
+
+from moorage import names
+from moorage.actions import Manifest, Problem, Reference
+from moorage.model import StorageBackend
+from moorage_operator import hooks
+from moorage_operator.cluster import Cluster, resource_path
+from moorage_operator.probe import Prober
+from moorage_operator.runtime import Operator
+from moorage_operator.s3admin import Engines
+from moorage_operator.settings import Settings
+
+MINE = names.API_VERSION
+PATIENCE = 20.0
+SERVER = "moorage-nfs-0"
+GI = 2**30
+
+
+class Bed:
+    """A namespace of its own, the operator, the stand-ins, and short words for what tests do."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.trouble: Problem | None = None  # what a probe of the NFS server finds
+        self.agent_state = "Served"
+        self.agent_works = True
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.operator: Operator | None = None
+        self._running: asyncio.Task[Any] | None = None
+
+    async def start(self) -> None:
+        self.operator = Operator(self.cluster, Settings(self.namespace, "tester", resync=2.0), self._probe)
+        ready = asyncio.Event()
+        self._running = asyncio.create_task(self.operator.run(ready))
+        await ready.wait()
+
+    async def kill(self) -> None:
+        """No goodbye: the operator's tasks are cancelled wherever they are."""
+        if self._running:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ExceptionGroup):
+                await self._running
+            self._running = None
+
+    async def _probe(self, backend: StorageBackend) -> Problem | None:
+        return self.trouble if backend.spec.engine.ganesha else await Prober(Engines(self.cluster))(backend)
+
+    def ref(self, kind: str, name: str, api: str = MINE) -> Reference:
+        scoped = kind in ("StorageBackend", "PersistentVolume")
+        return Reference(api, kind, name, "" if scoped else self.namespace)
+
+    async def make(self, kind: str, name: str, api: str = MINE, **fields: Any) -> Manifest:
+        ref = self.ref(kind, name, api)
+        metadata: Manifest = {"name": name} | ({"namespace": ref.namespace} if ref.namespace else {})
+        metadata |= fields.pop("metadata", {})
+        return await self.cluster.create({"apiVersion": api, "kind": kind, "metadata": metadata, **fields})
+
+    async def get(self, kind: str, name: str, api: str = MINE) -> Manifest | None:
+        return await self.cluster.get(self.ref(kind, name, api))
+
+    async def phase(self, name: str, phase: str, kind: str = "StorageVolume") -> Manifest:
+        async def reached() -> Manifest | None:
+            found = await self.get(kind, name)
+            return found if found and found.get("status", {}).get("phase") == phase else None
+
+        return await until(reached, lambda: self._story(kind, name, phase))
+
+    async def condition(self, name: str, type: str, status: str, kind: str = "StorageVolume") -> Manifest:
+        async def reached() -> Manifest | None:
+            found = condition(await self.get(kind, name), type)
+            return found if found.get("status") == status else None
+
+        return await until(reached, lambda: self._story(kind, name, f"{type}={status}"))
+
+    async def gone(self, kind: str, name: str, api: str = MINE) -> None:
+        async def absent() -> bool:
+            return await self.get(kind, name, api) is None
+
+        await until(absent, lambda: self._story(kind, name, "gone", api))
+
+    async def _story(self, kind: str, name: str, wanted: str, api: str = MINE) -> str:
+        return f"{kind} {name} is not {wanted}: {await self.get(kind, name, api)}"
+
+    async def delete(self, kind: str, name: str, api: str = MINE) -> None:
+        await self.cluster.delete(self.ref(kind, name, api))
+
+    async def events(self, name: str, kind: str = "StorageVolume") -> list[str]:
+        found = await self.cluster.list("events.k8s.io/v1", "Event", self.namespace)
+        mine = [each for each in found if (each["regarding"]["kind"], each["regarding"]["name"]) == (kind, name)]
+        return [each["reason"] for each in sorted(mine, key=lambda each: each["eventTime"])]
+
+    async def pod(self, name: str, *volumes: Manifest, node: str = "node-1") -> None:
+        container = {"name": "c", "image": "busybox"}
+        spec = {"nodeName": node, "containers": [container], "volumes": list(volumes)}
+        await self.make("Pod", name, "v1", spec=spec)
+
+    async def delete_pod(self, name: str) -> None:
+        await self.cluster._call(
+            "DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}", {"gracePeriodSeconds": 0}
+        )
+
+    # The stand-ins.
+
+    async def play_agent(self) -> None:
+        while True:
+            for volume in await self.cluster.list(MINE, "StorageVolume", self.namespace) if self.agent_works else ():
+                share = self._share(volume)
+                if share and share != volume["status"].get("share"):
+                    metadata = {key: volume["metadata"][key] for key in ("name", "namespace", "uid")}
+                    body = {
+                        "apiVersion": MINE,
+                        "kind": "StorageVolume",
+                        "metadata": metadata,
+                        "status": {"share": share},
+                    }
+                    with contextlib.suppress(Exception):
+                        await self.cluster.apply(body, sub="status", manager=names.AGENT_MANAGER)
+            await asyncio.sleep(0.05)
+
+    def _share(self, volume: Manifest) -> Manifest | None:
+        status = volume.get("status", {})
+        if status.get("placement", {}).get("server") != SERVER:
+            return None
+        if status.get("release"):
+            return {**status.get("share", {"server": SERVER}), "state": "Released"}
+        size = int(volume["spec"]["size"].removesuffix("Gi")) * GI
+        if self.agent_state == "Failed":
+            return {"state": "Failed", "server": SERVER, "reason": "NoCapacity", "message": "the pool is full"}
+        address = f"{SERVER}.moorage.svc.cluster.local"
+        path = f"/vol/{status['id']}"
+        return {
+            **{"state": "Served", "server": SERVER, "address": address, "path": path},
+            **{"exportId": 7, "sizeBytes": size},
+        }
+
+    async def play_controllers(self) -> None:
+        while True:
+            await self._bind()
+            for kind in ("PersistentVolumeClaim", "PersistentVolume"):
+                for each in await self.cluster.list("v1", kind):
+                    if "deletionTimestamp" in each["metadata"] and each["metadata"].get("finalizers"):
+                        with contextlib.suppress(Exception):
+                            await self.cluster.merge(self._of(each), {"metadata": {"finalizers": None}})
+            await asyncio.sleep(0.05)
+
+    async def _bind(self) -> None:
+        for each in await self.cluster.list("v1", "PersistentVolume"):
+            claim = each["spec"].get("claimRef", {})
+            ref = Reference("v1", "PersistentVolumeClaim", claim.get("name", ""), claim.get("namespace", ""))
+            found = await self.cluster.get(ref) if claim else None
+            bound = bool(found and claim.get("uid", found["metadata"]["uid"]) == found["metadata"]["uid"])
+            if bound and "uid" not in claim:
+                await self.cluster.merge(self._of(each), {"spec": {"claimRef": {"uid": found["metadata"]["uid"]}}})
+            phase = "Bound" if bound else "Released" if "uid" in claim else "Available"
+            if each.get("status", {}).get("phase") != phase:
+                path = f"/api/v1/persistentvolumes/{each['metadata']['name']}/status"
+                with contextlib.suppress(Exception):
+                    await self.cluster._call("PATCH", path, {"status": {"phase": phase}}, "merge")
+
+    def _of(self, body: Manifest) -> Reference:
+        metadata = body["metadata"]
+        return Reference(body["apiVersion"], body["kind"], metadata["name"], metadata.get("namespace", ""))
+
+
+async def until(check: Callable[[], Awaitable[Any]], story: Callable[[], Awaitable[str]]) -> Any:
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = await check()
+        if found:
+            return found
+        if time.monotonic() > end:
+            pytest.fail(await story())
+        await asyncio.sleep(0.05)
+
+
+def condition(body: Manifest | None, type: str) -> Manifest:
+    found = (body or {}).get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == type), {})
+
+
+def claim(name: str) -> Manifest:
+    return {"name": "d", "persistentVolumeClaim": {"claimName": name}}
+
+
+@pytest.fixture
+async def cluster(api: Any) -> AsyncIterator[Cluster]:
+    configuration = client.Configuration(host=api.url, api_key={"BearerToken": f"Bearer {api.token}"})
+    configuration.ssl_ca_cert = str(api.certificate)
+    cluster = Cluster(configuration)
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture
+async def bed(cluster: Cluster, s3_server: Any) -> AsyncIterator[Bed]:
+    namespace = f"t-{secrets.token_hex(4)}"
+    await cluster._call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    bed = Bed(cluster, namespace)
+    ganesha = {"namespace": namespace, "statefulSet": "moorage-nfs"}
+    await bed.make("StorageBackend", "shared", spec={"default": True, "engine": {"ganesha": ganesha}})
+    key = {names.SECRET_ACCESS_KEY_ID: s3_server.access, names.SECRET_SECRET_ACCESS_KEY: s3_server.secret}
+    await bed.make("Secret", "root", "v1", stringData=key)
+    s3 = {
+        **{"endpoint": s3_server.endpoint, "adminEndpoint": s3_server.admin_endpoint},
+        "credentialsSecret": {"name": "root", "namespace": namespace},
+    }
+    await bed.make("StorageBackend", "object", spec={"default": True, "engine": {"s3": s3}})
+    players = [asyncio.create_task(bed.play_agent()), asyncio.create_task(bed.play_controllers())]
+    await bed.start()
+    for backend in ("shared", "object"):
+        await bed.condition(backend, "Ready", "True", "StorageBackend")
+    yield bed
+    await bed.kill()
+    for each in players:
+        each.cancel()
+    await asyncio.gather(*players, return_exceptions=True)
+    await _sweep(cluster)
+
+
+async def _sweep(cluster: Cluster) -> None:
+    for kind in (*hooks.KINDS, "PersistentVolumeClaim", "PersistentVolume", "Pod"):
+        api_version = MINE if kind in hooks.KINDS else "v1"
+        for each in await cluster.list(api_version, kind):
+            metadata = each["metadata"]
+            ref = Reference(api_version, kind, metadata["name"], metadata.get("namespace", ""))
+            if metadata.get("finalizers"):
+                await cluster.merge(ref, {"metadata": {"finalizers": None}})
+            with contextlib.suppress(Exception):
+                await cluster._call("DELETE", _object_path(ref), {"gracePeriodSeconds": 0})
+
+
+def _object_path(ref: Reference) -> str:
+    return resource_path(ref.api_version, ref.kind, ref.namespace, ref.name)
