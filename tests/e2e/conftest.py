@@ -1,7 +1,8 @@
 """A cluster with the chart installed (see harness.prepare), and a namespace for each test."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -33,11 +34,25 @@ def workers(kube: Kube) -> list[str]:
 @pytest.fixture
 def namespace(kube: Kube) -> Iterator[str]:
     """A namespace of the test's own; afterwards everything in it is deleted, pods first."""
+    with fresh_namespace(kube) as name:
+        yield name
+
+
+@pytest.fixture
+def elsewhere(kube: Kube, namespace: str) -> Iterator[str]:
+    """A second namespace, emptied before the first."""
+    with fresh_namespace(kube) as name:
+        yield name
+
+
+@contextmanager
+def fresh_namespace(kube: Kube) -> Generator[str]:
     name = f"t-{uuid.uuid4().hex[:8]}"
     kube("create", "namespace", name)
     wait_for("service account", lambda: kube.get("serviceaccount", "default", name), 30)
     yield name
+    kube("delete", "storageattachments.moorage.dev", "--all", "-n", name, "--wait=false")
     kube("delete", "pods", "--all", "-n", name, "--wait=true", "--timeout=90s", timeout=100)
-    for kind in ("pvc", "storagevolumes.moorage.dev", "buckets.moorage.dev"):
+    for kind in ("storageattachments.moorage.dev", "pvc", "storagevolumes.moorage.dev", "buckets.moorage.dev"):
         kube("delete", kind, "--all", "-n", name, "--wait=true", "--timeout=90s", timeout=100)
     kube("delete", "namespace", name, "--wait=false")

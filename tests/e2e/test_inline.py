@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.kube import Kube, wait_for
-from harness.manifests import by_claim, inline, pod, shared, volume
+from harness.kube import Kube, condition, wait_for
+from harness.manifests import attachment, bucket, by_claim, inline, inline_bucket, pod, shared, volume
 
 
 def mount_failure(kube: Kube, namespace: str, name: str, text: str) -> str:
@@ -58,6 +58,10 @@ def test_an_absent_volume_is_named_in_an_event_and_the_pod_starts_when_it_comes(
         ({"volume": "data", "mountFrom": "../etc"}, "mountFrom"),
         ({"volume": "data", "server": "10.0.0.1"}, "server"),
         ({"volume": "other-namespace/data"}, "volume"),
+        ({"volume": "data", "bucket": "data"}, "bucket"),
+        ({"mountFrom": "/data"}, "volume"),
+        ({"volume": "data", "readOnly": "maybe"}, "readOnly"),
+        ({"bucket": "data", "endpoint": "http://10.0.0.1"}, "endpoint"),
     ],
 )
 def test_bad_attributes_are_refused_with_a_reason(
@@ -79,3 +83,38 @@ def test_a_folder_that_is_not_there_is_an_error_and_never_a_bare_directory(kube:
     assert "/no/such/folder" in mount_failure(kube, namespace, "p", "/no/such/folder")
     found = kube.get("pod", "p", namespace)
     assert found and found["status"]["phase"] == "Pending"
+
+
+def test_a_bucket_inline_needs_no_volume(kube: Kube, namespace: str) -> None:
+    kube.apply(bucket("models", namespace))
+    kube.wait_phase("Bucket", "models", "READY", namespace)
+    kube.apply(pod("writer", inline_bucket("models"), namespace))
+    kube.wait_pod("writer", namespace, timeout=180)
+    kube.exec("writer", "sh", "-c", "mkdir /data/runs && echo 1 > /data/runs/x", namespace=namespace)
+
+    kube.apply(pod("reader", inline_bucket("models", mountFrom="/runs", readOnly="true"), namespace))
+    kube.wait_pod("reader", namespace, timeout=180)
+
+    assert kube.exec("reader", "cat", "/data/x", namespace=namespace) == "1\n"
+    ok, said = kube.attempt("exec", "-n", namespace, "reader", "--", "touch", "/data/new")
+    assert not ok and "Read-only file system" in said
+    kube.delete("Bucket", "models", namespace, wait=False)
+    held = wait_for("DeletionBlocked", lambda: blocked(kube, "Bucket", "models", namespace), 60)
+    assert f"{namespace}/reader" in held and f"{namespace}/writer" in held
+
+
+def test_a_volume_of_another_namespace_that_is_not_shared_is_named_in_an_event(
+    kube: Kube, namespace: str, elsewhere: str
+) -> None:
+    kube.apply(shared("data", "256Mi", namespace), attachment("theirs", "data", elsewhere, namespace))
+
+    kube.apply(pod("p", inline("theirs"), elsewhere))
+
+    said = mount_failure(kube, elsewhere, "p", "share")
+    assert f"{namespace}/data" in said and elsewhere in said
+
+
+def blocked(kube: Kube, kind: str, name: str, namespace: str) -> str:
+    """Who holds an object that is being deleted; empty when nobody does."""
+    found = condition(kube.get(kind, name, namespace) or {}, "DeletionBlocked")
+    return found["message"] if found.get("status") == "True" else ""

@@ -12,7 +12,11 @@ from cluster.provider import Provider
 
 Object = dict[str, Any]
 T = TypeVar("T")
-KINDS = {"StorageVolume": "storagevolumes.moorage.dev", "Bucket": "buckets.moorage.dev"}
+KINDS = {
+    "StorageVolume": "storagevolumes.moorage.dev",
+    "StorageAttachment": "storageattachments.moorage.dev",
+    "Bucket": "buckets.moorage.dev",
+}
 
 
 class TimedOut(AssertionError):

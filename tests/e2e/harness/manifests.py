@@ -41,9 +41,24 @@ def by_claim(claim_name: str, read_only: bool = False) -> Object:
     return {"persistentVolumeClaim": {"claimName": claim_name, "readOnly": read_only}}
 
 
+def attachment(name: str, volume_name: str, namespace: str = "default", home: str | None = None, **spec: Any) -> Object:
+    """A StorageAttachment in `namespace`; `home` is the volume's namespace if it is another one."""
+    source = {"name": volume_name} | ({"namespace": home} if home else {})
+    return {
+        "apiVersion": API,
+        "kind": "StorageAttachment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"volume": source, **spec},
+    }
+
+
 def inline(volume_name: str, mount_from: str = "", read_only: bool = False) -> Object:
     attributes = {"volume": volume_name} | ({"mountFrom": mount_from} if mount_from else {})
     return {"csi": {"driver": "csi.moorage.dev", "readOnly": read_only, "volumeAttributes": attributes}}
+
+
+def inline_bucket(name: str, **attributes: str) -> Object:
+    return {"csi": {"driver": "csi.moorage.dev", "volumeAttributes": {"bucket": name, **attributes}}}
 
 
 def pod(
