@@ -203,6 +203,7 @@ class Node(rpc.Servicer):
         self, volume_id: str, volume_publish_path: str = "", staging_target_path: str = ""
     ) -> csi.NodeGetVolumeHealthResponse:
         """Served to whoever calls it; advertised only when told to (docs/adr/0011)."""
-        paths = [mounts.absolute(p, "path") for p in (volume_publish_path, staging_target_path) if p]
+        given = {"volume_publish_path": volume_publish_path, "staging_target_path": staging_target_path}
+        paths = [mounts.absolute(path, field) for field, path in given.items() if path]
         found = await self._health.of(volume_id, self._store.load(volume_id), paths)
         return csi.NodeGetVolumeHealthResponse(volume_health=found)

@@ -123,7 +123,9 @@ def _check_mode(known: Volume, target: str, wanted: Publication) -> None:
     others = {path: other for path, other in known.targets.items() if path != target and mounts.at(path)}
     modes = sorted({wanted.access_mode, *(other.access_mode for other in others.values())} - capability.MANY_TARGETS)
     if others and modes:
-        raise InUse(f"{known.volume_id} is published at {min(others)} already, and {modes[0]} allows one writer only")
+        raise InUse(
+            f"{known.volume_id} is published at {min(others)} already, and {modes[0]} allows one target on a node"
+        )
 
 
 def _is_at(volume: Volume, host: str) -> bool:

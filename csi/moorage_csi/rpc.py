@@ -22,7 +22,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from moorage import errors
+from moorage import errors, names
 from moorage_csi import limits, redact
 from moorage_csi.metrics import Metrics
 
@@ -90,17 +90,23 @@ def _free_path(endpoint: str) -> Path:
 
 
 def _handlers(servicer: Servicer) -> grpc.GenericRpcHandler:
-    """Handlers for the methods that `servicer` has; gRPC answers UNIMPLEMENTED for the others."""
+    """Handlers for all methods of the service; those that `servicer` lacks answer UNIMPLEMENTED."""
     found = {
         method.name: grpc.unary_unary_rpc_method_handler(
-            _Call(servicer, method, getattr(servicer, method.name)).serve,
+            _Call(servicer, method, getattr(servicer, method.name, None) or _lacking(method.name)).serve,
             request_deserializer=GetMessageClass(method.input_type).FromString,
             response_serializer=_bytes,
         )
         for method in servicer.service.methods
-        if hasattr(servicer, method.name)
     }
     return grpc.method_handlers_generic_handler(servicer.service.full_name, found)
+
+
+def _lacking(name: str) -> Method:
+    async def answer() -> Message:
+        raise errors.NotOffered(f"{name} is not offered by {names.DRIVER}")
+
+    return answer
 
 
 def _bytes(message: Message) -> bytes:

@@ -156,7 +156,7 @@ async def test_one_writer_means_one_target(bench: Bench) -> None:
     node = bench.node()
     await _stage(node, bench)
     first = await _publish(node, bench, "a", mode="SINGLE_NODE_SINGLE_WRITER")
-    with pytest.raises(errors.InUse, match="one writer"):
+    with pytest.raises(errors.InUse, match="one target"):
         await _publish(node, bench, "b", mode="SINGLE_NODE_SINGLE_WRITER")
     await node.NodeUnpublishVolume(ID, first)
     await _publish(node, bench, "b", mode="SINGLE_NODE_SINGLE_WRITER")
