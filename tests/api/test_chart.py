@@ -12,6 +12,10 @@ import pytest
 import requests
 import yaml
 
+from moorage import holderset
+from moorage.attachmentfacts import AttachmentFacts, HolderImage
+from moorage.model import StorageAttachment
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "moorage"
 OPERATOR, CONTROLLER, NODE, AGENT, CLEANUP, MOUNTER, S3, TEST = (
@@ -232,27 +236,19 @@ HOLDER_IMAGE = "docker.io/moorage/moorage:0.1.0"
 
 
 def holder(**changes: Any) -> dict[str, Any]:
-    """A DaemonSet as an attachment has one; `changes` by path, as spec__hostNetwork or container__image."""
-    pod: dict[str, Any] = {
-        "automountServiceAccountToken": False,
-        "containers": [
-            {
-                "name": "holder",
-                "image": HOLDER_IMAGE,
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-            }
-        ],
-        "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "imagenet"}}],
-    }
-    metadata = {"name": "moorage-abcdefgh", "namespace": "default", "labels": {"moorage.dev/attachment-uid": "1"}}
-    parts = {"metadata": metadata, "pod": pod, "container": pod["containers"][0]}
+    """The DaemonSet of an attachment, as the operator makes it; `changes` by path, as pod__hostNetwork."""
+    metadata = {"name": "imagenet", "namespace": "default", "uid": "4fd1b3a2"}
+    spec = {"volume": {"name": "data"}, "nodes": {"selector": {"matchLabels": {"pool": "gpu"}}}}
+    attachment = StorageAttachment.model_validate({"metadata": metadata, "spec": spec})
+    assert attachment.spec.nodes
+    facts = AttachmentFacts(attachment, "2026-01-01T00:00:00Z", HolderImage(HOLDER_IMAGE))
+    thing = holderset.daemon_set(facts, attachment.spec.nodes.selector)
+    pod = thing["spec"]["template"]["spec"]
+    parts = {"metadata": thing["metadata"], "pod": pod, "container": pod["containers"][0]}
     for path, value in changes.items():
         part, _, field = path.partition("__")
         parts[part][field] = value
-    labels = {"moorage.dev/attachment-uid": "1"}
-    template = {"metadata": {"labels": labels}, "spec": pod}
-    spec = {"selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": spec}
+    return thing
 
 
 SECRET_ENV = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
@@ -267,9 +263,10 @@ SECRET_ENV = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "
         {"pod__hostPID": True},
         {"pod__serviceAccountName": "admin"},
         {"pod__automountServiceAccountToken": True},
-        {"pod__volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
-        {"pod__volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
-        {"pod__volumes": [{"name": "v", "projected": {"sources": []}}]},
+        {"pod__securityContext": {}},
+        {"pod__volumes": [{"name": "volume", "hostPath": {"path": "/"}}]},
+        {"pod__volumes": [{"name": "volume", "secret": {"secretName": "s"}}]},
+        {"pod__volumes": [{"name": "volume", "projected": {"sources": []}}]},
         {"pod__initContainers": [{"name": "i", "image": "docker.io/library/busybox"}]},
         {"container__image": "docker.io/library/busybox"},
         {"container__securityContext": {"privileged": True}},
@@ -322,7 +319,7 @@ def test_only_what_mounts_or_makes_loop_devices_needs_a_privileged_namespace(
     assert create(api, namespace).status_code == 201
     admitted: dict[str, bool] = {}
 
-    for thing in (each for each in chart if "template" in each.get("spec", {})):
+    for thing in (each for each in (*chart, holder()) if "template" in each.get("spec", {})):
         template = thing["spec"]["template"]
         claims = [
             {"name": each["metadata"]["name"], "emptyDir": {}} for each in thing["spec"].get("volumeClaimTemplates", ())
@@ -334,6 +331,7 @@ def test_only_what_mounts_or_makes_loop_devices_needs_a_privileged_namespace(
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
         admitted[metadata["name"]] = create(api, pod, dryRun="All").status_code == 201
 
+    assert admitted.pop(holder()["metadata"]["name"])
     assert admitted == {
         "moorage-operator": True,
         "moorage-csi-controller": True,
