@@ -39,12 +39,14 @@ class Bed:
         self.trouble: Problem | None = None  # what a probe of the NFS server finds
         self.agent_state = "Served"
         self.agent_works = True
+        self.holder_image = Settings.holder_image
         self.tasks: set[asyncio.Task[Any]] = set()
         self.operator: Operator | None = None
         self._running: asyncio.Task[Any] | None = None
 
     async def start(self) -> None:
-        self.operator = Operator(self.cluster, Settings(self.namespace, "tester", resync=2.0), self._probe)
+        settings = Settings(self.namespace, "tester", resync=2.0, holder_image=self.holder_image)
+        self.operator = Operator(self.cluster, settings, self._probe)
         ready = asyncio.Event()
         self._running = asyncio.create_task(self.operator.run(ready))
         await ready.wait()
