@@ -70,6 +70,11 @@ def table() -> tuple[Mount, ...]:
     return parse(Path("/proc/self/mountinfo").read_bytes().decode("latin-1"))
 
 
+def targets() -> frozenset[str]:
+    """Every path on which something is mounted."""
+    return frozenset(mount.target for mount in table())
+
+
 def at(path: str, mounts: Iterable[Mount] | None = None) -> Mount | None:
     """What is mounted on exactly this path, the topmost one."""
     wanted = canonical(path)

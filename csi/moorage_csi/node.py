@@ -97,7 +97,9 @@ class Node(rpc.Servicer):
             secrets = await lookup.secrets_for(self._tools.api(), volume_id)
         with self._health.attempt(volume_id):
             await self._stager.ensure(volume_id, plan, path, flags, group, secrets)
-        self._store.save(known or Volume(volume_id, path, fingerprint=wanted))
+        before = self._store.load(volume_id)  # of a staging mount that has vanished: its targets may be there still
+        targets = before.targets if before else {}
+        self._store.save(known or Volume(volume_id, path, fingerprint=wanted, targets=targets))
         return csi.NodeStageVolumeResponse()
 
     def _staged_otherwise(self, volume_id: str, path: str, wanted: str) -> Volume | None:
@@ -117,7 +119,7 @@ class Node(rpc.Servicer):
         refuse_foreign(self._store, volume_id, known, path)
         await self._stager.remove(path, keep_directory=True)
         self._health.forget(volume_id)
-        if known and known.staging == path:
+        if known and known.staging == path and not alive(known, mounts.targets()):
             self._store.delete(volume_id)
         return csi.NodeUnstageVolumeResponse()
 
@@ -181,7 +183,7 @@ class Node(rpc.Servicer):
 
     async def recover(self) -> None:
         """At start: forget what a reboot or a crash took away, and take away shared mounts that nobody needs."""
-        table = {mount.target for mount in mounts.table()}
+        table = mounts.targets()
         for volume in list(self._store.all()):
             targets = alive(volume, table)
             if targets or (not volume.inline and mounts.canonical(volume.staging) in table):

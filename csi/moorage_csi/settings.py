@@ -12,6 +12,7 @@ from moorage import names
 # unlimited number would end in the node's OOM killer; a shared volume costs a mount in the kernel and nothing else.
 MAX_VOLUMES = 256
 _MOST = "how many volumes the scheduler may place on a node"
+_HEALTH = "true advertises NodeGetVolumeHealth, which kubelets of 1.37 and later call"
 ROLES = ("controller", "node", "mounter", "all")
 
 
@@ -61,7 +62,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         log_level=given.log_level.upper(),
         max_volumes=given.max_volumes,
         mount_root=given.mount_root,
-        volume_health=given.volume_health == "true",
+        volume_health=given.volume_health,
     )
 
 
@@ -76,12 +77,13 @@ def _parser() -> argparse.ArgumentParser:
         "s3fs": ("s3fs", "mounter: the s3fs program"),
         "log-level": ("INFO", "DEBUG, INFO, WARNING or ERROR"),
         "mount-root": (names.MOUNT_ROOT, "node: directory for the mounts of StorageAttachments, at the same path here"),
-        "volume-health": ("false", "node: true advertises NodeGetVolumeHealth, which kubelets of 1.37 and later call"),
     }
     for flag, (default, text) in flags.items():
         parser.add_argument(f"--{flag}", default=_environment(flag, default), help=text)
     most = _environment("max-volumes", str(MAX_VOLUMES))
     parser.add_argument("--max-volumes", type=_count, default=most, help=f"node: {_MOST} ({MAX_VOLUMES}); 0: no limit")
+    health = _environment("volume-health", "false")
+    parser.add_argument("--volume-health", type=_flag, default=health, help=f"node: {_HEALTH} (false)")
     node = os.environ.get("NODE_NAME") or os.uname().nodename
     parser.add_argument("--node-name", default=node, help="the node's name in the API; default: NODE_NAME")
     namespace = os.environ.get("POD_NAMESPACE") or "default"
@@ -100,6 +102,12 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative; 0 means no limit")
     return number
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+    return text == "true"
 
 
 def _environment(flag: str, default: str | None) -> str | None:

@@ -99,8 +99,18 @@ class Bench:
 
     def node(self) -> Node:
         """A node plugin as it starts: a second one is the plugin after a restart."""
-        tools = Tools("node-1", self.kubelet / "plugin", self.runner, NoMounter(), lambda: self.api)
+        tools = Tools(
+            "node-1", self.kubelet / "plugin", self.runner, NoMounter(), lambda: self.api,
+            max_volumes=100, mount_root=str(self.mnt),
+        )  # fmt: skip
         return Node(Metrics(), tools)
+
+    @property
+    def mnt(self) -> Path:
+        """The node's /mnt."""
+        path = self.kubelet.parent / f"{self.kubelet.name}-mnt"
+        path.mkdir(exist_ok=True)
+        return path
 
     def target(self, name: str) -> str:
         path = self.kubelet / "pods" / name / "mount"

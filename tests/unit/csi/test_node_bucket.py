@@ -40,6 +40,7 @@ class TmpfsMounter:
         self.asked.append((volume_id, target, dict(secrets)))
         self.parameters = dict(parameters)
         if mounts.at(target) is None:
+            Path(target).mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240
             subprocess.run(["mount", "-t", "tmpfs", "s3fs", target], check=True)  # noqa: ASYNC221
 
     async def unmount(self, target: str) -> None:

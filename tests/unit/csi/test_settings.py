@@ -38,3 +38,19 @@ def test_the_environment_is_read_and_a_flag_wins(monkeypatch: pytest.MonkeyPatch
 def test_an_unknown_role_is_refused() -> None:
     with pytest.raises(SystemExit):
         settings.parse(["webhook"])
+
+
+def test_limits_and_places_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings.parse(["node"])
+    assert (chosen.max_volumes, chosen.mount_root, chosen.volume_health) == (256, "/mnt", False)
+    monkeypatch.setenv("MOORAGE_MAX_VOLUMES", "0")
+    monkeypatch.setenv("MOORAGE_VOLUME_HEALTH", "true")
+    chosen = settings.parse(["node", "--mount-root", "/data"])
+    assert (chosen.max_volumes, chosen.mount_root, chosen.volume_health) == (0, "/data", True)
+
+
+@pytest.mark.parametrize(("name", "value"), [("MOORAGE_MAX_VOLUMES", "-1"), ("MOORAGE_VOLUME_HEALTH", "yes")])
+def test_a_value_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        settings.parse(["node"])

@@ -1,0 +1,258 @@
+# ruff: noqa: ASYNC221, ASYNC230, ASYNC240 - the loop of a test has nothing else to do
+"""StorageAttachments on a node: a folder of a volume for pods, and for the node itself through its holder pod."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from moorage import errors
+from moorage_csi import api, mounts
+from moorage_csi.node import Node
+
+from .conftest import SHARED, Bench, capability
+
+ID = "research/data/abcd2345-cdef4567"  # volume data of namespace research, through attachment cdef4567
+HOLDER = "moorage-cdef4567-x7k2p"
+
+
+@pytest.fixture
+async def node(bench: Bench) -> Node:
+    """A node where the attachment's claim is staged, whose volume has a folder `sets`."""
+    bench.api.objects[api.attachment_path("team", "sets")] = {"spec": {"detach": "Wait"}}
+    node = bench.node()
+    await node.NodeStageVolume(ID, bench.staging, capability(), volume_context=_attributes(bench))
+    folder = Path(bench.staging, "sets")
+    folder.mkdir()
+    (folder / "one").write_text("1")
+    return node
+
+
+def _attributes(bench: Bench, **more: str) -> dict[str, str]:
+    return SHARED | {"mountFrom": "/sets", "mountAs": str(bench.mnt / "data"), "attachment": "team/sets"} | more
+
+
+async def _publish(
+    node: Node, bench: Bench, pod: str = HOLDER, namespace: str = "team", volume_id: str = ID, **more: str
+) -> str:
+    target = bench.target(f"{namespace}-{pod}")
+    told = {"csi.storage.k8s.io/pod.name": pod, "csi.storage.k8s.io/pod.namespace": namespace}
+    context = _attributes(bench, **more) | told
+    await node.NodePublishVolume(volume_id, target, capability(), bench.staging, False, context)
+    return target
+
+
+def _on_node(bench: Bench) -> Path:
+    return bench.mnt / "data"
+
+
+async def test_a_pod_sees_only_the_folder_of_mount_from(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench, "train")
+    assert os.listdir(target) == ["one"]
+
+
+async def test_a_read_only_attachment_is_read_only_for_every_pod(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench, "train", readOnly="true")
+    with pytest.raises(OSError, match="Read-only"):
+        Path(target, "two").write_text("2")
+    Path(bench.staging, "sets", "two").write_text("2")
+
+
+async def test_a_holder_pod_has_the_folder_mounted_on_the_node(bench: Bench, node: Node) -> None:
+    await _publish(node, bench)
+    assert os.listdir(_on_node(bench)) == ["one"]
+    (_on_node(bench) / "two").write_text("2")
+    assert Path(bench.staging, "sets", "two").read_text() == "2"
+
+
+async def test_a_read_only_attachment_is_read_only_on_the_node_too(bench: Bench, node: Node) -> None:
+    await _publish(node, bench, readOnly="true")
+    with pytest.raises(OSError, match="Read-only"):
+        (_on_node(bench) / "two").write_text("2")
+
+
+@pytest.mark.parametrize(
+    ("pod", "namespace"),
+    [("train", "team"), ("moorage-cdef4567", "team"), ("moorage-other567-x7k2p", "team"), (HOLDER, "rivals")],
+)
+async def test_no_other_pod_mounts_on_the_node(bench: Bench, node: Node, pod: str, namespace: str) -> None:
+    await _publish(node, bench, pod, namespace)
+    assert not _on_node(bench).exists()
+
+
+async def test_publishing_again_changes_nothing(bench: Bench, node: Node) -> None:
+    await _publish(node, bench)
+    before = mounts.table()
+    await _publish(node, bench)
+    assert mounts.table() == before
+
+
+async def test_when_the_holder_goes_the_mount_and_its_directory_go(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench)
+    for _ in range(2):
+        await node.NodeUnpublishVolume(ID, target)
+    assert mounts.at(target) is None and list(bench.mnt.iterdir()) == []
+
+
+async def test_what_is_in_use_on_the_node_is_not_torn_away(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench)
+    with open(_on_node(bench) / "one", encoding="utf-8") as used:
+        with pytest.raises(errors.InUse) as caught:
+            await node.NodeUnpublishVolume(ID, target)
+        assert used.read() == "1"
+        assert mounts.at(target) is not None and mounts.at(str(_on_node(bench))) is not None
+    assert str(caught.value).startswith(f"{_on_node(bench)} on this node is in use (")
+    assert str(caught.value).endswith("end what uses it, or set spec.detach: Force in StorageAttachment team/sets")
+    await node.NodeUnpublishVolume(ID, target)
+    assert not _on_node(bench).exists()
+
+
+@pytest.mark.parametrize("attachment", [{"spec": {"detach": "Force"}}, None])
+async def test_forced_or_gone_it_is_taken_away_and_whoever_has_a_file_open_keeps_it(
+    bench: Bench, node: Node, attachment: dict[str, object] | None
+) -> None:
+    del bench.api.objects[api.attachment_path("team", "sets")]
+    if attachment:
+        bench.api.objects[api.attachment_path("team", "sets")] = attachment
+    target = await _publish(node, bench)
+    with open(_on_node(bench) / "one", encoding="utf-8") as used:
+        await node.NodeUnpublishVolume(ID, target)
+        assert used.read() == "1"
+    assert mounts.at(str(_on_node(bench))) is None and not _on_node(bench).exists()
+
+
+async def test_while_the_api_server_is_away_nothing_in_use_is_torn_away(
+    bench: Bench, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = await _publish(node, bench)
+
+    async def away(path: str) -> dict[str, object]:
+        raise errors.Retry("the Kubernetes API server does not answer")
+
+    monkeypatch.setattr(bench.api, "get", away)
+    with open(_on_node(bench) / "one", encoding="utf-8"), pytest.raises(errors.Retry, match="does not answer"):
+        await node.NodeUnpublishVolume(ID, target)
+    assert mounts.at(str(_on_node(bench))) is not None
+
+
+async def test_a_holders_successor_keeps_the_mount(bench: Bench, node: Node) -> None:
+    first = await _publish(node, bench)
+    second = await _publish(node, bench, "moorage-cdef4567-y8y8y")
+    await node.NodeUnpublishVolume(ID, first)
+    assert (_on_node(bench) / "one").read_text() == "1"
+    await node.NodeUnpublishVolume(ID, second)
+    assert not _on_node(bench).exists()
+
+
+async def _refused(node: Node, bench: Bench, match: str, error: type[errors.MoorageError] = errors.InUse) -> None:
+    with pytest.raises(error, match=match):
+        await _publish(node, bench)
+    assert not os.path.exists(bench.target(f"team-{HOLDER}"))
+
+
+async def test_a_directory_with_something_in_it_is_not_hidden(bench: Bench, node: Node) -> None:
+    _on_node(bench).mkdir()
+    (_on_node(bench) / "precious").write_text("x")
+    await _refused(node, bench, "is taken: it is a directory that is not empty")
+    assert (_on_node(bench) / "precious").read_text() == "x"
+
+
+async def test_an_empty_directory_is_used(bench: Bench, node: Node) -> None:
+    _on_node(bench).mkdir()
+    await _publish(node, bench)
+    assert (_on_node(bench) / "one").read_text() == "1"
+
+
+@pytest.mark.parametrize("to", ["/etc", "nowhere"])
+async def test_a_symbolic_link_is_not_followed(bench: Bench, node: Node, to: str) -> None:
+    _on_node(bench).symlink_to(to)
+    await _refused(node, bench, "is taken: it is a file or a symbolic link")
+    assert mounts.at("/etc") is None and os.readlink(_on_node(bench)) == to
+
+
+async def test_a_file_is_not_hidden(bench: Bench, node: Node) -> None:
+    _on_node(bench).write_text("x")
+    await _refused(node, bench, "is taken: it is a file")
+
+
+async def test_what_somebody_else_mounted_there_stays(bench: Bench, node: Node) -> None:
+    _on_node(bench).mkdir()
+    subprocess.run(["mount", "-t", "ramfs", "scratch", str(_on_node(bench))], check=True)
+    await _refused(node, bench, r"is taken: scratch \(ramfs\) is mounted there; unmount it or choose another mountAs")
+    assert mounts.at(str(_on_node(bench))) is not None
+
+
+async def test_what_somebody_mounted_in_our_place_stays_when_the_holder_goes(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench)
+    subprocess.run(["umount", str(_on_node(bench))], check=True)
+    subprocess.run(["mount", "-t", "ramfs", "scratch", str(_on_node(bench))], check=True)
+    await node.NodeUnpublishVolume(ID, target)
+    left = mounts.at(str(_on_node(bench)))
+    assert mounts.at(target) is None and left is not None and left.fstype == "ramfs"
+
+
+async def test_two_attachments_never_share_a_place_on_the_node(bench: Bench, node: Node) -> None:
+    await _publish(node, bench)
+    other = "research/data/abcd2345-defg5678"
+    await node.NodeUnpublishVolume(other, bench.target("x"))
+    with pytest.raises(errors.InUse, match=f"taken by {ID}"):
+        await _publish(node, bench, "moorage-defg5678-aaaaa", volume_id=other)
+
+
+async def test_a_folder_that_is_missing_is_an_error_and_nothing_is_mounted(bench: Bench, node: Node) -> None:
+    with pytest.raises(errors.NotFound, match="folder /nowhere does not exist"):
+        await _publish(node, bench, mountFrom="/nowhere")
+    assert not os.path.exists(bench.target(f"team-{HOLDER}")) and not _on_node(bench).exists()
+
+
+async def test_a_restarted_plugin_takes_the_mount_on_the_node_away(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench)
+    node = bench.node()
+    await node.recover()
+    await node.NodeUnpublishVolume(ID, target)
+    assert list(bench.mnt.iterdir()) == []
+
+
+async def test_after_a_crash_between_the_two_mounts_the_one_on_the_node_is_not_forgotten(
+    bench: Bench, node: Node
+) -> None:
+    target = await _publish(node, bench)
+    subprocess.run(["umount", target], check=True)
+    node = bench.node()
+    await node.recover()
+    await node.NodeUnpublishVolume(ID, target)
+    assert list(bench.mnt.iterdir()) == []
+
+
+async def test_after_a_reboot_the_mount_on_the_node_is_made_anew(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench)
+    subprocess.run(["umount", target, str(_on_node(bench)), bench.staging], check=True)
+    node = bench.node()
+    await node.recover()
+    await node.NodeUnpublishVolume(ID, target)
+    await node.NodeStageVolume(ID, bench.staging, capability(), volume_context=_attributes(bench))
+    Path(bench.staging, "sets").mkdir()
+    await _publish(node, bench)
+    assert mounts.at(str(_on_node(bench))) is not None
+
+
+async def test_a_mount_of_an_older_life_of_the_volume_is_replaced_on_the_node(bench: Bench, node: Node) -> None:
+    await _publish(node, bench)
+    subprocess.run(["umount", bench.staging], check=True)
+    await node.NodeStageVolume(ID, bench.staging, capability(), volume_context=_attributes(bench))
+    Path(bench.staging, "sets").mkdir()
+    Path(bench.staging, "sets", "new").write_text("life")
+    await _publish(node, bench)
+    assert os.listdir(_on_node(bench)) == ["new"]
+
+
+async def test_stats_and_health_tell_when_the_mount_on_the_node_is_lost(bench: Bench, node: Node) -> None:
+    target = await _publish(node, bench)
+    assert (await node.NodeGetVolumeStats(ID, target)).volume_condition.abnormal is False
+    assert list((await node.NodeGetVolumeHealth(ID, target)).volume_health.health_statuses) == []
+    subprocess.run(["umount", str(_on_node(bench))], check=True)
+    condition = (await node.NodeGetVolumeStats(ID, target)).volume_condition
+    assert condition.abnormal is True and f"not mounted at {_on_node(bench)}" in condition.message
+    (entry,) = (await node.NodeGetVolumeHealth(ID, target)).volume_health.health_statuses
+    assert entry.reason == "NodeMountLost"
