@@ -1,4 +1,4 @@
-# All images of Moorage: docker build --target moorage|ganesha|versitygw|testbox .
+# All images of Moorage: docker build --target moorage|ganesha|versitygw .
 #
 # Layers go from what seldom changes (Debian packages, locked Python packages) to what changes at every
 # edit (our own code), so an edit costs one layer of some hundred kilobytes, here and on every node.
@@ -103,23 +103,3 @@ COPY --from=versitygw-build /out /
 ENV PATH=/usr/bin
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/versitygw"]
-
-# ---- For tests and the demo only: moorage with an S3 client, as pods of users would have one
-FROM pip AS testbox-packages
-ARG PIP_INDEX_URL
-ARG PIP_CERT
-COPY requirements/testbox.lock /tmp/
-# botocore describes every service of AWS in 100 MB; the tests speak S3 only.
-RUN /opt/pip/bin/pip --python /opt/moorage/venv/bin/python install --no-cache-dir --no-compile --quiet \
-      --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/testbox.lock --target /opt/testbox \
- && find /opt/testbox/botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} + \
- && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/testbox
-
-FROM runtime AS testbox
-RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends procps \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*
-COPY --from=testbox-packages /opt/testbox /opt/testbox
-ENV PYTHONPATH=/opt/testbox
-USER 65532:65532
-CMD ["sleep", "infinity"]

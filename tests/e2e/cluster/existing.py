@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from .images import Image
 from .progress import say
 from .provider import Provider, Unsupported
 
@@ -35,6 +36,9 @@ class Existing(Provider):
 
     def load_image(self, archive: Path) -> None:
         raise Unsupported(f"push {archive.name} to a registry that the cluster pulls from: its nodes are out of reach")
+
+    def load_images(self, images: Sequence[Image]) -> None:
+        """They bear the names of a public registry, from which its nodes can pull."""
 
     def nodes(self) -> list[str]:
         lines = self.kubectl(

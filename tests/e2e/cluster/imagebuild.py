@@ -33,10 +33,13 @@ class Source:
     target: str | None = None
     # host directory -> directory in the build, for caches (buildah only: Docker has its own)
     volumes: Mapping[Path, str] = field(default_factory=dict[Path, str])
+    # name -> directory that `COPY --from=name` copies from
+    contexts: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     def flags(self) -> list[str]:
         """The arguments that docker and buildah share, without the context."""
-        return ["--file", str(self.dockerfile), *(["--target", self.target] if self.target else [])]
+        contexts = [f"--build-context={name}={place}" for name, place in self.contexts.items()]
+        return ["--file", str(self.dockerfile), *(["--target", self.target] if self.target else []), *contexts]
 
 
 class Builder(Protocol):

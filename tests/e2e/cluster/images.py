@@ -122,7 +122,6 @@ def project_recipes() -> list[Recipe]:
     return [
         _project("moorage", "moorage", *app),
         _project("ganesha", "nfs-ganesha", *app, ROOT / "images/ganesha/terminated.c"),
-        _project("testbox", "testbox", dockerfile, locks / "image.lock", locks / "testbox.lock"),
         _project("versitygw", "versitygw", dockerfile, versitygw, volumes=go_volumes),
     ]
 
@@ -142,7 +141,7 @@ def tool_recipes(tools: Path) -> list[Recipe]:
         _program("registry.k8s.io/sig-storage/csi-provisioner:v6.3.0", tools / "csi-provisioner"),
         _program("registry.k8s.io/sig-storage/csi-resizer:v2.2.0", tools / "csi-resizer"),
         _program("registry.k8s.io/coredns/coredns:v1.15.0", tools / "coredns"),
-        Recipe("registry.k8s.io/pause:3.10.1", (BED / "pause",), _build_pause),
+        pause("registry.k8s.io/pause:3.10.1"),
     ]
 
 
@@ -158,24 +157,35 @@ def _write_program(archive: Path, ref: str, binary: Path, name: str, user: str =
     write_archive(archive, ref, entries, Settings(entrypoint=[f"/{name}"], user=user))
 
 
-def _build_pause(archive: Path) -> None:
-    binary = archive.with_suffix(".pause")
-    argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(binary), "./pause"]
-    try:
-        run(argv, cwd=BED, timeout=600, env={"CGO_ENABLED": "0"})
-        _write_program(archive, "registry.k8s.io/pause:3.10.1", binary, "pause", user="65535:65535")
-    finally:
-        binary.unlink(missing_ok=True)
+def pause(ref: str) -> Recipe:
+    """What holds a pod's namespaces together, and does nothing."""
+
+    def build(archive: Path) -> None:
+        binary = archive.with_suffix(".pause")
+        argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(binary), "./pause"]
+        try:
+            run(argv, cwd=BED, timeout=600, env={"CGO_ENABLED": "0"})
+            _write_program(archive, ref, binary, "pause", user="65535:65535")
+        finally:
+            binary.unlink(missing_ok=True)
+
+    return Recipe(ref, (BED / "pause",), build)
+
+
+def stand_in(ref: str, target: str = "busybox", tools: Path | None = None) -> Recipe:
+    """An image of `tools/busybox/Dockerfile`; `tools` is the directory of the built tools, if it holds one."""
+    context = BED / "busybox"
+    inputs = (context, *([tools / target] if tools else []))
+
+    def source() -> Source:
+        return Source(context, context / "Dockerfile", target, contexts={"tools": tools} if tools else {})
+
+    return _from_dockerfile(ref, source, *inputs)
 
 
 def sample_recipes() -> list[Recipe]:
     """Images that the samples use."""
-    context = BED / "busybox"
-
-    def source() -> Source:
-        return Source(context, context / "Dockerfile")
-
-    return [_from_dockerfile("docker.io/library/busybox:1.37", source, context)]
+    return [stand_in("docker.io/library/busybox:1.37")]
 
 
 def main() -> int:

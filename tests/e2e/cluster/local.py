@@ -182,6 +182,10 @@ class Local(Provider):
     def load_image(self, archive: Path) -> None:
         self.stock.load(archive)
 
+    def load_images(self, images: Sequence[Image]) -> None:
+        with locked(self.state.lock):
+            self.stock.renew(images)
+
     def _import(self, node: Node, file: Path) -> None:
         argv = [self.node_tool("ctr"), "--namespace", "k8s.io", "images", "import", str(seen(file))]
         self.node_exec(node.name, argv, timeout=600)

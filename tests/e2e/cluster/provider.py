@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .command import CommandFailed, run
+from .images import Image
 from .progress import say
 from .state import State
 from .toolchain import Toolchain
@@ -50,6 +51,11 @@ class Provider(ABC):
     @abstractmethod
     def load_image(self, archive: Path) -> None:
         """Put a docker-archive's images into every node."""
+
+    def load_images(self, images: Sequence[Image]) -> None:
+        """Have these in every node, beside the project's own."""
+        for image in images:
+            self.load_image(image.archive)
 
     @abstractmethod
     def nodes(self) -> list[str]:

@@ -29,11 +29,11 @@ class Stock:
             self.state.note("layers", json.dumps(record.layers))
 
     def renew(self, images: Sequence[Archived]) -> None:
-        """Load the images that changed since they were loaded."""
+        """Load the images that the nodes lack, or that changed since they were loaded."""
         known: dict[str, str] = json.loads(self.state.facts().get("images", "{}"))
         for image in images:
             if known.get(image.ref) != image.key:
-                say(f"loading {image.ref} anew: it changed")
+                say(f"loading {image.ref}{' anew: it changed' if image.ref in known else ''}")
                 self.load(image.archive)
                 known[image.ref] = image.key
                 self.state.note("images", json.dumps(known))

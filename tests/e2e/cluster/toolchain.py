@@ -49,11 +49,15 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
 
 @dataclass(frozen=True)
 class Source:
-    """Where a command comes from: its Go package, the module directory under `tools/`, and build tags."""
+    """Where a command comes from: its Go package, the module directory under `tools/`, and build tags.
+
+    `test`: the command is the package's compiled tests.
+    """
 
     package: str
     module: str = "."
     tags: str = ""
+    test: bool = False
 
 
 _CONTAINERD = "no_btrfs,no_zfs,no_devmapper,no_aufs"
@@ -81,11 +85,15 @@ SOURCES: Mapping[str, Source] = {
     "cni/portmap": Source(f"{_CNI}/meta/portmap"),
     "csi-provisioner": Source("github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner"),
     "csi-resizer": Source("github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer"),
-    "csi-sanity": Source("github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity"),
     "coredns": Source("./coredns"),
     "helm": Source("helm.sh/helm/v3/cmd/helm"),
-    "kubeconform": Source("github.com/yannh/kubeconform/cmd/kubeconform"),
     "kind": Source("sigs.k8s.io/kind"),
+    # the External Storage suite of this very Kubernetes, what runs it in parallel, and the image that its pods run
+    "e2e.test": Source("k8s.io/kubernetes/test/e2e", test=True),
+    "ginkgo": Source("github.com/onsi/ginkgo/v2/ginkgo"),
+    "agnhost": Source("k8s.io/kubernetes/test/images/agnhost"),
+    # it speaks CSI 1.13, with which the big module's Kubernetes does not compile, so it has a small one
+    "csi-sanity": Source("github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity", module="csi-sanity"),
     # its YAML library clashes with the big module's, so it has a small one
     "helm-unittest": Source("github.com/helm-unittest/helm-unittest/cmd/helm-unittest", module="helm-unittest"),
 }
@@ -95,6 +103,8 @@ CNI = ("cni/ptp", "cni/loopback", "cni/host-local", "cni/portmap")
 IN_IMAGES = ("csi-provisioner", "csi-resizer", "coredns")
 # What a running local cluster, and the tests on it, need.
 LOCAL = (*CONTROL_PLANE, *NODE, *CNI, *IN_IMAGES, "helm", "csi-sanity")
+# What the External Storage suite needs; built only when it runs.
+SUITE = ("e2e.test", "ginkgo", "agnhost")
 
 
 class Toolchain:
@@ -122,35 +132,44 @@ class Toolchain:
         if not self._missing(wanted):
             return self.bin
         with locked(self.bin.with_name("build.lock"), wait=3600):
-            for source, group in self._groups(self._missing(wanted)).items():
-                self._build(source, group)
+            for group in self._groups(self._missing(wanted)):
+                self._build(group)
         return self.bin
 
     def _missing(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if not (self.bin / name).is_file()]
 
     @staticmethod
-    def _groups(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    def _groups(names: Iterable[str]) -> list[list[str]]:
         """What can be built by one call of Go, which is much faster than one each: same module, same tags."""
-        groups: dict[tuple[str, str], list[str]] = {}
+        groups: dict[tuple[str, str, bool], list[str]] = {}
         for name in names:
             source = SOURCES[name]
-            groups.setdefault((source.module, source.tags), []).append(name)
-        return groups
+            groups.setdefault((source.module, source.tags, source.test), []).append(name)
+        return list(groups.values())
 
-    def _build(self, source: tuple[str, str], names: list[str]) -> None:
-        module, tags = source
+    def _build(self, names: list[str]) -> None:
         draft = self.bin.with_name("draft")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        packages = [SOURCES[name].package for name in names]
-        argv = ["go", "build", "-trimpath", "-ldflags", LDFLAGS, *(["-tags", tags] if tags else [])]
-        _go_build([*argv, "-o", f"{draft}/"], packages, HOME / module, f"building {', '.join(names)}")
+        _go(SOURCES[names[0]], names, draft)
         for name in names:
             target = self.bin / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(draft / produced(SOURCES[name].package), target)
+            os.replace(draft / produced(SOURCES[name]), target)
         shutil.rmtree(draft)
+
+
+def _go(source: Source, names: list[str], draft: Path) -> None:
+    """Build commands that come from the same place, into the directory `draft`."""
+    flags = ["-trimpath", "-ldflags", LDFLAGS, *(["-tags", source.tags] if source.tags else []), "-o", f"{draft}/"]
+    packages = [SOURCES[name].package for name in names]
+    where, what = HOME / source.module, f"building {', '.join(names)}"
+    if source.test:
+        with slow(what):
+            run(["go", "test", "-c", *flags, *packages], cwd=where, timeout=3600, env=ENVIRONMENT)
+    else:
+        _go_build(["go", "build", *flags], packages, where, what)
 
 
 def _go_build(argv: list[str], packages: list[str], where: Path, what: str) -> None:
@@ -167,8 +186,9 @@ def _go_build(argv: list[str], packages: list[str], where: Path, what: str) -> N
             raise CommandFailed(whole, child.returncode, "", "\n".join(said[-30:]))
 
 
-def produced(package: str) -> str:
-    """The file name `go build` gives a package's program: its last part, a version suffix left out."""
-    parts = package.split("/")
+def produced(source: Source) -> str:
+    """The file name Go gives a package's program: its last part, a version suffix left out; `.test` for its tests."""
+    parts = source.package.split("/")
     last = parts[-1]
-    return parts[-2] if len(parts) > 2 and last[:1] == "v" and last[1:].isdigit() else last
+    name = parts[-2] if len(parts) > 2 and last[:1] == "v" and last[1:].isdigit() else last
+    return f"{name}.test" if source.test else name

@@ -118,16 +118,17 @@ def test_tools_of_one_module_and_tag_set_are_built_by_one_call(cache: Path):
     tools = toolchain.Toolchain()
     assert tools.bin.parent.parent == cache
 
-    groups = toolchain.Toolchain._groups(["kubelet", "kubectl", "ctr", "helm-unittest"])
+    groups = toolchain.Toolchain._groups(["kubelet", "kubectl", "ctr", "helm-unittest", "e2e.test"])
 
-    assert sorted(groups.values()) == [["ctr"], ["helm-unittest"], ["kubelet", "kubectl"]]
+    assert sorted(groups) == [["ctr"], ["e2e.test"], ["helm-unittest"], ["kubelet", "kubectl"]]
 
 
 def test_go_names_a_program_by_its_last_part_but_for_a_version():
-    assert toolchain.produced("k8s.io/kubernetes/cmd/kubelet") == "kubelet"
-    assert toolchain.produced("go.etcd.io/etcd/server/v3") == "server"
-    assert toolchain.produced("./coredns") == "coredns"
-    assert toolchain.produced("sigs.k8s.io/kind") == "kind"
+    assert toolchain.produced(toolchain.Source("k8s.io/kubernetes/cmd/kubelet")) == "kubelet"
+    assert toolchain.produced(toolchain.Source("go.etcd.io/etcd/server/v3")) == "server"
+    assert toolchain.produced(toolchain.Source("./coredns")) == "coredns"
+    assert toolchain.produced(toolchain.Source("sigs.k8s.io/kind")) == "kind"
+    assert toolchain.produced(toolchain.Source("k8s.io/kubernetes/test/e2e", test=True)) == "e2e.test"
 
 
 def test_an_unknown_tool_is_refused_before_anything_is_built():

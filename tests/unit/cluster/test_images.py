@@ -82,7 +82,6 @@ def test_references_are_those_of_the_contract_with_the_chart_and_carry_the_versi
     assert project == [
         "docker.io/moorage/moorage:0.1.0",
         "docker.io/moorage/nfs-ganesha:0.1.0",
-        "docker.io/moorage/testbox:0.1.0",
         "docker.io/moorage/versitygw:0.1.0",
     ]
     assert others == [
