@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from moorage.bucketowner import Owner
 from moorage.errors import MoorageError
 from moorage.model import S3Engine
 
@@ -71,7 +72,11 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class MakeBucket:
-    """A user with this very key, a bucket that it may use, nothing else; proved with the user's own key."""
+    """A user with this very key, a bucket that it may use, nothing else; proved with the user's own key.
+
+    `owner` is written on the bucket. `adopts`: it is taken over from that owner, and from nobody else; None: it is
+    made, or was made or adopted before.
+    """
 
     engine: S3Engine
     bucket: str
@@ -79,16 +84,19 @@ class MakeBucket:
     secret_key: str = field(repr=False)
     policy: str = field(repr=False)
     versioning: bool
+    owner: Owner
+    adopts: Owner | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveBucket:
-    """The user goes; the bucket and every version in it too, unless `keep`."""
+    """The user goes; the bucket and every version in it too, unless `keep`, or unless it is another owner's."""
 
     engine: S3Engine
     bucket: str
     access_key: str
     keep: bool
+    owner: Owner
 
 
 Action = Hold | Apply | Create | Delete | MakeBucket | RemoveBucket

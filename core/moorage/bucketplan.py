@@ -8,7 +8,7 @@ could otherwise name another tenant's key there and have its secret changed.
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moorage import conditions, manifests, names, placement, transitions
 from moorage.actions import (
@@ -25,6 +25,8 @@ from moorage.actions import (
     Reference,
     RemoveBucket,
 )
+from moorage.bucketadoption import Found, refusal
+from moorage.bucketowner import Owner
 from moorage.bucketpolicy import owner_policy
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.model import Bucket, BucketStatus, OnDelete, Phase, Placement, S3Engine, StorageBackend
@@ -41,9 +43,14 @@ class BucketFacts:
     `new_secret_key`: a random one to use if there is none yet. `key_works`: what a request with the user's own key
     said; None when nobody asked. `holders`: the StorageVolumes that show it, in words; listed freshly, after the
     status that is in `bucket` was read, when the bucket is being deleted.
+
+    `found`: what the engine said of a bucket that is to be adopted, or why it could not be asked; None when nobody
+    asked. `root_key`: whether the engine's root key was there to destroy the bucket with.
     """
 
     bucket: Bucket
+    found: Found | Problem | None = field(default=None, kw_only=True)
+    root_key: bool = field(default=True, kw_only=True)
     now: str
     new_secret_key: str
     backends: tuple[StorageBackend, ...] = ()
@@ -57,7 +64,20 @@ class BucketFacts:
 
     @property
     def engine_bucket(self) -> str:
-        return f"{self.bucket.metadata['name']}-{self.id}"
+        return self.bucket.spec.adopt or f"{self.bucket.metadata['name']}-{self.id}"
+
+    @property
+    def owner(self) -> Owner:
+        """What the engine's bucket says once it is ours."""
+        metadata = self.bucket.metadata
+        return Owner(metadata["namespace"], metadata["name"], metadata["uid"])
+
+    @property
+    def is_ours(self) -> bool:
+        """False for a bucket that is yet to be adopted."""
+        if not self.bucket.spec.adopt or self.bucket.status.bucket_name:
+            return True
+        return isinstance(self.found, Found) and self.found.owner == self.owner
 
     @property
     def access_key(self) -> str:
@@ -91,14 +111,27 @@ def plan(facts: BucketFacts) -> Plan[BucketStatus]:
     refused = _secret_conflict(facts)
     if refused:
         return _waiting(facts, Phase.FAILED, refused, hold)
+    if not facts.is_ours and (waiting := _not_adopted(facts, status.placement)):
+        return _waiting(facts, *waiting, hold)
     return _made(facts, engine, (*hold, *_make(facts, engine)), trouble)
 
 
 def _begun(facts: BucketFacts, placed: Placement, hold: tuple[Action, ...]) -> Plan[BucketStatus]:
-    status = facts.bucket.status.model_copy(update={"placement": placed, "bucket_name": facts.engine_bucket})
+    # The name of a bucket that is to be adopted is written when it is ours: a deletion must not take another's.
+    name = facts.engine_bucket if facts.is_ours else None
+    status = facts.bucket.status.model_copy(update={"placement": placed, "bucket_name": name})
     message = f"bucket {facts.engine_bucket} and its key are being made"
     verdicts = (no(conditions.PROVISIONED, "BucketCreating", message), lifecycle(Phase.PROVISIONING, message))
     return _settle(facts, status, verdicts, hold, 0)
+
+
+def _not_adopted(facts: BucketFacts, placed: Placement) -> tuple[Phase, Problem] | None:
+    """Why the bucket cannot be adopted now; None when it can."""
+    if not isinstance(facts.found, Found):
+        asking = Problem("Adopting", f"bucket {facts.engine_bucket} is asked whose it is")
+        return Phase.PROVISIONING, facts.found or asking
+    refused = refusal(facts.engine_bucket, placed.backend, facts.bucket.metadata["namespace"], facts.found)
+    return (Phase.FAILED, refused) if refused else None
 
 
 def _waiting(facts: BucketFacts, phase: Phase, problem: Problem, actions: tuple[Action, ...]) -> Plan[BucketStatus]:
@@ -164,8 +197,13 @@ def _make(facts: BucketFacts, engine: S3Engine) -> tuple[Action, ...]:
     if not stale and _provisioned(facts) and facts.key_works is not False:
         return ()
     policy = owner_policy(facts.engine_bucket, facts.access_key)
-    versioning = facts.bucket.spec.versioning
-    return (*write, MakeBucket(engine, facts.engine_bucket, facts.access_key, secret_key, policy, versioning))
+    versioning, adopts = facts.bucket.spec.versioning, None
+    if not facts.is_ours and isinstance(facts.found, Found):
+        adopts = facts.found.owner
+    make = MakeBucket(
+        engine, facts.engine_bucket, facts.access_key, secret_key, policy, versioning, facts.owner, adopts
+    )
+    return (*write, make)
 
 
 def _provisioned(facts: BucketFacts) -> bool:
@@ -221,6 +259,9 @@ def release(facts: BucketFacts) -> Plan[BucketStatus]:
         return _destroying(facts, "looking which volumes still show it", 0)
     if facts.holders:
         return _destroying(facts, f"in use by {listed(facts.holders)}", RECHECK_HOLDERS)
+    if not facts.is_ours and facts.root_key and not _lost(facts) and not isinstance(facts.found, Found):
+        why = facts.found.message if facts.found else "its StorageBackend does not answer"
+        return _destroying(facts, f"waiting to hear whose bucket {facts.engine_bucket} is: {why}", RECHECK_HOLDERS)
     return _destroyed(facts)
 
 
@@ -231,14 +272,25 @@ def _destroying(facts: BucketFacts, message: str, requeue_after: float) -> Plan[
 
 def _destroyed(facts: BucketFacts) -> Plan[BucketStatus]:
     kept = facts.bucket.spec.on_delete == OnDelete.Retain
-    engine = facts.backend.spec.engine.s3 if facts.backend else None
-    removal = (RemoveBucket(engine, facts.engine_bucket, facts.access_key, keep=kept),) if engine else ()
-    message = (
-        "bucket and objects are kept, as onDelete asks" if kept else "the bucket, its objects and its key are gone"
-    )
+    lost = _lost(facts)
+    engine = facts.backend.spec.engine.s3 if facts.backend and not lost and facts.is_ours else None
+    removal = (RemoveBucket(engine, facts.engine_bucket, facts.access_key, kept, facts.owner),) if engine else ()
+    message = _farewell(facts, kept, lost)
     status = conclude(facts, facts.bucket.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
     actions = (*removal, *_own_secret(facts))
-    return Plan(status, actions, (*_remains(facts, engine), Notice("Destroyed", message)), finish=True)
+    return Plan(status, actions, (*_remains(facts, lost), Notice("Destroyed", message)), finish=True)
+
+
+def _farewell(facts: BucketFacts, kept: bool, lost: str) -> str:
+    if not facts.bucket.status.placement:
+        return "it was never made"
+    if not facts.is_ours:
+        return f"bucket {facts.engine_bucket} was not adopted, and stays as it was"
+    if lost:
+        return f"the Bucket is gone; {facts.engine_bucket} and its objects stay where they are"
+    if kept:
+        return f"bucket and objects are kept, as onDelete asks; adopt: {facts.engine_bucket} takes them over"
+    return "the bucket, its objects and its key are gone"
 
 
 def _own_secret(facts: BucketFacts) -> tuple[Action, ...]:
@@ -248,9 +300,19 @@ def _own_secret(facts: BucketFacts) -> tuple[Action, ...]:
     return (Delete(Reference("v1", "Secret", name, facts.bucket.metadata["namespace"])),)
 
 
-def _remains(facts: BucketFacts, engine: S3Engine | None) -> tuple[Notice, ...]:
-    placed = facts.bucket.status.placement
-    if engine or not placed:
+def _lost(facts: BucketFacts) -> str:
+    """Why the engine cannot be asked to remove the bucket, for good as it seems."""
+    placed, engine = facts.bucket.status.placement, facts.backend.spec.engine.s3 if facts.backend else None
+    if not placed:
+        return ""
+    if engine and not facts.root_key:
+        ref = engine.credentials_secret
+        return f"Secret {ref.namespace}/{ref.name} with the engine's root key is gone"
+    return placement.lost(facts.backend, placed)
+
+
+def _remains(facts: BucketFacts, lost: str) -> tuple[Notice, ...]:
+    if not lost or not facts.is_ours:
         return ()
-    message = f"StorageBackend {placed.backend} is gone: the objects of {facts.engine_bucket} stay where they are"
+    message = f"{lost}: the objects of {facts.engine_bucket} stay where they are"
     return (Notice("DataRemains", message, warning=True),)

@@ -24,6 +24,11 @@ LABEL_BUCKET_UID = f"{GROUP}/bucket-uid"
 LABEL_ATTACHMENT_UID = f"{GROUP}/attachment-uid"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "moorage"}
 
+# Tags on a bucket of an S3 engine: the Bucket that it belongs to.
+TAG_NAMESPACE = f"{GROUP}/namespace"
+TAG_NAME = f"{GROUP}/name"
+TAG_UID = f"{GROUP}/uid"
+
 CLASS_SHARED = "moorage-shared"
 CLASS_OBJECT = "moorage-object"
 

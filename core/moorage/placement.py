@@ -45,6 +45,18 @@ def why_not_ready(backend: StorageBackend) -> str:
     return conditions.message_of(backend.status.conditions, conditions.READY) or "it was not probed yet"
 
 
+def lost(backend: StorageBackend | None, placed: Placement) -> str:
+    """Why nothing can be asked of the backend any more, as it seems; "" while there is hope.
+
+    One that is being deleted waits for what lives on it: if that waited for an engine that is gone, neither would end.
+    """
+    if backend is None:
+        return f"StorageBackend {placed.backend} is gone"
+    if "deletionTimestamp" in backend.metadata and not conditions.is_true(backend.status.conditions, conditions.READY):
+        return f"StorageBackend {placed.backend} is being deleted and does not answer"
+    return ""
+
+
 def _named(name: str, backends: list[StorageBackend]) -> StorageBackend | None:
     return next((each for each in backends if each.metadata["name"] == name), None)
 

@@ -5,7 +5,7 @@ a world observed after that write is asked for holders. Then claim and Persisten
 the agent act, then DESTROYED is written, then the finalizer goes.
 """
 
-from moorage import conditions, names, transitions
+from moorage import conditions, names, placement, transitions
 from moorage.actions import Action, Delete, Notice, Plan, Reference, reference
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
@@ -68,9 +68,9 @@ def _after_engine(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
         return _destroyed(facts)
     if status.share and status.share.state == ShareState.Released:
         return _destroyed(facts)
-    if facts.backend is None:
-        message = f"StorageBackend {status.placement.backend} is gone: the data of the volume stays where it is"
-        return _destroyed(facts, Notice("DataRemains", message, warning=True))
+    lost = placement.lost(facts.backend, status.placement)
+    if lost:
+        return _destroyed(facts, lost)
     trouble = backend_trouble(facts)
     reason = trouble.message if trouble else _agent_says(facts)
     return _destroying(facts, f"waiting for the share agent on {status.placement.server}: {reason}", requeue_after=30)
@@ -96,12 +96,26 @@ def _destroying(
     return Plan(settled, actions, told, requeue_after)
 
 
-def _destroyed(facts: VolumeFacts, *notices: Notice) -> Plan[StorageVolumeStatus]:
-    kept = facts.volume.spec.on_delete == OnDelete.Retain
-    message = "the volume is gone; its data is kept, as onDelete asks" if kept else "the volume and its data are gone"
+def _destroyed(facts: VolumeFacts, lost: str = "") -> Plan[StorageVolumeStatus]:
+    """`lost`: why the engine could not be told."""
+    message, notices = _farewell(facts, lost), ()
+    if lost:
+        notices = (Notice("DataRemains", f"{lost}: the data of the volume stays where it is", warning=True),)
     status = conclude(facts, facts.volume.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
     # Told each time: the Event's name is derived from the transition, so a repetition after a crash is no second Event.
     return Plan(status, (), (*notices, Notice("Destroyed", message)), finish=True)
+
+
+def _farewell(facts: VolumeFacts, lost: str) -> str:
+    placed, share = facts.volume.status.placement, facts.volume.status.share
+    if lost:
+        return "the volume is gone; its data stays where it is"
+    if facts.volume.spec.adopt and not (share and share.export_id):
+        return f"the volume is gone; kept share {facts.volume.spec.adopt} was not adopted, and stays as it was"
+    if facts.volume.spec.on_delete == OnDelete.Delete:
+        return "the volume and its data are gone"
+    kept = "the volume is gone; its data is kept, as onDelete asks"
+    return f"{kept}; adopt: {facts.id} takes it over" if placed and placed.server else kept
 
 
 def blocked(holders: tuple[str, ...]) -> Verdict:

@@ -223,7 +223,9 @@ def _out_of_service(seen: Seen) -> tuple[Action, ...]:
 
 
 def _on_disk(wanted: Wanted, seen: Seen) -> bool:
-    """A share that it had not wholly adopted stays, for another to adopt."""
+    """A share stays, for another to adopt, when the volume was never seen to serve what it asked to adopt."""
+    if wanted.adoption and not wanted.export_id:
+        return False
     if seen.record:
         return seen.record.uid == wanted.uid
     return bool(seen.image_bytes)

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from moorage import conditions, holders, names
-from moorage.actions import Manifest, Reference
+from moorage.actions import Manifest, Problem, Reference, problem_of
 from moorage.backendplan import BackendFacts
 from moorage.backing import is_served
+from moorage.bucketadoption import Found
 from moorage.bucketplan import BucketFacts
+from moorage.errors import MoorageError
 from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use
 from moorage.manifests import volume_handle
@@ -75,6 +77,8 @@ class Observer:
             backends=backends,
             secret=secret,
             key_works=None if deleting else await self._key_works(bucket, backend, secret),
+            found=await self._found(bucket, backend),
+            root_key=not deleting or await self._has_root_key(backend),
             holders=await self._volumes_of(bucket) if deleting and bucket.status.phase in RELEASING else (),
         )
 
@@ -123,6 +127,23 @@ class Observer:
         if not ready or not engine or not bucket.status.bucket_name or not self._is_due(bucket.metadata["uid"]):
             return None
         return await self._engines.key_works(engine, bucket.status.bucket_name, secret)
+
+    async def _has_root_key(self, backend: StorageBackend | None) -> bool:
+        engine = backend.spec.engine.s3 if backend else None
+        return engine is None or await self._engines.has_root_key(engine)
+
+    async def _found(self, bucket: Bucket, backend: StorageBackend | None) -> Found | Problem | None:
+        """Of a bucket that is yet to be adopted, freshly: whether it is there, whose it is, and whether that lives."""
+        engine = backend.spec.engine.s3 if backend and _answers(backend) else None
+        if not bucket.spec.adopt or bucket.status.bucket_name or engine is None:
+            return None
+        try:
+            exists, owner = await self._engines.owner(engine, bucket.spec.adopt)
+        except MoorageError as error:
+            return problem_of(error)
+        living = await self._cluster.list(names.API_VERSION, "Bucket", bucket.metadata["namespace"])
+        uids = {each["metadata"]["uid"] for each in living} - {bucket.metadata["uid"]}
+        return Found(exists, owner, owner is not None and owner.uid in uids)
 
     def _is_due(self, uid: str) -> bool:
         due = time.monotonic() - self._deep.get(uid, float("-inf")) > DEEP_EVERY

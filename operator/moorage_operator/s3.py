@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote_plus
@@ -86,6 +86,26 @@ class S3:
             if error.s3_code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
 
+    async def tags(self, bucket: str) -> dict[str, str] | None:
+        """The bucket's own tags; None when there is no such bucket."""
+        try:
+            tree = _parse(await self.call("GET", f"/{bucket}", (("tagging", ""),)))
+        except EngineRefused as error:
+            if error.s3_code == "NoSuchTagSet":
+                return {}
+            if error.s3_code == "NoSuchBucket":
+                return None
+            raise
+        return {_text(tag, "Key") or "": _text(tag, "Value") or "" for each in tree for tag in _children(each, "Tag")}
+
+    async def put_tags(self, bucket: str, tags: Mapping[str, str]) -> None:
+        """These and no others."""
+        inside = "".join(
+            f"<Tag><Key>{escape(key)}</Key><Value>{escape(tags[key])}</Value></Tag>" for key in sorted(tags)
+        )
+        body = f"<Tagging><TagSet>{inside}</TagSet></Tagging>".encode()
+        await self.call("PUT", f"/{bucket}", (("tagging", ""),), body, {"content-md5": _md5(body)})
+
     async def ensure_policy(self, bucket: str, policy: str) -> None:
         await self.call("PUT", f"/{bucket}", (("policy", ""),), policy.encode())
 
@@ -159,8 +179,7 @@ class S3:
     async def _delete(self, bucket: str, entries: list[Entry]) -> None:
         objects = "".join(_object(each) for each in entries)
         body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
-        digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()  # S3 demands Content-MD5
-        tree = _parse(await self.call("POST", f"/{bucket}", (("delete", ""),), body, {"content-md5": digest}))
+        tree = _parse(await self.call("POST", f"/{bucket}", (("delete", ""),), body, {"content-md5": _md5(body)}))
         for failed in _children(tree, "Error"):
             code, key = _text(failed, "Code") or "", _text(failed, "Key")
             raise EngineRefused(
@@ -173,6 +192,11 @@ class S3:
         except EngineRefused as error:
             if error.status != 404 and error.s3_code not in _GONE:
                 raise
+
+
+def _md5(body: bytes) -> str:
+    """The Content-MD5 that S3 demands of some calls."""
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
 
 def _object(entry: Entry) -> str:

@@ -1,5 +1,7 @@
 """Buckets and keys on a real versitygw; boto3 is the judge."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,8 +12,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from moorage.actions import MakeBucket, RemoveBucket
+from moorage.bucketowner import Owner
+from moorage.bucketplan import access_key
 from moorage.bucketpolicy import owner_policy
-from moorage.errors import Forbidden
+from moorage.errors import Forbidden, InUse, MoorageError, NotFound
 from moorage.model import S3Engine
 from moorage.sigv4 import Key
 from moorage_operator import s3admin
@@ -37,6 +41,7 @@ class KnownRoot(s3admin.Engines):
     """Engines whose root key is at hand: there is no cluster here."""
 
     def __init__(self, server: S3Server) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
         self._root = Key(server.access, server.secret)
 
     async def root_key(self, engine: S3Engine) -> Key:
@@ -64,13 +69,21 @@ def engine(server: S3Server) -> S3Engine:
     )
 
 
-def wanted(server: S3Server, bucket: str, secret: str = "s" * 40, versioning: bool = False) -> MakeBucket:
-    access = f"MO{bucket.upper()}"
-    return MakeBucket(engine(server), bucket, access, secret, owner_policy(bucket, access), versioning)
+def wanted(
+    server: S3Server,
+    bucket: str,
+    secret: str = "s" * 40,
+    versioning: bool = False,
+    name: str = "",
+    adopts: Owner | None = None,
+) -> MakeBucket:
+    owner = Owner("team", name or bucket, f"uid-{name or bucket}")
+    access, policy = access_key(owner.uid), owner_policy(bucket, access_key(owner.uid))
+    return MakeBucket(engine(server), bucket, access, secret, policy, versioning, owner, adopts)
 
 
 def removal(made: MakeBucket, keep: bool = False) -> RemoveBucket:
-    return RemoveBucket(made.engine, made.bucket, made.access_key, keep)
+    return RemoveBucket(made.engine, made.bucket, made.access_key, keep, made.owner)
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:
@@ -127,6 +140,13 @@ async def test_a_key_cannot_change_the_settings_of_its_bucket(s3_server: S3Serve
         lambda: client.put_object_lock_configuration(Bucket="settings", ObjectLockConfiguration=lock),
         lambda: client.put_bucket_versioning(Bucket="settings", VersioningConfiguration={"Status": "Enabled"}),
         lambda: client.delete_bucket(Bucket="settings"),
+        lambda: client.get_bucket_tagging(Bucket="settings"),
+        lambda: client.delete_bucket_tagging(Bucket="settings"),
+        lambda: client.put_bucket_tagging(Bucket="settings", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]}),
+        lambda: client.put_bucket_acl(Bucket="settings", ACL="public-read-write"),
+        lambda: client.put_bucket_ownership_controls(
+            Bucket="settings", OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+        ),
     ):
         with pytest.raises(ClientError) as refused:
             call()
@@ -205,6 +225,124 @@ async def test_retaining_keeps_the_objects_and_ends_the_key(s3_server: S3Server,
     with pytest.raises(ClientError) as refused:
         boto(s3_server, made.access_key, made.secret_key).list_objects_v2(Bucket="kept")
     assert code(refused) == "InvalidAccessKeyId"
+
+
+# Whose a bucket is, and adoption.
+
+
+async def test_a_bucket_says_whose_it_is_and_keeps_an_administrators_tags(
+    s3_server: S3Server, engines: KnownRoot, root: S3
+) -> None:
+    made = wanted(s3_server, "tagged")
+    await engines.make(made)
+    await root.put_tags("tagged", {**made.owner.tags, "cost-centre": "R+D 7"})
+
+    await engines.make(made)
+
+    assert await engines.owner(made.engine, "tagged") == (True, made.owner)
+    assert (await root.tags("tagged") or {})["cost-centre"] == "R+D 7"
+    assert await engines.owner(made.engine, "no-such-bucket") == (False, None)
+
+
+@pytest.mark.parametrize("key", [".", "./", "/", "a/..", "..", "a/../", "%2E", "../settings-of"])
+async def test_no_object_key_reaches_the_bucket_itself(
+    s3_server: S3Server, engines: KnownRoot, root: S3, key: str
+) -> None:
+    made = wanted(s3_server, "settings-of")
+    await engines.make(made)
+    own = S3(root.session, root.endpoint, root.region, Key(made.access_key, made.secret_key))
+    tags = b"<Tagging><TagSet><Tag><Key>moorage.dev/namespace</Key><Value>mine</Value></Tag></TagSet></Tagging>"
+
+    for path in (f"/settings-of/{key}", f"//settings-of/{key}"):
+        with contextlib.suppress(MoorageError):
+            await own.call("PUT", path, (("tagging", ""),), tags)
+        with contextlib.suppress(MoorageError):
+            await own.call("DELETE", path, (("tagging", ""),))
+        with contextlib.suppress(MoorageError):
+            await own.call("PUT", path, (), b"", {"x-amz-tagging": "moorage.dev/namespace=mine"})
+
+    assert await engines.owner(made.engine, "settings-of") == (True, made.owner)
+
+
+async def test_a_kept_bucket_is_adopted_with_its_objects_by_a_new_key(s3_server: S3Server, engines: KnownRoot) -> None:
+    old = wanted(s3_server, "handed-on", versioning=True)
+    await engines.make(old)
+    boto(s3_server, old.access_key, old.secret_key).put_object(Bucket="handed-on", Key="k", Body=b"precious")
+    await engines.remove(removal(old, keep=True))
+
+    new = wanted(s3_server, "handed-on", secret="n" * 40, versioning=True, name="heir", adopts=old.owner)
+    await engines.make(new)
+    await engines.make(new)
+
+    client = boto(s3_server, new.access_key, new.secret_key)
+    assert client.get_object(Bucket="handed-on", Key="k")["Body"].read() == b"precious"
+    assert await engines.owner(new.engine, "handed-on") == (True, new.owner)
+    assert client.get_bucket_versioning(Bucket="handed-on")["Status"] == "Enabled"
+
+
+async def test_a_key_of_the_last_owner_that_was_never_ended_ends_with_the_adoption(
+    s3_server: S3Server, engines: KnownRoot
+) -> None:
+    lost = wanted(s3_server, "orphaned")
+    await engines.make(lost)
+
+    await engines.make(wanted(s3_server, "orphaned", secret="n" * 40, name="heir-of-orphan", adopts=lost.owner))
+
+    with pytest.raises(ClientError) as refused:
+        boto(s3_server, lost.access_key, lost.secret_key).list_objects_v2(Bucket="orphaned")
+    assert code(refused) == "InvalidAccessKeyId"
+
+
+async def test_of_two_that_adopt_one_bucket_one_wins(s3_server: S3Server, engines: KnownRoot) -> None:
+    old = wanted(s3_server, "contested")
+    await engines.make(old)
+    await engines.remove(removal(old, keep=True))
+    heirs = [wanted(s3_server, "contested", name=f"heir-{number}", adopts=old.owner) for number in range(4)]
+
+    answers = await asyncio.gather(*(engines.make(each) for each in heirs), return_exceptions=True)
+
+    winners = [heir for heir, answer in zip(heirs, answers, strict=True) if answer is None]
+    assert len(winners) == 1
+    assert await engines.owner(old.engine, "contested") == (True, winners[0].owner)
+    assert [type(each) for each in answers if each] == [InUse] * 3
+
+
+async def test_a_bucket_that_does_not_exist_is_not_made_by_adopting_it(s3_server: S3Server, engines: KnownRoot) -> None:
+    missing = wanted(s3_server, "never-was", adopts=Owner("team", "x", "y"))
+
+    with pytest.raises(NotFound, match="bucket never-was does not exist"):
+        await engines.make(missing)
+
+    assert await engines.owner(missing.engine, "never-was") == (False, None)
+
+
+async def test_the_last_owner_neither_takes_back_nor_destroys_what_was_adopted(
+    s3_server: S3Server, engines: KnownRoot
+) -> None:
+    old = wanted(s3_server, "taken")
+    await engines.make(old)
+    new = wanted(s3_server, "taken", secret="n" * 40, name="taker", adopts=old.owner)
+    await engines.make(new)
+    client = boto(s3_server, new.access_key, new.secret_key)
+    client.put_object(Bucket="taken", Key="k", Body=b"1")
+
+    with pytest.raises(InUse, match="bucket taken belongs to Bucket team/taker"):
+        await engines.make(old)
+    await engines.remove(removal(old))
+
+    assert client.get_object(Bucket="taken", Key="k")["Body"].read() == b"1"
+
+
+async def test_keeping_a_bucket_of_an_older_version_writes_down_whose_it_was(
+    s3_server: S3Server, engines: KnownRoot, root: S3
+) -> None:
+    made = wanted(s3_server, "untagged")
+    await engines.make(made)
+    await root.put_tags("untagged", {})
+
+    await engines.remove(removal(made, keep=True))
+
+    assert await engines.owner(made.engine, "untagged") == (True, made.owner)
 
 
 async def test_a_wrong_root_key_is_refused_and_named(s3_server: S3Server, root: S3) -> None:

@@ -13,7 +13,7 @@ from moorage.errors import Retry
 from moorage.ganesha import Export
 from moorage.model import Kept, OnDelete
 from moorage.record import Record
-from moorage.share import EnsureAdopted, EnsureMounted, Place, Plan, Seen, Wanted
+from moorage.share import EnsureAbsent, EnsureAdopted, EnsureMounted, Place, Plan, Seen, Wanted
 from moorage_operator.agent.pool import Pool
 from moorage_operator.agent.reconcile import Shares
 
@@ -101,6 +101,15 @@ def test_a_share_that_was_not_wholly_adopted_is_not_destroyed_with_the_volume() 
     released = replace(WANTED, deleting=True, release=OnDelete.Delete)
 
     assert share.plan(released, Seen(moved, GIB + 64 * MIB), PLACE) == Plan()
+
+
+def test_a_share_that_was_adopted_but_never_said_to_be_served_is_not_destroyed() -> None:
+    adopted = RECORD.model_copy(update={"id": "new", "uid": "uid-new", "retained": False})
+    released = replace(WANTED, deleting=True, release=OnDelete.Delete)
+    seen = Seen(adopted, GIB + 64 * MIB)
+
+    assert share.plan(released, seen, PLACE) == Plan()
+    assert share.plan(replace(released, export_id=9), seen, PLACE) == Plan((EnsureAbsent("new"),))
 
 
 def test_the_pool_moves_image_and_record_together(pool: Pool) -> None:
