@@ -99,7 +99,8 @@ def _hindered(facts: AttachmentFacts, obstacle: Obstacle, hold: tuple[Action, ..
     verdicts = (no(conditions.ATTACHED, problem.reason, problem.message), lifecycle(obstacle.phase, problem.message))
     going = facts.standing if obstacle.withdraw else ()
     gone = tuple(Delete(reference(each)) for each in going if "deletionTimestamp" not in each["metadata"])
-    kept = facts.attachment.status.volume_handle if facts.standing else None
+    # It tells, too, that the volume is still held: only one that was agreed to ever gets a handle.
+    kept = facts.attachment.status.volume_handle if facts.standing or facts.attached else None
     status = facts.attachment.status.model_copy(
         update={**_EMPTY, "volume_handle": kept, "mount_as": shown_path(facts), "attached": facts.attached}
     )

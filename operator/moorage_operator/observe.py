@@ -17,8 +17,9 @@ from moorage.holders import Claim, Use
 from moorage.manifests import volume_handle
 from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageVolume
 from moorage.release import RELEASING
+from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
-from moorage_operator.index import Index, placed_on, shown_bucket
+from moorage_operator.index import Index, name_of, placed_on, shown_bucket
 from moorage_operator.probe import Probe
 from moorage_operator.s3admin import Engines
 
@@ -157,16 +158,18 @@ class Observer:
         namespace, name = volume.metadata["namespace"], volume.metadata["name"]
         own = names.persistent_volume(volume.status.id)
         claims: set[Claim] = {(namespace, name)} if volume.spec.claim != "None" else set()
-        found: set[str] = set()
+        attachments = await attachmentuse.holding(self._cluster, self._index, volume)
+        found = {f"StorageAttachment {_full_name(each)}" for each in attachments}
+        theirs = {name_of(each) for each in attachments}
         for known in self._index.persistent_volumes_of(handle):
             seen = await self._cluster.get(Reference("v1", "PersistentVolume", known["metadata"]["name"]))
             claim = holders.claim_of(seen) if seen else None
             if seen and claim and holders.is_bound(seen):
                 claims.add(claim)
-                if seen["metadata"]["name"] != own:
+                if seen["metadata"]["name"] != own and claim not in theirs:
                     found.add(f"claim {claim[0]}/{claim[1]}")
-        ways = {Use(claim=each) for each in claims} | {Use(volume=(namespace, name))}
-        for where in {namespace, *(each[0] for each in claims)}:
+        ways = {Use(claim=each) for each in claims} | {Use(volume=each) for each in {(namespace, name), *theirs}}
+        for where in {namespace, *(each[0] for each in claims | theirs)}:
             pods = await self._cluster.list("v1", "Pod", where)
             found.update(holders.pod_name(each) for each in pods if holders.uses(each).uses & ways)
         return tuple(sorted(found))

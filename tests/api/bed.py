@@ -63,7 +63,7 @@ class Bed:
         return self.trouble if backend.spec.engine.ganesha else await Prober(Engines(self.cluster))(backend)
 
     def ref(self, kind: str, name: str, api: str = MINE) -> Reference:
-        scoped = kind in ("StorageBackend", "PersistentVolume")
+        scoped = kind in ("StorageBackend", "PersistentVolume", "Node")
         return Reference(api, kind, name, "" if scoped else self.namespace)
 
     async def make(self, kind: str, name: str, api: str = MINE, **fields: Any) -> Manifest:
@@ -235,8 +235,8 @@ async def bed(cluster: Cluster, s3_server: Any) -> AsyncIterator[Bed]:
 
 
 async def _sweep(cluster: Cluster) -> None:
-    for kind in (*hooks.KINDS, "PersistentVolumeClaim", "PersistentVolume", "Pod"):
-        api_version = MINE if kind in hooks.KINDS else "v1"
+    for kind in (*hooks.KINDS, "DaemonSet", "PersistentVolumeClaim", "PersistentVolume", "Pod"):
+        api_version = MINE if kind in hooks.KINDS else "apps/v1" if kind == "DaemonSet" else "v1"
         for each in await cluster.list(api_version, kind):
             metadata = each["metadata"]
             ref = Reference(api_version, kind, metadata["name"], metadata.get("namespace", ""))
