@@ -188,17 +188,8 @@ def conclude(
     """The status with its conditions, its phase and the generation that was judged."""
     before = facts.attachment.status
     generation = facts.attachment.metadata.get("generation", 0)
-    merged = conditions.merge(before.conditions, verdicts, generation, facts.now)
-    phase = conditions.phase(merged)
-    return status.model_copy(
-        update={
-            "phase": phase,
-            "phase_since": before.phase_since if before.phase == phase and before.phase_since else facts.now,
-            "observed_generation": generation,
-            "id": facts.id,
-            "conditions": merged,
-        }
-    )
+    update = conditions.outcome(before, verdicts, generation, facts.now)
+    return status.model_copy(update=update | {"id": facts.id})
 
 
 def _count(nodes: int) -> str:

@@ -86,8 +86,9 @@ def _detached(facts: AttachmentFacts, actions: tuple[Action, ...] = ()) -> Plan[
     message = f"StorageVolume {facts.volume_name} is detached; its data stays"
     verdicts = (lifecycle(Phase.DETACHING, message), blocked(()), no(conditions.ATTACHED, "Detached", message))
     status = conclude(facts, _without_plan(facts), verdicts)
-    # Told each time: the Event's name is derived from the transition, so a repetition after a crash is no second Event.
-    return Plan(status, actions, (Notice("Detached", message),), finish=True)
+    before = conditions.find(facts.attachment.status.conditions, conditions.ATTACHED)
+    told = before is not None and before.reason == "Detached"  # Events come before the status
+    return Plan(status, actions, () if told else (Notice("Detached", message),), finish=True)
 
 
 def _without_plan(facts: AttachmentFacts) -> StorageAttachmentStatus:

@@ -96,7 +96,7 @@ def _find_bucket(facts: VolumeFacts) -> Backing | Waiting:
         return Waiting(
             Phase.PENDING, Problem("BucketDestroying", f"Bucket {bucket.metadata['name']} is being destroyed")
         )
-    if bucket.status.phase == Phase.READY or facts.volume.status.attributes:
+    if conditions.is_true(bucket.status.conditions, conditions.READY) or facts.volume.status.attributes:
         return _bucket_backing(facts, bucket)
     return _bucket_not_ready(bucket)
 

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 from dataclasses import dataclass, field
 
-from moorage import conditions, manifests, names, placement, transitions
+from moorage import conditions, manifests, names, placement, transit, transitions
 from moorage.actions import (
     Action,
     Apply,
@@ -29,8 +29,10 @@ from moorage.bucketadoption import Found, refusal
 from moorage.bucketowner import Owner
 from moorage.bucketpolicy import owner_policy
 from moorage.conditions import Verdict, lifecycle, no, yes
-from moorage.model import Bucket, BucketStatus, OnDelete, Phase, Placement, S3Engine, StorageBackend
+from moorage.holders import Uses
+from moorage.model import Bucket, BucketStatus, OnDelete, Phase, Placement, S3Engine, SecretRef, StorageBackend
 from moorage.release import RECHECK_HOLDERS, RELEASING, blocked, listed
+from moorage.transit import SeenAttachment
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 SECRET_KEY_MIN = 16
@@ -41,8 +43,10 @@ class BucketFacts:
     """A Bucket and what was seen around it.
 
     `new_secret_key`: a random one to use if there is none yet. `key_works`: what a request with the user's own key
-    said; None when nobody asked. `holders`: the StorageVolumes that show it, in words; listed freshly, after the
-    status that is in `bucket` was read, when the bucket is being deleted.
+    said; None when nobody asked. `key_reader`: whether the Role for `node_account` stands. `holders`: the
+    StorageVolumes that show it and the pods that use it inline, in words; listed freshly, after the status that is in
+    `bucket` was read, when the bucket is being deleted. `users`: the pods that have it mounted, by its own name or
+    through such volumes, as the watches have shown them; `attachments`: those of such volumes.
 
     `found`: what the engine said of a bucket that is to be adopted, or why it could not be asked; None when nobody
     asked. `root_key`: whether the engine's root key was there to destroy the bucket with.
@@ -53,10 +57,14 @@ class BucketFacts:
     root_key: bool = field(default=True, kw_only=True)
     now: str
     new_secret_key: str
+    node_account: SecretRef
     backends: tuple[StorageBackend, ...] = ()
     secret: Manifest | None = None
     key_works: bool | None = None
+    key_reader: bool = False
     holders: tuple[str, ...] = ()
+    users: dict[tuple[str, str], Uses] = field(default_factory=dict[tuple[str, str], Uses])
+    attachments: tuple[SeenAttachment, ...] = ()
 
     @property
     def id(self) -> str:
@@ -113,7 +121,7 @@ def plan(facts: BucketFacts) -> Plan[BucketStatus]:
         return _waiting(facts, Phase.FAILED, refused, hold)
     if not facts.is_ours and (waiting := _not_adopted(facts, status.placement)):
         return _waiting(facts, *waiting, hold)
-    return _made(facts, engine, (*hold, *_make(facts, engine)), trouble)
+    return _made(facts, engine, (*hold, *_make(facts, engine), *_reader(facts)), trouble)
 
 
 def _begun(facts: BucketFacts, placed: Placement, hold: tuple[Action, ...]) -> Plan[BucketStatus]:
@@ -155,7 +163,7 @@ def _made(
     )
     verdicts = (
         yes(conditions.PROVISIONED, "Provisioned"),
-        lifecycle(Phase.READY, f"Secret {status.secret_name} has its key"),
+        transit.ready(facts.users, facts.attachments, f"Secret {status.secret_name} has its key"),
         healthy,
     )
     return _settle(facts, status, verdicts, actions, None)
@@ -175,14 +183,9 @@ def _settle(
 
 def conclude(facts: BucketFacts, status: BucketStatus, verdicts: tuple[Verdict, ...]) -> BucketStatus:
     generation = facts.bucket.metadata.get("generation", 0)
-    merged = conditions.merge(facts.bucket.status.conditions, verdicts, generation, facts.now)
-    update = {
-        "phase": conditions.phase(merged),
-        "observed_generation": generation,
-        "id": facts.id,
-        "conditions": merged,
-    }
-    return status.model_copy(update=update)
+    judged = (*verdicts, transit.attached(facts.users))
+    update = conditions.outcome(facts.bucket.status, judged, generation, facts.now)
+    return status.model_copy(update=update | {"id": facts.id, "attached": len(facts.users)})
 
 
 # Making it.
@@ -204,6 +207,14 @@ def _make(facts: BucketFacts, engine: S3Engine) -> tuple[Action, ...]:
         engine, facts.engine_bucket, facts.access_key, secret_key, policy, versioning, facts.owner, adopts
     )
     return (*write, make)
+
+
+def _reader(facts: BucketFacts) -> tuple[Action, ...]:
+    """The node's account reads the Secret for inline volumes: nobody passes it there."""
+    if facts.key_reader:
+        return ()
+    role, binding = manifests.key_reader(facts.bucket, facts.id, facts.node_account)
+    return Apply(role), Apply(binding)
 
 
 def _provisioned(facts: BucketFacts) -> bool:
@@ -255,8 +266,10 @@ def release(facts: BucketFacts) -> Plan[BucketStatus]:
     status = facts.bucket.status
     if names.FINALIZER not in facts.bucket.metadata.get("finalizers", ()):
         return Plan(status)
+    if status.phase == Phase.DESTROYED:  # written last: all is done and told
+        return Plan(status, finish=True)
     if status.phase not in RELEASING:
-        return _destroying(facts, "looking which volumes still show it", 0)
+        return _destroying(facts, "no new mount is made; looking who still uses it", 0)
     if facts.holders:
         return _destroying(facts, f"in use by {listed(facts.holders)}", RECHECK_HOLDERS)
     if not facts.is_ours and facts.root_key and not _lost(facts) and not isinstance(facts.found, Found):

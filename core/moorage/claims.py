@@ -1,4 +1,4 @@
-"""What stands for a volume in the cluster: PersistentVolume, claim, and the right to read one Secret."""
+"""What stands for a volume in the cluster: PersistentVolume and claim."""
 
 from moorage import manifests, names, quantity
 from moorage.actions import Action, Apply, Create, Manifest, Problem
@@ -61,10 +61,3 @@ def _bytes(text: str) -> int:
         return quantity.parse(text)
     except InvalidInput:
         return -1
-
-
-def reader_actions(facts: VolumeFacts, backing: Backing) -> tuple[Action, ...]:
-    if backing.secret is None or facts.key_reader:
-        return ()
-    role, binding = manifests.key_reader(facts.volume, facts.id, backing.secret, facts.node_account)
-    return Apply(role), Apply(binding)

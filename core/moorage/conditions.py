@@ -6,6 +6,7 @@ lastTransitionTime where the status did not change (the rule of the Kubernetes A
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from moorage.model import Condition, ConditionStatus, Phase
 
@@ -29,6 +30,17 @@ class Verdict:
     message: str = ""
 
 
+class Judged(Protocol):
+    """What the statuses that have a phase have in common."""
+
+    @property
+    def phase(self) -> Phase | None: ...
+    @property
+    def phase_since(self) -> str | None: ...
+    @property
+    def conditions(self) -> tuple[Condition, ...]: ...
+
+
 def yes(type: str, reason: str, message: str = "") -> Verdict:
     return Verdict(type, ConditionStatus.true, reason, message)
 
@@ -43,9 +55,26 @@ def lifecycle(phase: Phase, message: str = "", *, usable: bool = False) -> Verdi
     return Verdict(READY, status, phase.value.capitalize(), message)
 
 
+def outcome(before: Judged, verdicts: Iterable[Verdict], generation: int, now: str) -> dict[str, Any]:
+    """What the verdicts make of a status: its conditions, phase, since when, and the generation that was judged.
+
+    `now` may have fractions of a second: `phase_since` keeps them, the times of conditions have none (metav1.Time).
+    """
+    merged = merge(before.conditions, verdicts, generation, now)
+    current = phase(merged)
+    since = before.phase_since if before.phase == current else None
+    return {
+        "phase": current,
+        "phase_since": since or now,
+        "observed_generation": generation,
+        "conditions": merged,
+    }
+
+
 def merge(old: Iterable[Condition], verdicts: Iterable[Verdict], generation: int, now: str) -> tuple[Condition, ...]:
     """The verdicts as conditions, ordered by type; a condition without a verdict goes."""
     before = {each.type: each for each in old}
+    now = now.partition(".")[0] + "Z" if "." in now else now
     return tuple(
         Condition(
             type=each.type,

@@ -1,10 +1,12 @@
 """A StorageVolume and what was seen around it: the input of its plans."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moorage import conditions, names, placement
 from moorage.actions import Manifest, Problem
-from moorage.model import Bucket, SecretRef, StorageBackend, StorageVolume, VolumeType
+from moorage.holders import Uses
+from moorage.model import Bucket, StorageBackend, StorageVolume, VolumeType
+from moorage.transit import SeenAttachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,19 +15,19 @@ class VolumeFacts:
 
     `bucket`: the Bucket that the volume shows, or that has the name of the one it would own. `claim` and
     `persistent_volume`: what stands under the names that the operator would use. `holders`: who uses the volume, in
-    words; listed freshly, after the status that is in `volume` was read, when the volume is being deleted.
+    words; listed freshly, after the status that is in `volume` was read, when the volume is being deleted. `users`:
+    the pods that use it, as the watches have shown them; `attachments`: its StorageAttachments.
     """
 
     volume: StorageVolume
     now: str
-    node_account: SecretRef
     backends: tuple[StorageBackend, ...] = ()
     bucket: Bucket | None = None
     claim: Manifest | None = None
     persistent_volume: Manifest | None = None
-    key_reader: bool = False
     holders: tuple[str, ...] = ()
-    attached: int = 0
+    users: dict[tuple[str, str], Uses] = field(default_factory=dict[tuple[str, str], Uses])
+    attachments: tuple[SeenAttachment, ...] = ()
 
     @property
     def id(self) -> str:

@@ -108,19 +108,20 @@ def owned_bucket(volume: StorageVolume) -> Manifest:
     }
 
 
-def key_reader(volume: StorageVolume, id: str, secret: SecretRef, account: SecretRef) -> tuple[Manifest, Manifest]:
-    """Role and RoleBinding by which the node plugin's account (`account`) may get the one Secret that mounting needs.
+def key_reader(bucket: Bucket, id: str, account: SecretRef) -> tuple[Manifest, Manifest]:
+    """Role and RoleBinding by which the node plugin's account (`account`) may get the bucket's Secret, and no other.
 
     The kubelet passes the Secret for claims; for inline volumes nobody does, and the account reads no Secrets at large.
     """
     metadata = {
         "name": names.persistent_volume(id),
-        "namespace": volume.metadata["namespace"],
-        "labels": labels(names.LABEL_VOLUME_UID, volume.metadata["uid"]),
-        "ownerReferences": [owner("StorageVolume", volume.metadata)],
+        "namespace": bucket.metadata["namespace"],
+        "labels": labels(names.LABEL_BUCKET_UID, bucket.metadata["uid"]),
+        "ownerReferences": [owner("Bucket", bucket.metadata)],
     }
+    secret = names.bucket_secret(bucket.metadata["name"])
     group = "rbac.authorization.k8s.io"
-    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret.name], "verbs": ["get"]}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]}
     role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]}
     binding = {
         "apiVersion": f"{group}/v1",

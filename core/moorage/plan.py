@@ -3,10 +3,10 @@
 Deletion is `moorage.release`. Nothing here does I/O, so that every step can be tested and repeated.
 """
 
-from moorage import conditions, manifests, names, quantity, transitions
+from moorage import conditions, manifests, names, quantity, transit, transitions
 from moorage.actions import Action, Hold, Plan, Problem
 from moorage.backing import Backing, Waiting, find_backing
-from moorage.claims import claim_actions, claim_conflict, reader_actions
+from moorage.claims import claim_actions, claim_conflict
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
 from moorage.model import Phase, ShareState, StorageVolumeStatus, VolumeType
@@ -23,7 +23,7 @@ def plan(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
             facts, _waiting_status(facts, found), _waiting_verdicts(facts, found), (*hold, *found.actions), RECHECK
         )
     refused = claim_conflict(facts)
-    actions = () if refused else (*claim_actions(facts, found), *reader_actions(facts, found))
+    actions = () if refused else claim_actions(facts, found)
     verdicts = _backed_verdicts(facts, refused)
     return _settle(facts, _backed_status(facts, found), verdicts, (*hold, *actions), RECHECK if refused else None)
 
@@ -43,24 +43,9 @@ def _settle(
 def conclude(facts: VolumeFacts, status: StorageVolumeStatus, verdicts: tuple[Verdict, ...]) -> StorageVolumeStatus:
     """The status with its conditions, its phase and the generation that was judged."""
     generation = facts.volume.metadata.get("generation", 0)
-    merged = conditions.merge(facts.volume.status.conditions, (*verdicts, attached(facts)), generation, facts.now)
-    return status.model_copy(
-        update={
-            "phase": conditions.phase(merged),
-            "observed_generation": generation,
-            "id": facts.id,
-            "attached": facts.attached,
-            "conditions": merged,
-        }
-    )
-
-
-def attached(facts: VolumeFacts) -> Verdict:
-    if facts.attached == 0:
-        return no(conditions.ATTACHED, "NotAttached", "no pod uses it")
-    return yes(
-        conditions.ATTACHED, "InUse", "1 pod uses it" if facts.attached == 1 else f"{facts.attached} pods use it"
-    )
+    judged = (*verdicts, transit.attached(facts.users))
+    update = conditions.outcome(facts.volume.status, judged, generation, facts.now)
+    return status.model_copy(update=update | {"id": facts.id, "attached": len(facts.users)})
 
 
 def _waiting_verdicts(facts: VolumeFacts, found: Waiting) -> tuple[Verdict, ...]:
@@ -79,7 +64,8 @@ def _backed_verdicts(facts: VolumeFacts, refused: Problem | None) -> tuple[Verdi
             lifecycle(Phase.FAILED, refused.message),
             *rest,
         )
-    return yes(conditions.PROVISIONED, "Provisioned"), lifecycle(Phase.READY, "pods may mount it"), *rest
+    ready = transit.ready(facts.users, facts.attachments, "pods may mount it")
+    return yes(conditions.PROVISIONED, "Provisioned"), ready, *rest
 
 
 def _resized(facts: VolumeFacts) -> Verdict | None:

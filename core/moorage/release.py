@@ -24,6 +24,8 @@ def release(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
     status = facts.volume.status
     if names.FINALIZER not in facts.volume.metadata.get("finalizers", ()):
         return Plan(status)
+    if status.phase == Phase.DESTROYED:  # written last: all is done and told
+        return Plan(status, finish=True)
     if status.phase not in RELEASING:
         return _destroying(facts, "no new mount is made; looking who still uses it", requeue_after=0)
     if status.release is None:
@@ -102,7 +104,6 @@ def _destroyed(facts: VolumeFacts, lost: str = "") -> Plan[StorageVolumeStatus]:
     if lost:
         notices = (Notice("DataRemains", f"{lost}: the data of the volume stays where it is", warning=True),)
     status = conclude(facts, facts.volume.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
-    # Told each time: the Event's name is derived from the transition, so a repetition after a crash is no second Event.
     return Plan(status, (), (*notices, Notice("Destroyed", message)), finish=True)
 
 

@@ -12,7 +12,7 @@ Status = TypeVar("Status", StorageVolumeStatus, BucketStatus, StorageAttachmentS
 
 
 def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) -> Plan[Status]:
-    """The status as it was, with the error as its reason; what was READY stays so, for pods that use it are fine.
+    """The status as it was, with the error as its reason; what was usable stays so, for pods that use it are fine.
 
     FAILED when the same step will not pass by itself; the step is still tried again, now and then.
     """
@@ -23,10 +23,8 @@ def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) 
     changed = (no(cause, error.reason, message), lifecycle(phase, message))
     kept = (each for each in status.conditions if each.type not in {verdict.type for verdict in changed})
     verdicts = (*changed, *(Verdict(each.type, each.status, each.reason, each.message) for each in kept))
-    generation = metadata.get("generation", 0)
-    merged = conditions.merge(status.conditions, verdicts, generation, now)
-    update = {"phase": phase, "observed_generation": generation, "conditions": merged}
-    return Plan(status.model_copy(update=update), (), transitions.notices(status.conditions, merged))
+    after = status.model_copy(update=conditions.outcome(status, verdicts, metadata.get("generation", 0), now))
+    return Plan(after, (), transitions.notices(status.conditions, after.conditions))
 
 
 def _phase(status: Model, metadata: Manifest, error: MoorageError) -> Phase:

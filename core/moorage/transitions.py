@@ -1,10 +1,19 @@
 """Which Events a change of conditions is worth: one per transition, none for a status that only repeats itself."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from moorage import conditions
 from moorage.actions import Notice
 from moorage.model import Condition, ConditionStatus, Phase
+
+
+class Told(Protocol):
+    """What every status has in common."""
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]: ...
+
 
 _NAMED_BY_CAUSE = frozenset({Phase.PENDING, Phase.FAILED})
 
@@ -14,6 +23,19 @@ def notices(old: Iterable[Condition], new: Iterable[Condition]) -> tuple[Notice,
     before, after = tuple(old), tuple(new)
     found = (_of_phase(before, after), _of_blocking(before, after), _of_size(before, after))
     return tuple(each for each in found if each)
+
+
+def mark(before: Told) -> str:
+    """Which state a step starts from: the same for every attempt at the step, another one for the next step.
+
+    Only the operator writes these fields, in the very write that ends the step. So an Event that is named by its
+    object, its reason and this mark, and posted before that write, is told once, whoever dies in between.
+    """
+    judged = (
+        f"{each.type} {each.status} {each.reason} {each.observed_generation} {each.last_transition_time}"
+        for each in sorted(before.conditions, key=lambda condition: condition.type)
+    )
+    return "/".join((str(getattr(before, "phase_since", None)), *judged))
 
 
 def _of_phase(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Notice | None:

@@ -9,7 +9,7 @@ from moorage import conditions, consent, nodegroup
 from moorage.actions import Manifest, part
 from moorage.model import LabelSelector
 from moorage.nodegroup import NodeSeen
-from moorage_operator.index import Index, Key, Name, key_of, name_of, placed_on
+from moorage_operator.index import Index, Key, Name, key_of, name_of, placed_on, shown_bucket
 from moorage_operator.links import attachment_uid, path_of
 from moorage_operator.pods import Stir
 
@@ -21,9 +21,10 @@ _PLAN = ("capacity", "attributes", "secretRef", "placement")  # what of a volume
 class AttachmentRouter:
     """Keeps the attachments' part of the index, and fills the queue."""
 
-    def __init__(self, index: Index, add: Add) -> None:
+    def __init__(self, index: Index, add: Add, count: Add) -> None:
         self._index = index
         self._add = add
+        self._count = count  # later: only a number of pods has changed
         self._marks: dict[Name, Any] = {}  # of volumes
 
     def see(self, body: Manifest, deleted: bool) -> None:
@@ -62,7 +63,10 @@ class AttachmentRouter:
         for uid in stir.attachments:
             self._wake_uid(uid)
             self._wake_volume_of(self._index.links.named(uid))
-        self._wake(each.volume or each.claim for each in stir.moved | stir.counted)
+        for each in stir.moved | stir.counted:
+            name = each.volume or each.claim
+            if self._index.attachments.get(*name):
+                self._count(Key(KIND, *name))
 
     def _attachment(self, body: Manifest, deleted: bool) -> None:
         name, store = name_of(body), self._index.attachments
@@ -129,9 +133,13 @@ class AttachmentRouter:
             self._add(Key(KIND, *name))
 
     def _wake_volume_of(self, name: Name | None) -> None:
-        volume = self._index.links.volume(name) if name else None
-        if volume and self._index.volumes.get(*volume):
-            self._add(Key("StorageVolume", *volume))
+        named = self._index.links.volume(name) if name else None
+        volume = self._index.volumes.get(*named) if named else None
+        if volume:
+            self._add(key_of(volume))
+            bucket = shown_bucket(volume)
+            if bucket and self._index.buckets.get(*bucket):
+                self._add(Key("Bucket", *bucket))
 
 
 def _mark(volume: Manifest) -> Any:

@@ -1,5 +1,6 @@
-"""Events for transitions. The name is derived from the transition, so that telling it twice makes one Event."""
+"""Events for transitions. The name is derived from the state before, so that telling it twice makes one Event."""
 
+import asyncio
 import hashlib
 import logging
 from datetime import UTC, datetime
@@ -7,18 +8,19 @@ from datetime import UTC, datetime
 from moorage import names
 from moorage.actions import Manifest, Notice
 from moorage.errors import MoorageError
-from moorage_operator.cluster import ApiConflict, Cluster
+from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
 
 NOTE_MAX = 1000  # the API takes 1024 bytes
+AGAIN = 0.2  # seconds
 
 log = logging.getLogger(__name__)
 
 
-def event(body: Manifest, notice: Notice, moment: str, instance: str) -> Manifest:
-    """The Event of a transition of `body` at `moment` (what makes it this transition and no other)."""
+def event(body: Manifest, notice: Notice, mark: str, instance: str) -> Manifest:
+    """The Event of a transition of `body`; `mark` is the state before it (`moorage.transitions.mark`)."""
     metadata = body["metadata"]
     namespace = metadata.get("namespace", "default")  # where Events of cluster-scoped objects live
-    digest = hashlib.sha256(f"{metadata['uid']}/{notice.reason}/{notice.message}/{moment}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{metadata['uid']}/{notice.reason}/{mark}".encode()).hexdigest()[:16]
     regarding = {
         "apiVersion": body["apiVersion"],
         "kind": body["kind"],
@@ -43,10 +45,14 @@ def event(body: Manifest, notice: Notice, moment: str, instance: str) -> Manifes
 
 
 async def post(cluster: Cluster, manifest: Manifest) -> None:
-    """An Event that cannot be posted is logged: it is news, not state."""
+    """An Event that cannot be posted, twice, is logged: it is news, and no volume waits for it."""
     try:
-        await cluster.create(manifest)
-    except ApiConflict:
+        try:
+            await cluster.create(manifest)
+        except ApiUnavailable:
+            await asyncio.sleep(AGAIN)
+            await cluster.create(manifest)
+    except ApiConflict:  # it was told before
         return
     except MoorageError as error:
         log.warning("an Event was lost: %s", error)

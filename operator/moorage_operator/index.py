@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from moorage import conditions, holders, names
 from moorage.actions import Manifest, part
 from moorage.holders import Claim, Use, Uses, VolumeKey
-from moorage.model import StorageBackend
+from moorage.model import Phase, StorageBackend
 from moorage.nodegroup import NodeSeen
+from moorage.transit import SeenAttachment
 from moorage_operator.links import Links
 from moorage_operator.pods import NOBODY, Pods, Stir
 
@@ -78,6 +79,7 @@ class Index:
     nodes: dict[str, NodeSeen] = field(default_factory=dict[str, NodeSeen])
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # their labels
     _by_handle: dict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
+    _shown: dict[Name, set[Name]] = field(default_factory=dict[Name, set[Name]])  # by bucket: volumes
     _by_claim: dict[Claim, VolumeKey] = field(default_factory=dict[Claim, VolumeKey])
     _parsed: dict[str, tuple[str, StorageBackend]] = field(default_factory=dict[str, tuple[str, StorageBackend]])
 
@@ -112,6 +114,22 @@ class Index:
             f"{namespace}/{name}": {"kind": kind, "metadata": {"namespace": namespace, "name": name}}
             for namespace, name in found
         }
+
+    def keep_volume(self, body: Manifest, deleted: bool) -> None:
+        bucket, volume = shown_bucket(body), name_of(body)
+        if deleted:
+            self.volumes.drop(*volume, body["metadata"]["uid"])
+        else:
+            self.volumes.put(body)
+        if bucket and self.volumes.get(*volume):
+            self._shown.setdefault(bucket, set()).add(volume)
+        elif bucket:
+            self._shown.get(bucket, set[Name]()).discard(volume)
+
+    def volumes_showing(self, bucket: Name) -> tuple[Manifest, ...]:
+        """The volumes that show the bucket or would, if there were one of their name and theirs."""
+        found = (self.volumes.get(*each) for each in sorted(self._shown.get(bucket, ())))
+        return tuple(each for each in found if each and shown_bucket(each) == bucket)
 
     # PersistentVolumes tell which claim stands for which volume, ours and the provisioner's alike.
 
@@ -156,20 +174,41 @@ class Index:
         """What an inline volume names: a StorageVolume of the pod's namespace, else what a StorageAttachment shows."""
         return named if self.volumes.get(*named) else self.links.volume(named) or named
 
-    def ways_to(self, volume: VolumeKey, handle: str) -> set[Use]:
+    def ways_to(self, volume: Manifest) -> set[Use]:
         """Inline, and through any claim of the volume."""
+        handle = handle_of(volume)
         claims = (holders.claim_of(each) for each in self.persistent_volumes_of(handle))
-        shown = (each for each in self.links.of_volume(volume) if not self.volumes.get(*each))
-        inline = (Use(volume=each) for each in (volume, *shown))
+        shown = (each for each in self.links.of_volume(name_of(volume)) if not self.volumes.get(*each))
+        inline = (Use(volume=each) for each in (name_of(volume), *shown))
         return {*inline, *(Use(claim=each) for each in claims if each)}
 
-    def users(self, volume: VolumeKey, handle: str) -> dict[Name, Uses]:
-        """The pods that use the volume."""
-        return self.pods.users(self.ways_to(volume, handle))
+    def attachments_of(self, *volumes: Manifest) -> tuple[SeenAttachment, ...]:
+        """The StorageAttachments of any of the volumes."""
+        found = (self.attachments.get(*name) for each in volumes for name in self.links.of_volume(name_of(each)))
+        return tuple(_seen(each) for each in found if each)
+
+    def users(self, *volumes: Manifest, bucket: Name | None = None) -> dict[Name, Uses]:
+        """The pods that use any of the volumes, or the bucket by its own name."""
+        inline = {Use(bucket=bucket)} if bucket else set[Use]()
+        return self.pods.users(inline.union(*(self.ways_to(each) for each in volumes)))
 
 
 def name_of(body: Manifest) -> Name:
     return body["metadata"].get("namespace", ""), body["metadata"]["name"]
+
+
+def _seen(attachment: Manifest) -> SeenAttachment:
+    phase = part(attachment, "status").get("phase")
+    return SeenAttachment("/".join(name_of(attachment)), Phase(phase) if phase in set(Phase) else None)
+
+
+def handle_of(volume: Manifest) -> str:
+    """The CSI volume id of a StorageVolume."""
+    return str(names.VolumeHandle(*name_of(volume), id_of(volume)))
+
+
+def id_of(body: Manifest) -> str:
+    return part(body, "status").get("id") or names.short_id(body["metadata"]["uid"])
 
 
 def version(body: Manifest) -> int:

@@ -14,12 +14,11 @@ from moorage.bucketplan import BucketFacts
 from moorage.errors import MoorageError
 from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use
-from moorage.manifests import volume_handle
-from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageVolume
+from moorage.model import Bucket, SecretRef, StorageBackend, StorageVolume
 from moorage.release import RELEASING
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
-from moorage_operator.index import Index, name_of, placed_on, shown_bucket
+from moorage_operator.index import Index, handle_of, id_of, name_of, placed_on, shown_bucket
 from moorage_operator.probe import Probe
 from moorage_operator.s3admin import Engines
 
@@ -27,7 +26,7 @@ DEEP_EVERY = 300.0  # seconds between looks at what no watch shows: Secrets, Rol
 
 
 def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Observer:
@@ -44,29 +43,30 @@ class Observer:
     async def volume(self, body: Manifest) -> VolumeFacts:
         volume = StorageVolume.model_validate(body)
         namespace, name = volume.metadata["namespace"], volume.metadata["name"]
-        id = volume.status.id or names.short_id(volume.metadata["uid"])
-        handle = volume_handle(volume, id)
         deleting = "deletionTimestamp" in volume.metadata
         bucket = await self._bucket_of(volume, body, fresh=deleting)
         backed = deleting or (volume.status.share is not None and is_served(volume.status.share)) or _is_ready(bucket)
+        claimed = deleting or (backed and volume.spec.claim != "None")
         listing = deleting and volume.status.phase in RELEASING and volume.status.release is None
         return VolumeFacts(
             volume=volume,
             now=now(),
-            node_account=self._account,
             backends=self._index.all_backends(),
             bucket=bucket,
-            claim=await self._claim(namespace, name, fresh=deleting) if backed else None,
-            persistent_volume=await self._persistent_volume(id, fresh=deleting) if backed else None,
-            key_reader=await self._has_key_reader(volume, id) if _is_ready(bucket) and not deleting else False,
-            holders=await self._holders(volume, handle) if listing else (),
-            attached=len(self._index.users((namespace, name), handle)),
+            claim=await self._claim(namespace, name, fresh=deleting) if claimed else None,
+            persistent_volume=await self._persistent_volume(id_of(body), fresh=deleting) if claimed else None,
+            holders=await self._holders(volume, body) if listing else (),
+            users=self._index.users(body),
+            attachments=self._index.attachments_of(body),
         )
 
     async def bucket(self, body: Manifest) -> BucketFacts:
         bucket = Bucket.model_validate(body)
         namespace, name = bucket.metadata["namespace"], bucket.metadata["name"]
         deleting = "deletionTimestamp" in bucket.metadata
+        usable = not deleting and _is_ready(bucket)
+        due = usable and self._is_due(bucket.metadata["uid"])
+        showing = [each for each in self._index.volumes_showing((namespace, name)) if _shows(each, bucket)]
         backends = self._index.all_backends()
         placed = bucket.status.placement
         backend = next((each for each in backends if placed and each.metadata["name"] == placed.backend), None)
@@ -75,12 +75,16 @@ class Observer:
             bucket=bucket,
             now=now(),
             new_secret_key=secrets.token_urlsafe(30),
+            node_account=self._account,
             backends=backends,
             secret=secret,
-            key_works=None if deleting else await self._key_works(bucket, backend, secret),
+            key_works=await self._key_works(bucket, backend, secret) if due else None,
+            key_reader=await self._has_key_reader(bucket) if due else usable,
             found=await self._found(bucket, backend),
             root_key=not deleting or await self._has_root_key(backend),
-            holders=await self._volumes_of(bucket) if deleting and bucket.status.phase in RELEASING else (),
+            holders=await self._holders_of(bucket) if deleting and bucket.status.phase in RELEASING else (),
+            users=self._index.users(*showing, bucket=(namespace, name)),
+            attachments=self._index.attachments_of(*showing),
         )
 
     async def backend(self, body: Manifest) -> BackendFacts:
@@ -112,11 +116,9 @@ class Observer:
             found = await self._cluster.get(Reference(names.API_VERSION, "Bucket", shown[1], shown[0]))
         return Bucket.model_validate(found) if found else None
 
-    async def _has_key_reader(self, volume: StorageVolume, id: str) -> bool:
-        if volume.status.phase == Phase.READY and not self._is_due(volume.metadata["uid"]):
-            return True
+    async def _has_key_reader(self, bucket: Bucket) -> bool:
         group = "rbac.authorization.k8s.io/v1"
-        namespace, name = volume.metadata["namespace"], names.persistent_volume(id)
+        namespace, name = bucket.metadata["namespace"], names.persistent_volume(bucket.status.id)
         for kind in ("Role", "RoleBinding"):
             if await self._cluster.get(Reference(group, kind, name, namespace)) is None:
                 return False
@@ -124,8 +126,7 @@ class Observer:
 
     async def _key_works(self, bucket: Bucket, backend: StorageBackend | None, secret: Manifest | None) -> bool | None:
         engine = backend.spec.engine.s3 if backend else None
-        ready = bucket.status.phase == Phase.READY and engine and _answers(backend)
-        if not ready or not engine or not bucket.status.bucket_name or not self._is_due(bucket.metadata["uid"]):
+        if not engine or not _answers(backend) or not bucket.status.bucket_name:
             return None
         return await self._engines.key_works(engine, bucket.status.bucket_name, secret)
 
@@ -154,14 +155,14 @@ class Observer:
 
     # Who uses it, asked of the API server itself.
 
-    async def _holders(self, volume: StorageVolume, handle: str) -> tuple[str, ...]:
+    async def _holders(self, volume: StorageVolume, body: Manifest) -> tuple[str, ...]:
         namespace, name = volume.metadata["namespace"], volume.metadata["name"]
         own = names.persistent_volume(volume.status.id)
         claims: set[Claim] = {(namespace, name)} if volume.spec.claim != "None" else set()
         attachments = await attachmentuse.holding(self._cluster, self._index, volume)
         found = {f"StorageAttachment {_full_name(each)}" for each in attachments}
         theirs = {name_of(each) for each in attachments}
-        for known in self._index.persistent_volumes_of(handle):
+        for known in self._index.persistent_volumes_of(handle_of(body)):
             seen = await self._cluster.get(Reference("v1", "PersistentVolume", known["metadata"]["name"]))
             claim = holders.claim_of(seen) if seen else None
             if seen and claim and holders.is_bound(seen):
@@ -170,15 +171,19 @@ class Observer:
                     found.add(f"claim {claim[0]}/{claim[1]}")
         ways = {Use(claim=each) for each in claims} | {Use(volume=each) for each in {(namespace, name), *theirs}}
         for where in {namespace, *(each[0] for each in claims | theirs)}:
-            pods = await self._cluster.list("v1", "Pod", where)
-            found.update(holders.pod_name(each) for each in pods if holders.uses(each).uses & ways)
+            found |= await self._pods_using(ways, where)
         return tuple(sorted(found))
 
-    async def _volumes_of(self, bucket: Bucket) -> tuple[str, ...]:
+    async def _pods_using(self, ways: set[Use], namespace: str) -> set[str]:
+        pods = await self._cluster.list("v1", "Pod", namespace)
+        return {holders.pod_name(each) for each in pods if holders.uses(each).uses & ways}
+
+    async def _holders_of(self, bucket: Bucket) -> tuple[str, ...]:
         namespace, name = bucket.metadata["namespace"], bucket.metadata["name"]
         volumes = await self._cluster.list(names.API_VERSION, "StorageVolume", namespace)
         showing = (each for each in volumes if shown_bucket(each) == (namespace, name))
-        return tuple(sorted(f"StorageVolume {_full_name(each)}" for each in showing if _still_shows(each, bucket)))
+        found = {f"StorageVolume {_full_name(each)}" for each in showing if _still_shows(each, bucket)}
+        return tuple(sorted(found | await self._pods_using({Use(bucket=(namespace, name))}, namespace)))
 
     def _placed_on(self, backend: str) -> Iterable[str]:
         for store in (self._index.volumes, self._index.buckets):
@@ -186,9 +191,12 @@ class Observer:
 
 
 def _still_shows(volume: Manifest, bucket: Bucket) -> bool:
-    """A volume that was let go by everybody no longer holds its bucket; nor does one that only bears its name."""
-    if volume.get("status", {}).get("release"):
-        return False
+    """A volume that was let go by everybody no longer holds its bucket."""
+    return not volume.get("status", {}).get("release") and _shows(volume, bucket)
+
+
+def _shows(volume: Manifest, bucket: Bucket) -> bool:
+    """Not so a volume that only bears the bucket's name."""
     named = volume["spec"].get("bucket")
     return bool(named) or bucket.metadata.get("labels", {}).get(names.LABEL_VOLUME_UID) == volume["metadata"]["uid"]
 
@@ -198,7 +206,7 @@ def _full_name(body: Manifest) -> str:
 
 
 def _is_ready(bucket: Bucket | None) -> bool:
-    return bucket is not None and bucket.status.phase == Phase.READY
+    return bucket is not None and conditions.is_true(bucket.status.conditions, conditions.READY)
 
 
 def _answers(backend: StorageBackend | None) -> bool:

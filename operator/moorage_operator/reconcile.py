@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from moorage import attachmentplan, attachmentrelease, backendplan, bucketplan, names, plan, stumble
+from moorage import attachmentplan, attachmentrelease, backendplan, bucketplan, names, plan, stumble, transitions
 from moorage.actions import Action, Apply, Create, Delete, Hold, MakeBucket, Manifest, Plan, RemoveBucket, reference
 from moorage.errors import MoorageError
 from moorage.model import BucketStatus, Model, StorageAttachmentStatus, StorageBackendStatus, StorageVolumeStatus
@@ -16,7 +16,7 @@ from moorage_operator import events
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
 from moorage_operator.index import Index, Key, Store
-from moorage_operator.metrics import Metrics
+from moorage_operator.metrics import Metrics, Stay
 from moorage_operator.observe import Observer, now
 from moorage_operator.s3admin import Engines
 
@@ -69,6 +69,7 @@ class Reconciler:
             return None
         except MoorageError as error:
             self._metrics.errors.labels(key.kind, error.reason).inc()
+            self._observer.forget(body["metadata"]["uid"])  # what was to be done after a deep look is still to be done
             raise
         finally:
             self._metrics.duration.labels(key.kind).observe(time.monotonic() - started)
@@ -106,16 +107,20 @@ class Reconciler:
         return step.requeue_after
 
     async def _settle(self, body: Manifest, before: Status, step: Plan[Status]) -> Manifest:
-        """Write the status if it differs, then tell what changed; gives the object as it is then."""
-        if step.status != before:
-            body = await self._write_status(body, step.status)
-            phase = getattr(step.status, "phase", None)
-            if phase and phase != getattr(before, "phase", None):
-                self._metrics.transitions.labels(body["kind"], phase).inc()
-                log.info("%s is %s", reference(body), phase)
-        moment = max((each.last_transition_time for each in step.status.conditions), default="")
+        """Tell what changes, then write the status if it differs; gives the object as it is then.
+
+        In this order, because what starts over after a crash in between comes to the same Events and names them so.
+        """
+        mark = transitions.mark(before)
         for notice in step.notices:
-            await events.post(self._cluster, events.event(body, notice, moment, self._instance))
+            await events.post(self._cluster, events.event(body, notice, mark, self._instance))
+        if step.status == before:
+            return body
+        body = await self._write_status(body, step.status)
+        old, new = Stay.of(before), Stay.of(step.status)
+        if old.phase != new.phase:
+            self._metrics.moved(body["kind"], old, new)
+            log.info("%s is %s", reference(body), new.phase)
         return body
 
     async def _write_status(self, body: Manifest, status: Model) -> Manifest:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 import kopf
 
@@ -44,9 +45,10 @@ class Operator:
         )
         reconciler = Reconciler(cluster, self.index, observer, attachments, engines, self.metrics, settings.identity)
         self.queue = WorkQueue[Key](reconciler, settings.workers)
-        self._router = Router(self.index, self.queue.add)
+        self._router = Router(self.index, self.queue.add, self.queue.add_after)
         self._listed = time.monotonic()
         self.metrics.watch_depth(lambda: self.queue.depth)
+        self.metrics.watch_objects(self._phased)
 
     async def run(self, ready: asyncio.Event | None = None, on_watch: Callable[[], None] = lambda: None) -> None:
         """List, then watch, reconcile and list again now and then.
@@ -94,13 +96,14 @@ class Operator:
         reasons = [str(task.exception() or task.get_name()) for task in done if not task.cancelled()]
         raise MoorageError(f"the watches have ended ({'; '.join(reasons)}); stopping, so that a fresh process starts")
 
+    def _phased(self) -> Iterable[Manifest]:
+        index = self.index
+        return chain(index.volumes.values(), index.attachments.values(), index.buckets.values())
+
     async def _resync(self) -> None:
         while True:
-            index = self.index
-            self.metrics.show_phases(
-                _phases(index.volumes.values(), index.attachments.values(), index.buckets.values())
-            )
             await asyncio.sleep(self._settings.resync)
+            index = self.index
             for store in (index.backends, index.buckets, index.volumes, index.attachments):
                 for body in store.values():
                     self.queue.add(key_of(body))
@@ -143,12 +146,3 @@ def _identity(body: Manifest) -> str:
     metadata = body["metadata"]
     slender = body["kind"] in ("Pod", "Node", "Namespace")
     return f"{metadata.get('namespace', '')}/{metadata['name']}" if slender else metadata["uid"]
-
-
-def _phases(*stores: Iterable[Manifest]) -> dict[tuple[str, str], int]:
-    counts: dict[tuple[str, str], int] = {}
-    for store in stores:
-        for body in store:
-            key = (body["kind"], body.get("status", {}).get("phase", "PENDING"))
-            counts[key] = counts.get(key, 0) + 1
-    return counts

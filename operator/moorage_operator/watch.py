@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from moorage import holders, names
 from moorage.actions import Manifest
+from moorage.holders import Use
 from moorage_operator.attachmentwatch import AttachmentRouter
 from moorage_operator.index import (
     Index,
@@ -21,18 +22,22 @@ from moorage_operator.links import attachment_uid
 from moorage_operator.pods import Stir
 
 Add = Callable[[Key], None]
+AddLater = Callable[[Key, float], None]
+
+COUNT_DELAY = 5.0  # seconds: mere numbers of pods are written together, however many start
 
 
 class Router:
     """Keeps the index and fills the queue."""
 
-    def __init__(self, index: Index, add: Add) -> None:
+    def __init__(self, index: Index, add: Add, add_later: AddLater) -> None:
         self._index = index
         self._add = add
+        self._add_later = add_later
         self._marks: dict[
             str, tuple[str, ...]
         ] = {}  # of backends: our own writes reach the index before the watch does
-        self._attachments = AttachmentRouter(index, add)
+        self._attachments = AttachmentRouter(index, add, lambda key: add_later(key, COUNT_DELAY))
 
     def see(self, body: Manifest, deleted: bool = False) -> None:
         """An object as a watch or a list showed it."""
@@ -55,7 +60,7 @@ class Router:
                 return
 
     def _volume(self, body: Manifest, deleted: bool) -> None:
-        _keep(self._index.volumes, body, deleted)
+        self._index.keep_volume(body, deleted)
         self._add(key_of(body))
         self._attachments.volume(body, deleted)
         bucket = shown_bucket(body)
@@ -66,7 +71,7 @@ class Router:
     def _bucket(self, body: Manifest, deleted: bool) -> None:
         _keep(self._index.buckets, body, deleted)
         self._add(key_of(body))
-        self._add_volumes(name_of(each) for each in self._index.volumes.values() if shown_bucket(each) == name_of(body))
+        self._add_volumes(name_of(each) for each in self._index.volumes_showing(name_of(body)))
         self._wake_leaving_backend(body)
 
     def _backend(self, body: Manifest, deleted: bool) -> None:
@@ -106,8 +111,19 @@ class Router:
             self._attachments.owned(body)
 
     def _pod(self, stir: Stir) -> None:
-        self._add_volumes(self._index.volumes_by(stir.moved | stir.counted))
+        for key in self._used(stir.moved):
+            self._add(key)
+        for key, body in self._used(stir.counted).items():
+            self._add_later(key, 0 if is_deleting(body) else COUNT_DELAY)
         self._attachments.pod(stir)
+
+    def _used(self, ways: Iterable[Use]) -> dict[Key, Manifest]:
+        """The volumes and buckets that are used in these ways, and the buckets that such volumes show."""
+        found = [self._index.volumes.get(*each) for each in self._index.volumes_by(ways)]
+        shown = {bucket for each in found if each and (bucket := shown_bucket(each))}
+        buckets = shown | {each.bucket for each in ways if each.bucket}
+        found += [self._index.buckets.get(*each) for each in buckets]
+        return {key_of(each): each for each in found if each}
 
     def _add_volumes(self, volumes: Iterable[tuple[str, str]]) -> None:
         for namespace, name in volumes:

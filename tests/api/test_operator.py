@@ -363,14 +363,40 @@ async def test_an_object_volume_of_a_named_bucket(bed: Bed) -> None:
     pv = await bed.get("PersistentVolume", f"moorage-{status['id']}", "v1")
     assert pv
     assert pv["spec"]["csi"]["nodeStageSecretRef"] == secret
-    role = await bed.get("Role", f"moorage-{status['id']}", "rbac.authorization.k8s.io/v1")
-    binding = await bed.get("RoleBinding", f"moorage-{status['id']}", "rbac.authorization.k8s.io/v1")
+
+
+async def test_the_nodes_account_may_read_the_buckets_secret_and_the_volume_grants_nothing(bed: Bed) -> None:
+    rbac = "rbac.authorization.k8s.io/v1"
+    await bed.make("StorageVolume", "own", spec={"type": "object"})
+
+    volume, bucket = await bed.phase("own", "READY"), await bed.phase("own", "READY", "Bucket")
+
+    role = await bed.get("Role", f"moorage-{bucket['status']['id']}", rbac)
+    binding = await bed.get("RoleBinding", f"moorage-{bucket['status']['id']}", rbac)
     assert role
     assert role["rules"] == [
-        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["models-s3"], "verbs": ["get"]}
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["own-s3"], "verbs": ["get"]}
     ]
+    assert role["metadata"]["ownerReferences"][0]["uid"] == bucket["metadata"]["uid"]
     assert binding
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "moorage-csi-node", "namespace": bed.namespace}]
+    assert await bed.get("Role", f"moorage-{volume['status']['id']}", rbac) is None
+
+
+async def test_a_role_that_is_missing_after_an_upgrade_is_made(bed: Bed) -> None:
+    rbac = "rbac.authorization.k8s.io/v1"
+    await bed.make("Bucket", "models", spec={})
+    name = f"moorage-{(await bed.phase('models', 'READY', 'Bucket'))['status']['id']}"
+    await bed.kill()
+    await bed.delete("Role", name, rbac)
+    await bed.delete("RoleBinding", name, rbac)
+
+    await bed.start()
+
+    async def both() -> bool:
+        return bool(await bed.get("Role", name, rbac) and await bed.get("RoleBinding", name, rbac))
+
+    await until(both, lambda: bed._story("Role", name, "made", rbac))
 
 
 async def test_a_bucket_that_a_volume_shows_is_held_and_the_volume_is_named(bed: Bed) -> None:

@@ -4,11 +4,12 @@ from typing import Any
 from moorage import bucketplan, names
 from moorage.actions import Apply, Create, Delete, Hold, MakeBucket, RemoveBucket
 from moorage.bucketplan import BucketFacts, access_key
-from moorage.model import Bucket, Phase, StorageBackend
+from moorage.model import Bucket, Phase, SecretRef, StorageBackend
 from moorage.stumble import stumbled
 
 UID = "0b0c9b4e-0000-4000-8000-000000000001"
 SECRET = "s" * 40
+ACCOUNT = SecretRef(name="moorage-csi-node", namespace="moorage")
 FIRST_STATUS: dict[str, Any] = {"phase": "PROVISIONING", "placement": {"backend": "object", "engine": "s3"}}
 
 
@@ -35,7 +36,7 @@ def bucket(status: dict[str, Any] | None = None, deleting: bool = False, held: b
 
 
 def facts(found: Bucket, **more: Any) -> BucketFacts:
-    return BucketFacts(found, "2026-01-01T00:00:00Z", SECRET, **{"backends": (backend(),), **more})
+    return BucketFacts(found, "2026-01-01T00:00:00Z", SECRET, ACCOUNT, **{"backends": (backend(),), **more})
 
 
 def made() -> tuple[BucketFacts, dict[str, Any]]:
@@ -43,7 +44,7 @@ def made() -> tuple[BucketFacts, dict[str, Any]]:
     first = facts(bucket(FIRST_STATUS))
     step = bucketplan.plan(first)
     secret = next(each.manifest for each in step.actions if isinstance(each, Create))
-    return facts(bucket(step.status.dump()), secret=secret), secret
+    return facts(bucket(step.status.dump()), secret=secret, key_reader=True), secret
 
 
 def test_the_place_is_written_before_anything_is_made() -> None:
@@ -59,7 +60,7 @@ def test_the_place_is_written_before_anything_is_made() -> None:
 def test_the_secret_comes_before_the_user() -> None:
     step = bucketplan.plan(facts(bucket(FIRST_STATUS)))
 
-    assert [type(each) for each in step.actions] == [Create, MakeBucket]
+    assert [type(each) for each in step.actions] == [Create, MakeBucket, Apply, Apply]
     assert step.status.phase == Phase.READY
     assert step.status.secret_name == "models-s3"
 
@@ -77,7 +78,7 @@ def test_a_converged_bucket_plans_nothing() -> None:
 def test_a_key_that_no_longer_works_is_made_to_work_with_the_same_secret() -> None:
     converged, secret = made()
 
-    step = bucketplan.plan(facts(converged.bucket, secret=secret, key_works=False))
+    step = bucketplan.plan(facts(converged.bucket, secret=secret, key_reader=True, key_works=False))
 
     (action,) = step.actions
     assert isinstance(action, MakeBucket)
@@ -89,7 +90,7 @@ def test_a_changed_secret_key_is_taken_over() -> None:
     chosen = base64.b64encode(b"chosen-by-the-user-0001").decode()
     secret["data"] = {**secret["data"], names.SECRET_SECRET_ACCESS_KEY: chosen, names.SECRET_ENDPOINT: "ZXZpbA=="}
 
-    step = bucketplan.plan(facts(converged.bucket, secret=secret))
+    step = bucketplan.plan(facts(converged.bucket, secret=secret, key_reader=True))
 
     apply, make = step.actions
     assert isinstance(apply, Apply)
@@ -103,7 +104,7 @@ def test_another_tenants_access_key_in_the_secret_is_not_believed() -> None:
     victim = base64.b64encode(access_key("victim").encode()).decode()
     secret["data"] = {**secret["data"], names.SECRET_ACCESS_KEY_ID: victim}
 
-    step = bucketplan.plan(facts(converged.bucket, secret=secret))
+    step = bucketplan.plan(facts(converged.bucket, secret=secret, key_reader=True))
 
     apply, make = step.actions
     assert isinstance(apply, Apply)
@@ -157,7 +158,7 @@ def test_without_its_backend_a_deletion_ends_and_says_that_data_remains() -> Non
 def test_a_backend_that_is_away_stops_no_ready_bucket() -> None:
     converged, secret = made()
 
-    step = bucketplan.plan(facts(converged.bucket, secret=secret, backends=(backend("False"),)))
+    step = bucketplan.plan(facts(converged.bucket, secret=secret, key_reader=True, backends=(backend("False"),)))
 
     assert step.status.phase == Phase.READY
     assert {each.type: each.status for each in step.status.conditions}["Healthy"] == "False"

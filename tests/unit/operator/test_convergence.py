@@ -10,11 +10,11 @@ from hypothesis.strategies import integers, sampled_from
 from moorage import names, plan, quantity
 from moorage.actions import Action, Apply, Create, Delete, Hold, Plan
 from moorage.facts import VolumeFacts
-from moorage.model import SecretRef, StorageBackend, StorageVolume, StorageVolumeStatus
+from moorage.holders import PodState, Uses
+from moorage.model import StorageBackend, StorageVolume, StorageVolumeStatus
 from moorage.release import RELEASING, release
 
 UID = "0b0c9b4e-0000-4000-8000-000000000003"
-ACCOUNT = SecretRef(name="moorage-csi-node", namespace="moorage")
 ROUNDS = 12  # place, serve, ready; or destroying, claims, release, agent, destroyed; each lost step costs one
 
 Body = dict[str, Any]
@@ -51,12 +51,11 @@ class World(RuleBasedStateMachine):
         facts = VolumeFacts(
             volume,
             "2026-01-01T00:00:00Z",
-            ACCOUNT,
             backends=(self.backend(),),
             claim=copy.deepcopy(self.claim),
             persistent_volume=copy.deepcopy(self.pv),
             holders=tuple(f"pod ns/{each}" for each in sorted(self.pods)) if listing else (),
-            attached=len(self.pods),
+            users={("ns", each): Uses(node="n", state=PodState.running) for each in self.pods},
         )
         return release(facts) if deleting else plan.plan(facts)
 

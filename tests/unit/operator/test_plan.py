@@ -11,7 +11,6 @@ from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageVolum
 
 UID = "0b0c9b4e-0000-4000-8000-000000000002"
 ID = names.short_id(UID)
-ACCOUNT = SecretRef(name="moorage-csi-node", namespace="moorage")
 NOW = "2026-01-01T00:00:00Z"
 PLACED = {"backend": "shared", "engine": "ganesha", "server": "moorage-nfs-0"}
 SERVED = {
@@ -44,7 +43,7 @@ def volume(
 
 
 def facts(found: StorageVolume, **more: Any) -> VolumeFacts:
-    return VolumeFacts(found, NOW, ACCOUNT, **{"backends": (backend(),), **more})
+    return VolumeFacts(found, NOW, **{"backends": (backend(),), **more})
 
 
 def manifests_of(actions: tuple[Action, ...]) -> dict[str, dict[str, Any]]:
@@ -206,8 +205,15 @@ def test_local_is_not_offered() -> None:
 
 
 def bucket(phase: str | None = "READY", owner: str = "", **metadata: Any) -> Bucket:
+    ready = "True" if phase in ("READY", "ATTACHING", "DETACHING") else "False"
+    condition = {"type": "Ready", "status": ready, "reason": "x", "lastTransitionTime": NOW}
     status = {
-        **{"phase": phase, "placement": {"backend": "object", "engine": "s3"}, "endpoint": "http://s3:7070"},
+        **{
+            "conditions": [condition],
+            "phase": phase,
+            "placement": {"backend": "object", "engine": "s3"},
+            "endpoint": "http://s3:7070",
+        },
         **{"region": "us-east-1", "bucketName": "models-x", "secretName": "models-s3"},
     }
     labels = {names.LABEL_VOLUME_UID: owner} if owner else {}
@@ -243,8 +249,7 @@ def test_an_object_volume_is_mounted_with_the_buckets_secret() -> None:
     assert step.status.secret_ref == SecretRef(name="models-s3", namespace="ns")
     assert made["PersistentVolume"]["spec"]["csi"]["nodeStageSecretRef"] == {"name": "models-s3", "namespace": "ns"}
     assert made["PersistentVolume"]["spec"]["csi"]["volumeAttributes"]["prefix"] == "p/"
-    assert made["Role"]["rules"][0]["resourceNames"] == ["models-s3"]
-    assert made["RoleBinding"]["subjects"][0]["name"] == "moorage-csi-node"
+    assert set(made) == {"PersistentVolume", "PersistentVolumeClaim"}
 
 
 def test_a_volume_without_bucket_makes_one_and_never_takes_one() -> None:

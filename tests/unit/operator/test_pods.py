@@ -7,7 +7,7 @@ import pytest
 from moorage import holders, names
 from moorage.holders import PodState, Use, Uses
 from moorage_operator.index import Index
-from moorage_operator.pods import NOBODY, NO_STIR, Pods
+from moorage_operator.pods import NO_STIR, NOBODY, Pods
 
 STARTED = {"type": "PodReadyToStartContainers", "status": "True"}
 DATA = Use(claim=("ns", "data"))
@@ -135,5 +135,6 @@ def test_a_volume_has_the_users_of_all_its_claims_and_each_pod_once() -> None:
     index.put_pod(pod("far", metadata={"namespace": "far"}))
     index.put_pod(pod("other", inline(volume="other")))
 
-    assert set(index.users(("ns", "data"), "ns/data/abcdefgh")) == {("ns", "twice"), ("far", "far")}
+    volume = {"metadata": {"name": "data", "namespace": "ns"}, "status": {"id": "abcdefgh"}}
+    assert set(index.users(volume)) == {("ns", "twice"), ("far", "far")}
     assert index.volumes_by({DATA, Use(volume=("ns", "other"))}) == {("ns", "data"), ("ns", "other")}
