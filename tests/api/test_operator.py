@@ -500,13 +500,17 @@ async def test_one_lease_has_one_holder_and_passes_on(bed: Bed) -> None:
 async def test_cleanup_frees_every_object_and_keeps_it(bed: Bed) -> None:
     await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
     await bed.make("Bucket", "models", spec={})
+    await bed.make("StorageAttachment", "again", spec={"volume": {"name": "data"}})
     await bed.phase("data", "READY")
     await bed.phase("models", "READY", "Bucket")
+    await bed.phase("again", "READY", "StorageAttachment")
     await bed.kill()
 
     await hooks.cleanup(bed.cluster, bed.namespace)
 
-    for kind, name in (("StorageVolume", "data"), ("Bucket", "models"), ("StorageBackend", "shared")):
+    freed = {"StorageVolume": "data", "StorageAttachment": "again", "Bucket": "models", "StorageBackend": "shared"}
+    assert set(freed) == set(hooks.KINDS)
+    for kind, name in freed.items():
         found = await bed.get(kind, name)
         assert found
         assert "finalizers" not in found["metadata"]

@@ -1,0 +1,54 @@
+"""The documentation names what the code says: reasons, phases and metrics."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from moorage import model
+
+ROOT = Path(__file__).parents[3]
+LIFECYCLE = (ROOT / "docs/lifecycle.md").read_text()
+_PROBLEM = re.compile(r'Problem\(\s*"([A-Z]\w+)"')
+_VERDICT = re.compile(r'\b(?:yes|no)\(\s*conditions\.\w+,\s*"([A-Z]\w+)"')
+_PENDING = re.compile(r'_pending\("([A-Z]\w+)"')
+
+
+def sources(*folders: str) -> str:
+    return "\n".join(path.read_text() for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
+
+
+def test_every_reason_of_a_condition_is_explained() -> None:
+    code = sources("core/moorage", "operator/moorage_operator")
+    reasons = {each for pattern in (_PROBLEM, _VERDICT, _PENDING) for each in pattern.findall(code)}
+
+    assert len(reasons) > 25
+    assert sorted(each for each in reasons if f"`{each}`" not in LIFECYCLE) == []
+
+
+def test_every_phase_is_explained() -> None:
+    assert [each.value for each in model.Phase if f"| {each.value} |" not in LIFECYCLE] == []
+
+
+def test_every_condition_is_explained() -> None:
+    described = model.Condition.model_fields["type"].description or ""
+    kinds = re.findall(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*", described.partition(":")[2])
+
+    assert "DeletionBlocked" in kinds
+    assert [each for each in kinds if f"| `{each}` |" not in LIFECYCLE] == []
+
+
+def test_alerts_and_docs_speak_of_metrics_that_exist() -> None:
+    groups = yaml.safe_load((ROOT / "charts/moorage/files/alerts.yaml").read_text())["groups"]
+    expressions = " ".join(rule["expr"] for group in groups for rule in group["rules"])
+    told = set(re.findall(r"moorage_\w+", expressions + LIFECYCLE)) - {"moorage_operator"}
+    code = sources("operator/moorage_operator")
+
+    def exists(name: str) -> bool:
+        own = name.removeprefix("moorage_nfs_").removesuffix("_bucket")  # the agent writes the prefix once
+        return f'"{name}"' in code or f'"{own}"' in code
+
+    assert len(told) > 6
+    assert sorted(each for each in told if not exists(each)) == []
