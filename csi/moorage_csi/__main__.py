@@ -73,7 +73,7 @@ async def _serve(chosen: Settings, stack: AsyncExitStack, *servicers: rpc.Servic
 async def _controller(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
     from moorage_csi.controller import Controller
 
-    controller = Controller(metrics, _api(), chosen.namespace)
+    controller = Controller(metrics, _api(), chosen.namespace, volume_health=chosen.volume_health)
     await _serve(chosen, stack, Identity(metrics, _version()), controller)
     return lambda: ""
 
@@ -92,7 +92,7 @@ async def _node(chosen: Settings, metrics: Metrics, runner: Processes, stack: As
 async def _all(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
     from moorage_csi.controller import Controller
 
-    controller = Controller(metrics, _api(), chosen.namespace)
+    controller = Controller(metrics, _api(), chosen.namespace, volume_health=chosen.volume_health)
     node = await _node_service(chosen, metrics, runner)
     await _serve(chosen, stack, Identity(metrics, _version()), controller, node)
     return lambda: ""

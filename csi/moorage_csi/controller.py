@@ -20,6 +20,7 @@ _CAPABILITIES = (
     _RPC.CREATE_DELETE_VOLUME, _RPC.EXPAND_VOLUME, _RPC.GET_CAPACITY, _RPC.LIST_VOLUMES, _RPC.GET_VOLUME,
     _RPC.SINGLE_NODE_MULTI_WRITER,
 )  # fmt: skip
+_HEALTH = (_RPC.GET_VOLUME_HEALTH, _RPC.LIST_VOLUME_HEALTH)
 _ENGINES = {"shared": "ganesha", "object": "s3"}
 
 
@@ -32,18 +33,26 @@ class Controller(rpc.Servicer):
         "ControllerGetCapabilities": rpc.Operation(quiet=True),
         "ControllerGetVolume": rpc.Operation(quiet=True),
         "ListVolumes": rpc.Operation(quiet=True),
+        "ControllerGetVolumeHealth": rpc.Operation(quiet=True),
+        "ControllerListVolumeHealth": rpc.Operation(quiet=True),
     }
 
-    def __init__(self, metrics: Metrics, client: Api, namespace: str, patience: float = 20.0) -> None:
-        """`namespace`: where volumes go whose request names none. `patience`: seconds to wait for the operator."""
+    def __init__(
+        self, metrics: Metrics, client: Api, namespace: str, patience: float = 20.0, volume_health: bool = False
+    ) -> None:
+        """`namespace`: where volumes go whose request names none. `patience`: seconds to wait for the operator.
+
+        `volume_health`: whether the health calls of CSI 1.13 are advertised (docs/adr/0011).
+        """
         super().__init__(metrics)
         self._api = client
         self._namespace = namespace
+        self._kinds = (*_CAPABILITIES, *_HEALTH) if volume_health else _CAPABILITIES
         self._volumes = Volumes(client, patience)
         self._listing = Listing(client)
 
     async def ControllerGetCapabilities(self) -> csi.ControllerGetCapabilitiesResponse:
-        offered = [csi.ControllerServiceCapability(rpc=_RPC(type=kind)) for kind in _CAPABILITIES]
+        offered = [csi.ControllerServiceCapability(rpc=_RPC(type=kind)) for kind in self._kinds]
         return csi.ControllerGetCapabilitiesResponse(capabilities=offered)
 
     async def CreateVolume(
@@ -153,15 +162,24 @@ class Controller(rpc.Servicer):
         )
 
     async def ListVolumes(self, max_entries: int = 0, starting_token: str = "") -> csi.ListVolumesResponse:
-        if max_entries < 0:
-            raise InvalidInput(f"max_entries {max_entries} is negative")
         volumes, token = await self._listing.page(max_entries, starting_token)
         answer = csi.ListVolumesResponse(next_token=token)
-        for volume in volumes:
-            if id := api.part(volume, "status").get("id"):  # the operator has not seen the others yet
-                handle = names.VolumeHandle(volume["metadata"]["namespace"], volume["metadata"]["name"], str(id))
-                answer.entries.add(volume=_described(volume, str(handle)))
+        for volume_id, volume in volumes:
+            answer.entries.add(volume=_described(volume, volume_id))
         return answer
+
+    async def ControllerGetVolumeHealth(self, volume_id: str) -> csi.ControllerGetVolumeHealthResponse:
+        volume = await self._volumes.existing(volume_id)
+        return csi.ControllerGetVolumeHealthResponse(volume_health=_health(volume_id, volume))
+
+    async def ControllerListVolumeHealth(
+        self, max_entries: int = 0, starting_token: str = ""
+    ) -> csi.ControllerListVolumeHealthResponse:
+        """Those volumes only of which something adverse is known, as the spec wishes."""
+        volumes, token = await self._listing.page(max_entries, starting_token)
+        found = (_health(volume_id, volume) for volume_id, volume in volumes)
+        sick = [health for health in found if health.health_statuses]
+        return csi.ControllerListVolumeHealthResponse(entries=sick, next_token=token)
 
     async def GetCapacity(
         self,
@@ -195,6 +213,17 @@ def _range(given: csi.CapacityRange | None) -> Range:
 def _described(volume: Object, volume_id: str) -> csi.Volume:
     attributes = api.part(volume, "status", "attributes")
     return csi.Volume(volume_id=volume_id, capacity_bytes=capacity_of(volume), volume_context=attributes)
+
+
+def _health(volume_id: str, volume: Object) -> csi.VolumeHealth:
+    """What the operator knows: whether the volume's backend is well, and whether the volume can be used."""
+    healthy = lookup.condition(volume, "Healthy")
+    found = csi.VolumeHealth(volume_id=volume_id)
+    if healthy.get("status") == "False":
+        usable = lookup.condition(volume, "Ready").get("status") == "True"
+        status = csi.DEGRADED if usable else csi.INACCESSIBLE
+        found.health_statuses.add(status=status, reason=healthy["reason"], message=healthy.get("message", ""))
+    return found
 
 
 def _check_flags(kind: str, capabilities: Iterable[csi.VolumeCapability]) -> None:

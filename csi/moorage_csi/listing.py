@@ -9,6 +9,7 @@ import secrets
 from collections import OrderedDict
 from urllib.parse import urlencode
 
+from moorage import names
 from moorage.errors import InvalidInput, Pending
 from moorage_csi import api
 from moorage_csi.api import Api, Object
@@ -22,15 +23,20 @@ class Listing:
         self._api = client
         self._tokens: OrderedDict[str, str] = OrderedDict()
 
-    async def page(self, most: int, token: str) -> tuple[list[Object], str]:
-        """At most `most` volumes (0: all) from `token` on, and the next token; raises Pending for a bad token."""
+    async def page(self, most: int, token: str) -> tuple[list[tuple[str, Object]], str]:
+        """At most `most` volumes (0: all) from `token` on with their ids, and the next token.
+
+        Raises Pending for a token that is not valid.
+        """
+        if most < 0:
+            raise InvalidInput(f"max_entries {most} is negative")
         if token and token not in self._tokens:
             raise Pending("starting_token is not valid, or not any more: begin again without one")
         found, position = await self._some(most or _PAGE, self._tokens.get(token, ""))
         while position and not most:
             more, position = await self._some(_PAGE, position)
             found += more
-        return found, self._short(position)
+        return [(id, volume) for volume in found if (id := _id(volume))], self._short(position)
 
     async def _some(self, most: int, position: str) -> tuple[list[Object], str]:
         query = urlencode({"limit": str(most)} | ({"continue": position} if position else {}))
@@ -48,3 +54,9 @@ class Listing:
         if len(self._tokens) > _KEPT:
             self._tokens.popitem(last=False)
         return token
+
+
+def _id(volume: Object) -> str:
+    """Empty while the operator has not seen the volume."""
+    metadata, id = volume["metadata"], api.part(volume, "status").get("id")
+    return str(names.VolumeHandle(metadata["namespace"], metadata["name"], id)) if id else ""

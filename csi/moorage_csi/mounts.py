@@ -98,6 +98,11 @@ def absolute(path: str, field: str) -> str:
     return "/" + "/".join(parts)
 
 
+def normal(path: str) -> str:
+    """With single slashes, as `absolute` gives it, but of anything: for comparing only."""
+    return os.path.normpath(path)
+
+
 def make_directory(path: str) -> None:
     """The directory to mount on; it is there already when the call is repeated, perhaps with a dead mount on it."""
     try:

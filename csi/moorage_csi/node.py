@@ -195,8 +195,7 @@ class Node(rpc.Servicer):
     async def NodeGetVolumeStats(
         self, volume_id: str, volume_path: str, staging_target_path: str = ""
     ) -> csi.NodeGetVolumeStatsResponse:
-        path = mounts.absolute(volume_path, "volume_path")
-        known = self._store.load(volume_id)
+        known, path = self._store.load(volume_id), mounts.normal(volume_path)
         if known is None or path not in (known.staging, *known.targets) or mounts.at(path) is None:
             raise NotFound(f"{volume_id} is not mounted at {path}")
         return await self._health.stats(known, path)

@@ -12,7 +12,7 @@ from moorage import names
 # unlimited number would end in the node's OOM killer; a shared volume costs a mount in the kernel and nothing else.
 MAX_VOLUMES = 256
 _MOST = "how many volumes the scheduler may place on a node"
-_HEALTH = "true advertises NodeGetVolumeHealth, which kubelets of 1.37 and later call"
+_HEALTH = "true advertises the health calls of CSI 1.13, which Kubernetes 1.37 and later makes"
 ROLES = ("controller", "node", "mounter", "all")
 
 
@@ -31,7 +31,7 @@ class Settings:
     log_level: str
     max_volumes: int  # that the scheduler may place on a node; 0: it is not told
     mount_root: str  # directory of the node beneath which StorageAttachments mount volumes
-    volume_health: bool  # whether NodeGetVolumeHealth (CSI 1.13) is advertised
+    volume_health: bool  # whether the health calls of CSI 1.13 are advertised
 
     @property
     def plugin_dir(self) -> Path:
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     most = _environment("max-volumes", str(MAX_VOLUMES))
     parser.add_argument("--max-volumes", type=_count, default=most, help=f"node: {_MOST} ({MAX_VOLUMES}); 0: no limit")
     health = _environment("volume-health", "false")
-    parser.add_argument("--volume-health", type=_flag, default=health, help=f"node: {_HEALTH} (false)")
+    parser.add_argument("--volume-health", type=_flag, default=health, help=f"{_HEALTH} (false)")
     node = os.environ.get("NODE_NAME") or os.uname().nodename
     parser.add_argument("--node-name", default=node, help="the node's name in the API; default: NODE_NAME")
     namespace = os.environ.get("POD_NAMESPACE") or "default"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from moorage import names
-from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotReady, Retry
+from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotFound, NotReady, Retry
 from moorage.mount import MountPlan, Nfs, S3fs
 from moorage_csi import mounts
 from moorage_csi.mounts import Mount
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _MOUNT_SECONDS = 40.0  # the kubelet calls again; a shorter wait tells the user sooner what is wrong
 _RESOLVE_SECONDS = 15.0
 _PROBE_SECONDS = 15.0
+_NO_EXPORT = "No such file or directory"  # mount.nfs4, when the server says ENOENT; "No such device" is another matter
 
 
 class Mounter(Protocol):
@@ -81,6 +82,8 @@ class Stager:
             output = await self._runner.run(argv, _MOUNT_SECONDS)
         except DeadlineExceeded:
             raise NotReady(f"the NFS server {plan.server} ({source}) does not answer: is its pod running?") from None
+        if output.status and _NO_EXPORT in output.complaint:
+            raise NotFound(f"{plan.server} exports no {plan.path} (any more): does the StorageVolume still exist?")
         if output.status:
             raise NotReady(f"cannot mount {source} of {plan.server}: {output.complaint}")
 

@@ -10,6 +10,7 @@ from moorage import errors
 from moorage_csi import api
 from moorage_csi.controller import Controller
 from moorage_csi.metrics import Metrics
+from moorage_csi.proto import csi_pb2 as csi
 from moorage_csi.request import GIB
 
 from .conftest import SHARED, ObjectsApi
@@ -121,3 +122,45 @@ async def test_one_volume_is_described_by_its_id(server: Paged, controller: Cont
     assert answer.HasField("status")
     with pytest.raises(errors.NotFound):
         await controller.ControllerGetVolume("team/v1/older234")
+
+
+def _with_health(name: str, healthy: str, ready: str) -> dict[str, Any]:
+    volume = _volume(name)
+    volume["status"]["conditions"] = [
+        {"type": "Healthy", "status": healthy, "reason": "ServerDown", "message": "moorage-nfs-0 is not ready"},
+        {"type": "Ready", "status": ready, "reason": "Ready", "message": ""},
+    ]
+    return volume
+
+
+async def test_the_health_of_a_volume_is_that_of_its_conditions(server: Paged, controller: Controller) -> None:
+    for name, healthy, ready in (("well", "True", "True"), ("slow", "False", "True"), ("down", "False", "False")):
+        server.objects[api.volume_path("team", name)] = _with_health(name, healthy, ready)
+    found = {
+        name: [
+            (entry.status, entry.reason, entry.message)
+            for entry in (
+                await controller.ControllerGetVolumeHealth(f"team/{name}/abcd2345")
+            ).volume_health.health_statuses
+        ]
+        for name in ("well", "slow", "down")
+    }
+    why = ("ServerDown", "moorage-nfs-0 is not ready")
+    assert found == {"well": [], "slow": [(csi.DEGRADED, *why)], "down": [(csi.INACCESSIBLE, *why)]}
+
+
+async def test_only_sick_volumes_are_listed_with_their_health(server: Paged, controller: Controller) -> None:
+    server.volumes = [_with_health(f"v{n}", "False" if n % 3 == 0 else "True", "True") for n in range(7)]
+    first = await controller.ControllerListVolumeHealth(4)
+    second = await controller.ControllerListVolumeHealth(4, first.next_token)
+    assert [entry.volume_id for entry in first.entries] == ["team/v0/abcd2345", "team/v3/abcd2345"]
+    assert [entry.volume_id for entry in second.entries] == ["team/v6/abcd2345"] and second.next_token == ""
+
+
+async def test_controller_health_is_advertised_only_when_told_to(server: Paged, controller: Controller) -> None:
+    rpc = csi.ControllerServiceCapability.RPC
+    found: list[set[int]] = []
+    for each in (controller, Controller(Metrics(), server, "moorage", volume_health=True)):
+        answer = await each.ControllerGetCapabilities()
+        found.append({capability.rpc.type for capability in answer.capabilities})
+    assert found[1] - found[0] == {rpc.GET_VOLUME_HEALTH, rpc.LIST_VOLUME_HEALTH}

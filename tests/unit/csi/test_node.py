@@ -118,6 +118,14 @@ async def test_a_server_that_refuses_is_quoted_and_leaves_no_mount(bench: Bench)
     assert mounts.at(bench.staging) is None
 
 
+async def test_a_volume_that_its_server_no_longer_exports_is_not_found(bench: Bench) -> None:
+    said = "mounting 10.0.0.7:/vol/abc failed, reason given by server: No such file or directory"
+    bench.runner.refuse = f"mount.nfs4: {said}"
+    with pytest.raises(errors.NotFound, match="exports no /vol/abc"):
+        await _stage(bench.node(), bench)
+    assert mounts.at(bench.staging) is None
+
+
 async def test_publish_without_stage_is_a_failed_precondition_and_leaves_no_directory(bench: Bench) -> None:
     target = bench.target("a")
     with pytest.raises(errors.InUse, match="not staged"):
