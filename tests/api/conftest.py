@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -86,6 +87,20 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             _until(lambda kind=kind: api.call("GET", api.path(kind)).ok, f"{kind.plural} are not served", home)
         yield api
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def kubectl(api: Api, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The beginning of a command line: kubectl as the tests' user."""
+    path = tmp_path_factory.mktemp("kubectl") / "kubeconfig"
+    config = {
+        **{"apiVersion": "v1", "kind": "Config", "current-context": "c"},
+        "clusters": [{"name": "c", "cluster": {"server": api.url, "certificate-authority": str(api.certificate)}}],
+        "users": [{"name": "u", "user": {"token": api.token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path.write_text(json.dumps(config))
+    return [*tools("kubectl"), f"--kubeconfig={path}", f"--cache-dir={path.parent / 'cache'}"]
 
 
 def _start(home: Path, stack: ExitStack) -> Api:
