@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from moorage import conditions, holders, names
 from moorage.actions import Manifest, part
-from moorage.holders import Claim, Use, Uses, VolumeKey
+from moorage.holders import Claim, PodState, Use, Uses, VolumeKey
 from moorage.model import Phase, StorageBackend
 from moorage.nodegroup import NodeSeen
 from moorage.transit import SeenAttachment
@@ -185,7 +185,15 @@ class Index:
     def attachments_of(self, *volumes: Manifest) -> tuple[SeenAttachment, ...]:
         """The StorageAttachments of any of the volumes."""
         found = (self.attachments.get(*name) for each in volumes for name in self.links.of_volume(name_of(each)))
-        return tuple(_seen(each) for each in found if each)
+        return tuple(self._seen(each) for each in found if each)
+
+    def _seen(self, attachment: Manifest) -> SeenAttachment:
+        """Its phase; DETACHING, too, while a node that has left its group still lets go."""
+        said = part(attachment, "status").get("phase")
+        phase = Phase(said) if said in set(Phase) else None
+        holding = self.pods.holders(attachment["metadata"]["uid"]).values()
+        leaving = phase != Phase.ATTACHING and any(each.state == PodState.leaving for each in holding)
+        return SeenAttachment("/".join(name_of(attachment)), Phase.DETACHING if leaving else phase)
 
     def users(self, *volumes: Manifest, bucket: Name | None = None) -> dict[Name, Uses]:
         """The pods that use any of the volumes, or the bucket by its own name."""
@@ -195,11 +203,6 @@ class Index:
 
 def name_of(body: Manifest) -> Name:
     return body["metadata"].get("namespace", ""), body["metadata"]["name"]
-
-
-def _seen(attachment: Manifest) -> SeenAttachment:
-    phase = part(attachment, "status").get("phase")
-    return SeenAttachment("/".join(name_of(attachment)), Phase(phase) if phase in set(Phase) else None)
 
 
 def handle_of(volume: Manifest) -> str:

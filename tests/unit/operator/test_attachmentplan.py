@@ -101,9 +101,7 @@ def leaving(world: AttachmentFacts, phase: Phase | None = Phase.DETACHING, **spe
         ),
         (facts(attachment(nodes=GPU), nodes=nodes("a")), Phase.PENDING, "TooFewNodes"),
         (
-            facts(
-                attachment(nodes=GPU), nodes=nodes("a", "b"), rivals=(Rival("ns/z", "2025", False, frozenset("b")),)
-            ),
+            facts(attachment(nodes=GPU), nodes=nodes("a", "b"), rivals=(Rival("ns/z", "2025", False, frozenset("b")),)),
             Phase.FAILED,
             "MountAsTaken",
         ),

@@ -18,7 +18,7 @@ class Watch:
     def __init__(self) -> None:
         self.index = Index()
         self.woken: set[str] = set()
-        self.router = ROUTER(self.index, self._add)
+        self.router = Router(self.index, self._add, self._add)
         self.version = 0
 
     def _add(self, key: Key, delay: float = 0) -> None:
@@ -33,10 +33,6 @@ class Watch:
         metadata |= fields.pop("metadata", {})
         self.router.see({"apiVersion": "x", "kind": kind, "metadata": metadata, **fields}, deleted)
         return set(self.woken)
-
-
-def ROUTER(index: Index, add: Any) -> Router:
-    return Router(index, add, add)
 
 
 @pytest.fixture
@@ -129,6 +125,27 @@ def test_a_holder_pod_wakes_its_attachment_and_the_volume(watch: Watch) -> None:
     assert watch.index.pods.users(watch.index.ways_to(watch.index.volumes.get("ns", "data"))) == {}  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("phase", "leaving", "expected"),
+    [("READY", False, "READY"), ("READY", True, "DETACHING"), ("ATTACHING", True, "ATTACHING"), (None, False, None)],
+)
+def test_a_node_that_lets_go_makes_the_volume_detaching(
+    watch: Watch, phase: str | None, leaving: bool, expected: str | None
+) -> None:
+    status = {"phase": phase} if phase else {}
+    watch.see(
+        "StorageAttachment", "photos", spec={"volume": {"name": "data"}, "nodes": {"selector": {}}}, status=status
+    )
+    watch.see("StorageAttachment", "plain", True, spec={"volume": {"name": "data"}})
+    ours = {"labels": {names.LABEL_ATTACHMENT_UID: UID}, **({"deletionTimestamp": "t"} if leaving else {})}
+    watch.see("Pod", "moorage-x-1", metadata=ours, spec={"nodeName": "a"})
+
+    data = watch.index.volumes.get("ns", "data")
+
+    assert data
+    assert [(each.name, each.phase) for each in watch.index.attachments_of(data)] == [("ns/photos", expected)]
+
+
 def test_a_pod_that_names_an_attachment_inline_is_a_user_of_both(watch: Watch) -> None:
     csi = {"driver": names.DRIVER, "volumeAttributes": {"volume": "plain"}}
 
@@ -146,6 +163,6 @@ def test_one_that_is_gone_wakes_those_that_want_its_path(watch: Watch) -> None:
 
 
 def test_an_attachment_that_cannot_be_read_stops_nobody(watch: Watch) -> None:
-    watch.see("StorageAttachment", "broken", spec={"volume": "data", "nodes": {"selector": 7}})
+    watch.see("StorageAttachment", "broken", spec={"volume": {"name": "data"}, "nodes": {"selector": 7}})
 
     assert watch.see("Node", "b", metadata={"labels": {"pool": "gpu"}}) == {PHOTOS}

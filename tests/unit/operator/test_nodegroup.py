@@ -36,7 +36,12 @@ def test_the_group_is_what_matches_and_stays() -> None:
 
 def test_only_ready_pods_that_stay_hold_a_mount() -> None:
     nodes = (node("a"), node("b"), node("c"))
-    pods = (HolderPod("1", "a", True), HolderPod("2", "b", True, leaving=True), HolderPod("3", "c"), HolderPod("4", "z", True))
+    pods = (
+        HolderPod("1", "a", True),
+        HolderPod("2", "b", True, leaving=True),
+        HolderPod("3", "c"),
+        HolderPod("4", "z", True),
+    )
 
     assert nodegroup.holding(nodes, pods) == {"a"}
 
