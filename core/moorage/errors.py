@@ -8,6 +8,7 @@ MoorageError
 ├── OutOfRange          a size that cannot be had                         OUT_OF_RANGE
 ├── NoCapacity          the backend is full                               RESOURCE_EXHAUSTED
 ├── Forbidden           the asker may not have it                         PERMISSION_DENIED
+├── Unauthenticated     the credentials given are not, or no longer, valid   UNAUTHENTICATED
 ├── NotOffered          Moorage does not do this                          UNIMPLEMENTED
 └── Retry               not now; the same call may pass later             UNAVAILABLE
     ├── NotReady        the volume or backend is still being prepared     UNAVAILABLE
@@ -55,6 +56,11 @@ class NoCapacity(MoorageError):
 
 class Forbidden(MoorageError):
     code = "PERMISSION_DENIED"
+
+
+class Unauthenticated(MoorageError):
+    code = "UNAUTHENTICATED"
+    retry_after = 5.0
 
 
 class NotOffered(MoorageError):

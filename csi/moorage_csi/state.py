@@ -39,10 +39,9 @@ class Publication:
 
     def differs(self, other: "Publication") -> bool:
         """Whether the two were asked for in different ways (CSI spec: P1 != P2)."""
-        remembered = self.fingerprint and other.fingerprint
-        return bool(remembered and self.fingerprint != other.fingerprint) or (
-            (self.readonly, self.access_mode, self.folder) != (other.readonly, other.access_mode, other.folder)
-        )
+        if self.fingerprint and other.fingerprint:
+            return self.fingerprint != other.fingerprint
+        return (self.readonly, self.access_mode) != (other.readonly, other.access_mode)
 
     def __str__(self) -> str:
         return f"{'read-only' if self.readonly else 'writable'}, {self.access_mode}, folder {self.folder}"

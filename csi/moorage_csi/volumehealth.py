@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
-from moorage.errors import NotFound, Retry
+from moorage.errors import AlreadyExists, InvalidInput, MoorageError, NotFound
 from moorage_csi import mounts
 from moorage_csi.hostmounts import HostMounts
 from moorage_csi.proto import csi_pb2 as csi
@@ -29,7 +29,9 @@ class VolumeHealth:
         """Remember that the volume could not be mounted for a reason outside of the request, until it can."""
         try:
             yield
-        except Retry as error:
+        except (InvalidInput, AlreadyExists):
+            raise
+        except MoorageError as error:
             self._failures[volume_id] = str(error)
             if len(self._failures) > _KEPT:
                 self._failures.popitem(last=False)

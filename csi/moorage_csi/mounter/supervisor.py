@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moorage.errors import AlreadyExists, DeadlineExceeded, NotReady
+from moorage.errors import AlreadyExists, DeadlineExceeded, MoorageError, NotFound, NotReady, Unauthenticated
 from moorage_csi import mounts
 from moorage_csi.mounter.process import Process
 from moorage_csi.runner import Runner
@@ -25,6 +25,11 @@ _PROBE_SECONDS = 20.0
 _SETTLE_SECONDS = 0.1  # s3fs checks the bucket after it has mounted, and ends when it is refused
 _STORE_SECONDS = 30.0  # for a process to store what it holds after its mount is gone
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new start
+# What s3fs says when it ends at once; whatever else it says may pass.
+_MEANINGS: Mapping[str, type[MoorageError]] = {
+    "bucket or key not found": NotFound,
+    "invalid credentials": Unauthenticated,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class Supervisor:
         await self._appear(recipe, kept.process)
         answered = await self._probe(recipe)
         if await kept.process.wait(_SETTLE_SECONDS) or not answered:
-            raise NotReady(f"{recipe.kind} could not mount {recipe.volume_id}: {kept.process.last_words}")
+            raise _failure(recipe, kept.process.last_words)
 
     async def _probe(self, recipe: Recipe) -> bool:
         """Whether the mount can be looked at; s3fs lets nobody in before its server has answered."""
@@ -141,7 +146,7 @@ class Supervisor:
                 return
             if await process.wait(0.02):
                 break
-        raise NotReady(f"{recipe.kind} could not mount {recipe.volume_id}: {process.last_words}")
+        raise _failure(recipe, process.last_words)
 
     def _ended(self, kept: Kept) -> None:
         """Called when a process has ended: by our wish, by an unmount from outside, or by dying."""
@@ -182,3 +187,9 @@ class Supervisor:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(recipe.credentials)
         return file
+
+
+def _failure(recipe: Recipe, words: str) -> MoorageError:
+    """What the last words of a mounter that ended at once mean (CSI spec, Error Scheme)."""
+    kind = next((error for said, error in _MEANINGS.items() if said in words), NotReady)
+    return kind(f"{recipe.kind} could not mount {recipe.volume_id}: {words}")

@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC221, ASYNC240 - the loop of a test has nothing else to do
 """Inline volumes: what a pod may ask for, and one shared mount for all of them."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -84,6 +85,21 @@ async def test_publish_and_unpublish_can_be_repeated(bench: Bench, node: Node) -
     for _ in range(2):
         await node.NodeUnpublishVolume("csi-a", target)
     assert mounts.at(str(_shared(bench))) is None
+
+
+async def test_what_a_plugin_of_version_1_published_is_taken_over(bench: Bench, node: Node) -> None:
+    await _publish(node, bench, "a")
+    (_shared(bench) / "sets").mkdir()
+    target = await _publish(node, bench, "b", mountFrom="/sets")
+    for file in (bench.kubelet / "plugin" / "state").iterdir():
+        old = json.loads(file.read_text())
+        old["version"] = 1
+        old["targets"] = {
+            path: {"readonly": how["readonly"], "access_mode": how["access_mode"]}
+            for path, how in old["targets"].items()
+        }
+        file.write_text(json.dumps(old))
+    assert await _publish(bench.node(), bench, "b", mountFrom="/sets") == target
 
 
 async def test_a_repeated_publish_that_fails_takes_nothing_from_the_pod(bench: Bench, node: Node) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.errors import AlreadyExists, NotReady
+from moorage.errors import AlreadyExists, MoorageError, NotFound, NotReady, Unauthenticated
 from moorage_csi import mounts
 from moorage_csi.mounter.supervisor import Kept, Recipe, Supervisor
 from moorage_csi.runner import Processes
@@ -72,6 +72,22 @@ async def test_another_mount_at_the_same_place_is_refused(supervisor: Supervisor
     await supervisor.mount(_recipe(target, bucket="a"))
     with pytest.raises(AlreadyExists):
         await supervisor.mount(_recipe(target, bucket="b"))
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("s3fs.cpp:s3fs_check_service(4433): bucket or key not found(host=http://s3) - result of checking.", NotFound),
+        ("s3fs.cpp:s3fs_check_service(4428): invalid credentials(host=http://s3) - result of", Unauthenticated),
+        ("s3fs.cpp:s3fs_check_service(4437): unable to connect(host=http://s3) - result of checking", NotReady),
+    ],
+)
+async def test_what_s3fs_says_when_it_ends_at_once_becomes_its_code(
+    supervisor: Supervisor, target: str, words: str, error: type[MoorageError]
+) -> None:
+    with pytest.raises(error, match=r"fake could not mount team/models/abc: .*host=http://s3"):
+        await supervisor.mount(_recipe(target, f"echo '{words}'; exit 1"))
+    assert mounts.at(target) is None
 
 
 async def test_unmounting_ends_the_process_and_can_be_repeated(
