@@ -35,6 +35,7 @@ class Bed:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster = cluster
+        self.acting = cluster  # the operator's own connection: as whom it acts
         self.namespace = namespace
         self.trouble: Problem | None = None  # what a probe of the NFS server finds
         self.agent_state = "Served"
@@ -46,7 +47,7 @@ class Bed:
 
     async def start(self) -> None:
         settings = Settings(self.namespace, "tester", resync=2.0, holder_image=self.holder_image)
-        self.operator = Operator(self.cluster, settings, self._probe)
+        self.operator = Operator(self.acting, settings, self._probe)
         ready = asyncio.Event()
         self._running = asyncio.create_task(self.operator.run(ready))
         await ready.wait()
@@ -60,7 +61,7 @@ class Bed:
             self._running = None
 
     async def _probe(self, backend: StorageBackend) -> Problem | None:
-        return self.trouble if backend.spec.engine.ganesha else await Prober(Engines(self.cluster))(backend)
+        return self.trouble if backend.spec.engine.ganesha else await Prober(Engines(self.acting))(backend)
 
     def ref(self, kind: str, name: str, api: str = MINE) -> Reference:
         scoped = kind in ("StorageBackend", "PersistentVolume", "Node")

@@ -1,58 +1,23 @@
 """The chart on a real API server: every object is accepted, and each account may do what it needs and no more."""
 
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import yaml
+from chart import NAMESPACE, Api, collection, create, rendered
 
 from moorage import holderset
 from moorage.attachmentfacts import AttachmentFacts, HolderImage
 from moorage.model import StorageAttachment
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMESPACE = "moorage"
 OPERATOR, CONTROLLER, NODE, AGENT, CLEANUP, MOUNTER, S3, TEST = (
     f"system:serviceaccount:{NAMESPACE}:moorage-{component}"
     for component in ("operator", "csi-controller", "csi-node", "nfs", "cleanup", "mounter", "s3", "test")
 )
 MOORAGE, CORE, APPS = "moorage.dev", "", "apps"
-Api = Any  # conftest.Api: a conftest cannot be imported by name
-
-
-def helm() -> str:
-    """Of $MOORAGE_TOOLS if set, else the one that the bed builds into its cache."""
-    if directory := os.environ.get("MOORAGE_TOOLS"):
-        return str(Path(directory) / "helm")
-    from cluster.toolchain import Toolchain
-
-    return str(Toolchain().ensure(["helm"]) / "helm")
-
-
-def rendered(*more: str) -> list[dict[str, Any]]:
-    chart = str(ROOT / "charts/moorage")
-    argv = [helm(), "template", "moorage", chart, "-n", NAMESPACE, "--kube-version", "1.36.0", *more]
-    text = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
-    return [each for each in yaml.safe_load_all(text) if each]
-
-
-def collection(thing: dict[str, Any]) -> str:
-    """The URL path that objects like this one are created at."""
-    version, kind = thing["apiVersion"], thing["kind"].lower()
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
-    base = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    inside = f"/namespaces/{thing['metadata']['namespace']}" if "namespace" in thing["metadata"] else ""
-    return f"{base}{inside}/{plural}"
-
-
-def create(api: Api, thing: dict[str, Any], **query: str) -> requests.Response:
-    return api.call("POST", collection(thing), thing, fieldValidation="Strict", **query)
 
 
 @pytest.fixture(scope="module")
