@@ -31,7 +31,9 @@ def daemon_set(facts: AttachmentFacts, selector: LabelSelector) -> Manifest:
         },
         "spec": {
             "selector": {"matchLabels": {names.LABEL_ATTACHMENT_UID: metadata["uid"]}},
-            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
+            # A pod that is replaced takes the mount away from who uses it on the node: neither another selector nor a
+            # newer image is worth that. Nodes that join get the new template, nodes that leave lose their pod anyway.
+            "updateStrategy": {"type": "OnDelete"},
             "template": {"metadata": {"labels": labels}, "spec": _pod(facts, selector)},
         },
     }
