@@ -108,27 +108,35 @@ SUITE = ("e2e.test", "ginkgo", "agnhost")
 
 
 class Toolchain:
-    """The built commands: `tool` for the path of one, `ensure` for many at once."""
+    """The built commands: `tool` for the path of one, `ensure` for many at once.
+
+    Another `home` and `sources` make a toolchain of its own, whose changes build nothing anew here (the bench has one).
+    """
+
+    def __init__(self, home: Path = HOME, sources: Mapping[str, Source] = SOURCES) -> None:
+        self._home = home
+        self._sources = sources
 
     @cached_property
     def bin(self) -> Path:
         """The directory they are in; its name counts the modules, our own Go sources, and the flags."""
-        files = [path for path in sorted(HOME.rglob("*")) if path.suffix in (".go", ".mod", ".sum")]
-        parts = [part for file in files for part in (str(file.relative_to(HOME)), file.read_bytes())]
-        recipe = [f"{name}={source}" for name, source in sorted(SOURCES.items())]
+        files = [path for path in sorted(self._home.rglob("*")) if path.suffix in (".go", ".mod", ".sum")]
+        parts = [part for file in files for part in (str(file.relative_to(self._home)), file.read_bytes())]
+        recipe = [f"{name}={source}" for name, source in sorted(self._sources.items())]
         key = digest([*parts, *recipe, LDFLAGS, *(f"{k}={v}" for k, v in ENVIRONMENT.items())])
         return cache_dir() / f"tools-{key}" / "bin"
 
     def tool(self, name: str) -> Path:
-        """The path of one command, built if the cache lacks it. Names are those of SOURCES."""
+        """The path of one command, built if the cache lacks it. Names are those of its sources."""
         self.ensure([name])
         return self.bin / name
 
     def ensure(self, names: Iterable[str] = LOCAL) -> Path:
         """Have all of these built; returns the directory. What is there is not built again."""
         wanted = list(names)
-        if unknown := set(wanted) - set(SOURCES):
-            raise ValueError(f"no such tool: {', '.join(sorted(unknown))}; there are {', '.join(sorted(SOURCES))}")
+        if unknown := set(wanted) - set(self._sources):
+            there = ", ".join(sorted(self._sources))
+            raise ValueError(f"no such tool: {', '.join(sorted(unknown))}; there are {there}")
         if not self._missing(wanted):
             return self.bin
         with locked(self.bin.with_name("build.lock"), wait=3600):
@@ -139,12 +147,11 @@ class Toolchain:
     def _missing(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if not (self.bin / name).is_file()]
 
-    @staticmethod
-    def _groups(names: Iterable[str]) -> list[list[str]]:
+    def _groups(self, names: Iterable[str]) -> list[list[str]]:
         """What can be built by one call of Go, which is much faster than one each: same module, same tags."""
         groups: dict[tuple[str, str, bool], list[str]] = {}
         for name in names:
-            source = SOURCES[name]
+            source = self._sources[name]
             groups.setdefault((source.module, source.tags, source.test), []).append(name)
         return list(groups.values())
 
@@ -152,19 +159,21 @@ class Toolchain:
         draft = self.bin.with_name("draft")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        _go(SOURCES[names[0]], names, draft)
-        for name in names:
+        sources = [self._sources[name] for name in names]
+        _go(self._home, sources, draft, f"building {', '.join(names)}")
+        for name, source in zip(names, sources, strict=True):
             target = self.bin / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(draft / produced(SOURCES[name]), target)
+            os.replace(draft / produced(source), target)
         shutil.rmtree(draft)
 
 
-def _go(source: Source, names: list[str], draft: Path) -> None:
+def _go(home: Path, sources: list[Source], draft: Path, what: str) -> None:
     """Build commands that come from the same place, into the directory `draft`."""
+    source = sources[0]
     flags = ["-trimpath", "-ldflags", LDFLAGS, *(["-tags", source.tags] if source.tags else []), "-o", f"{draft}/"]
-    packages = [SOURCES[name].package for name in names]
-    where, what = HOME / source.module, f"building {', '.join(names)}"
+    packages = [each.package for each in sources]
+    where = home / source.module
     if source.test:
         with slow(what):
             run(["go", "test", "-c", *flags, *packages], cwd=where, timeout=3600, env=ENVIRONMENT)

@@ -118,7 +118,7 @@ def test_tools_of_one_module_and_tag_set_are_built_by_one_call(cache: Path):
     tools = toolchain.Toolchain()
     assert tools.bin.parent.parent == cache
 
-    groups = toolchain.Toolchain._groups(["kubelet", "kubectl", "ctr", "helm-unittest", "e2e.test"])
+    groups = tools._groups(["kubelet", "kubectl", "ctr", "helm-unittest", "e2e.test"])
 
     assert sorted(groups) == [["ctr"], ["e2e.test"], ["helm-unittest"], ["kubelet", "kubectl"]]
 
