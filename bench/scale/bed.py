@@ -6,30 +6,39 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, Self
 
 from kubernetes.aio import client  # pyright: ignore[reportMissingTypeStubs]
 
 from bench.scale.agent import NAMESPACE, STATEFUL_SET
 from bench.scale.calls import Calls
-from bench.scale.plane import OPERATOR, Plane
+from bench.scale.plane import Plane
 from bench.scale.process import OperatorProcess
 from bench.scale.watcher import Name, Watcher
 from moorage import crd, model, names
 from moorage.actions import Manifest, Reference
 from moorage_operator.cluster import Cluster, resource_path
 
-NODES = 1000
 SPACES = 50  # namespaces that the volumes are spread over
 PARALLEL = 32  # calls of ours at a time
 GROUP = {"moorage.dev/bench": "group"}  # the label of a node group
 PATIENCE = 900.0  # seconds for the longest wait
 
 
+@dataclass(frozen=True)
+class Size:
+    """Smaller is for those who try something out; the goals are for these."""
+
+    volumes: int = 5000
+    nodes: int = 1000
+
+
 class Bed:
     """A context manager: the operator runs in it, and a watcher that knows when each volume was READY."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, size: Size) -> None:
+        self.size = size
         self.plane = plane
         configuration: Any = client.Configuration(
             host=plane.url, api_key={"BearerToken": f"Bearer {plane.tokens['admin']}"}
@@ -68,7 +77,7 @@ class Bed:
                 group.create_task(post(path, body))
 
     async def call(self, method: str, path: str, body: Manifest | None = None) -> Manifest:
-        return await self.cluster._call(method, path, body)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001
+        return await self.cluster._call(method, path, body)  # pyright: ignore[reportPrivateUsage]
 
     async def make(self, prefix: str, count: int) -> set[Name]:
         """That many shared volumes, as fast as the API server takes them."""
@@ -85,6 +94,25 @@ class Bed:
         async with asyncio.timeout(PATIENCE):
             while left := [each for each in volumes if each not in self.volumes.gone]:  # noqa: ASYNC110 - remote
                 await asyncio.sleep(0.05 if len(left) < PARALLEL else 0.5)
+
+    async def attach(self, name: str, volume: Name) -> None:
+        """The volume on all nodes, in its own namespace."""
+        nodes = {"selector": {"matchLabels": GROUP}}
+        metadata = {"name": name, "namespace": volume[0]}
+        body = {"apiVersion": names.API_VERSION, "kind": "StorageAttachment", "metadata": metadata}
+        await self.cluster.create({**body, "spec": {"volume": {"name": volume[1]}, "nodes": nodes}})
+
+    async def until_mounted(self, attachment: str, namespace: str) -> float:
+        """The moment at which its status said that all nodes have it; raises TimeoutError with what it says then."""
+        ref = Reference(names.API_VERSION, "StorageAttachment", attachment, namespace)
+        wanted, end = f"{self.size.nodes}/{self.size.nodes}", time.monotonic() + PATIENCE
+        while True:
+            found = await self.cluster.get(ref) or {}
+            if found.get("status", {}).get("nodes") == wanted:
+                return time.monotonic()
+            if time.monotonic() > end:
+                raise TimeoutError(f"not on all nodes after {PATIENCE:.0f} s: {found.get('status')}")
+            await asyncio.sleep(0.2)
 
     async def until_backend(self) -> None:
         ref = Reference(names.API_VERSION, "StorageBackend", "shared")
@@ -122,9 +150,9 @@ class Bed:
 
     async def _make_nodes(self) -> None:
         """Until kwok has made all of them Ready."""
-        await self.at_once(node(number) for number in range(NODES))
+        await self.at_once(node(number) for number in range(self.size.nodes))
         async with asyncio.timeout(PATIENCE):
-            while sum(_is_ready(each) for each in (await self.call("GET", "/api/v1/nodes"))["items"]) < NODES:  # noqa: ASYNC110 - remote
+            while sum(_is_ready(each) for each in (await self.call("GET", "/api/v1/nodes"))["items"]) < self.size.nodes:
                 self.plane.check()
                 await asyncio.sleep(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 
 class Calls:
@@ -25,9 +26,9 @@ class Calls:
         return Counter(each for event in events if (each := _name(event)))
 
 
-def _name(event: dict[str, object]) -> str | None:
-    ref = event.get("objectRef")
-    if not isinstance(ref, dict) or ref.get("resource") == "leases":
+def _name(event: dict[str, Any]) -> str | None:
+    ref = event.get("objectRef", {})
+    if ref.get("resource") in (None, "leases"):
         return None
-    resource = "/".join(str(ref[key]) for key in ("resource", "subresource") if key in ref)
+    resource = "/".join(ref[key] for key in ("resource", "subresource") if key in ref)
     return f"{event['verb']} {resource}"

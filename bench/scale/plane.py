@@ -85,7 +85,9 @@ class Plane:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def spawn(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a process that ends with this one, even by a crash (pdeathsig); its words go to `name`.log."""
         with (self.home / f"{name}.log").open("ab") as out:
             command = ["setpriv", "--pdeathsig", "KILL", "--", *(str(word) for word in argv)]
@@ -157,7 +159,7 @@ class Plane:
         tokens.touch(0o600)
         tokens.write_text("\n".join(lines) + "\n")
         key = self.home / "accounts.key"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True, timeout=60)
+        run(["openssl", "genrsa", "-out", key, "2048"])
         (self.home / "policy.yaml").write_text(POLICY)
         self.spawn("kube-apiserver", [tools / "kube-apiserver", *self._api_flags(store, tokens, key)])
         self.until(self._ready, "kube-apiserver is not ready")

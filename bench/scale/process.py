@@ -50,8 +50,8 @@ class OperatorProcess:
             "POD_NAME": "moorage-operator-0",
             "MOORAGE_HTTP_PORT": str(self._port),
         }
-        module = os.environ.get("MOORAGE_SCALE_OPERATOR", "moorage_operator")  # a profiler's wrapper, for those who mend
-        argv = [*ALONE, ENTER, self._hosts, sys.executable, "-m", module]
+        how = os.environ.get("MOORAGE_SCALE_PYTHON", "").split()  # a profiler, for those who mend
+        argv = [*ALONE, ENTER, self._hosts, sys.executable, *how, "-m", "moorage_operator"]
         self._process = self._plane.spawn("operator", argv, environment)
 
     def kill(self) -> None:

@@ -6,10 +6,11 @@ from collections import Counter
 
 from bench.ready import percentile
 from bench.record import Figures
-from bench.scale.bed import NODES, PATIENCE, Bed, space, volume
+from bench.scale.bed import PATIENCE, Bed, space, volume
 from bench.scale.watcher import Name
+from moorage import names
+from moorage.actions import Reference
 
-VOLUMES = 5000
 BURST = 500
 RATE = 5.0  # volumes per second
 STEADY = 300  # volumes
@@ -25,17 +26,20 @@ async def nothing_yet(bed: Bed) -> Figures:
 
 async def all_at_once(bed: Bed) -> Figures:
     started, cpu = time.monotonic(), bed.operator.cpu()
-    wanted = await bed.make("v", VOLUMES)
+    wanted = await bed.make("v", bed.size.volumes)
     posted = time.monotonic()
     ready = await bed.volumes.until(wanted, PATIENCE)
     await bed.until_settled()
     used = bed.operator.cpu() - cpu
-    took = {"all_s": round(ready - started, 1), "of_it_posting_s": round(posted - started, 1)}
-    memory = {"rss_MiB": bed.operator.memory(), "peak_MiB": bed.operator.memory("VmHWM")}
+    took: dict[str, float | str] = {"all_s": round(ready - started, 1), "of_it_posting_s": round(posted - started, 1)}
+    memory: dict[str, float | str] = {"rss_MiB": bed.operator.memory(), "peak_MiB": bed.operator.memory("VmHWM")}
     return {
-        f"{VOLUMES} volumes at once, all READY": {**took, "operator_cpu_ms_per_volume": round(1000 * used / VOLUMES, 2)},
-        f"resident memory, {VOLUMES} volumes": memory,
-        "API calls of the operator per volume": per_volume(bed.calls.take(), VOLUMES),
+        f"{bed.size.volumes} volumes at once, all READY": {
+            **took,
+            "operator_cpu_ms_per_volume": round(1000 * used / bed.size.volumes, 2),
+        },
+        f"resident memory, {bed.size.volumes} volumes": memory,
+        "API calls of the operator per volume": per_volume(bed.calls.take(), bed.size.volumes),
     }
 
 
@@ -60,15 +64,15 @@ async def steady(bed: Bed) -> Figures:
             await asyncio.sleep(max(0.0, started + (number + 1) / RATE - time.monotonic()))
     await bed.volumes.until(set(posted), PATIENCE)
     took = [bed.volumes.ready[name] - moment for name, moment in posted.items()]
-    figures = {"p50_s": percentile(took, 0.5), "p99_s": percentile(took, 0.99), "n": len(took)}
-    return {f"apply to READY, {RATE:.0f} a second, {VOLUMES} there": figures}
+    figures: dict[str, float | str] = {"p50_s": percentile(took, 0.5), "p99_s": percentile(took, 0.99), "n": len(took)}
+    return {f"apply to READY, {RATE:.0f} a second, {bed.size.volumes} there": figures}
 
 
 async def burst(bed: Bed) -> Figures:
     started = time.monotonic()
     wanted = await bed.make("burst", BURST)
     ready = await bed.volumes.until(wanted, PATIENCE)
-    return {f"{BURST} at once, all READY, {VOLUMES} there": {"all_s": round(ready - started, 1)}}
+    return {f"{BURST} at once, all READY, {bed.size.volumes} there": {"all_s": round(ready - started, 1)}}
 
 
 async def removal(bed: Bed) -> Figures:
@@ -92,7 +96,9 @@ async def idle(bed: Bed) -> Figures:
     busy = await asyncio.to_thread(bed.operator.busy, IDLE)
     figures: dict[str, float | str] = {"cpu_percent_of_a_core": busy, "rss_MiB": bed.operator.memory()}
     calls = bed.calls.take().total()
-    return {f"idle for {IDLE:.0f} s, {VOLUMES} volumes, {NODES} nodes": {**figures, "api_calls": calls}}
+    return {
+        f"idle for {IDLE:.0f} s, {bed.size.volumes} volumes, {bed.size.nodes} nodes": {**figures, "api_calls": calls}
+    }
 
 
 async def restart(bed: Bed) -> Figures:
@@ -102,17 +108,17 @@ async def restart(bed: Bed) -> Figures:
     started = time.monotonic()
     bed.operator.start()
     ready = await bed.volumes.until(wanted, PATIENCE)
-    while await looked_at(bed) < VOLUMES + 1:
+    while await looked_at(bed) < bed.size.volumes + 1:
         if time.monotonic() - started > PATIENCE:
             raise TimeoutError(f"the operator looked at {await looked_at(bed)} volumes only in {PATIENCE:.0f} s")
         await asyncio.sleep(0.1)
     await bed.until_settled()
     took = time.monotonic() - started - 2.0  # two quiet seconds are how it is known
-    figures = {"converged_s": round(took, 1), "new_volume_ready_s": round(ready - started, 1)}
+    figures: dict[str, float | str] = {"converged_s": round(took, 1), "new_volume_ready_s": round(ready - started, 1)}
     cpu = {"cpu_s": round(bed.operator.cpu(), 1), "rss_MiB": bed.operator.memory()}
     return {
-        f"restart, {VOLUMES} volumes": {**figures, **cpu, "peak_MiB": bed.operator.memory("VmHWM")},
-        "API calls of a restart, by volume": per_volume(bed.calls.take(), VOLUMES),
+        f"restart, {bed.size.volumes} volumes": {**figures, **cpu, "peak_MiB": bed.operator.memory("VmHWM")},
+        "API calls of a restart, by volume": per_volume(bed.calls.take(), bed.size.volumes),
     }
 
 
@@ -120,4 +126,33 @@ async def looked_at(bed: Bed) -> float:
     return await asyncio.to_thread(bed.operator.metric, "moorage_reconcile_seconds_count", kind="StorageVolume")
 
 
-ROWS = (nothing_yet, all_at_once, steady, burst, removal, idle, restart)
+async def attachments(bed: Bed) -> Figures:
+    """A volume on all nodes at once: DaemonSet controller, scheduler and kwok are in the time too."""
+    name = (space(0), "v-00000")
+    bed.calls.take()
+    started, cpu = time.monotonic(), bed.operator.cpu()
+    await bed.attach("everywhere", name)
+    took = await bed.until_mounted("everywhere", name[0])
+    await bed.until_settled()
+    used, calls = round(bed.operator.cpu() - cpu, 1), bed.calls.take().total()
+    busy = await asyncio.to_thread(bed.operator.busy, IDLE)
+    figures: dict[str, float | str] = {"all_s": round(took - started, 1), "cpu_s": used, "api_calls": calls}
+    idle_figures: dict[str, float | str] = {"cpu_percent_of_a_core": busy, "rss_MiB": bed.operator.memory()}
+    title = f"StorageAttachment on {bed.size.nodes} nodes"
+    return {f"{title}, until all are mounted": figures, f"{title}, idle for {IDLE:.0f} s": idle_figures}
+
+
+async def detachment(bed: Bed) -> Figures:
+    cpu, started = bed.operator.cpu(), time.monotonic()
+    ref = Reference(names.API_VERSION, "StorageAttachment", "everywhere", space(0))
+    await bed.cluster.delete(ref)
+    async with asyncio.timeout(PATIENCE):
+        while await bed.cluster.get(ref):  # noqa: ASYNC110 - remote
+            await asyncio.sleep(0.2)
+    took = round(time.monotonic() - started, 1)
+    await bed.until_settled()
+    figures: dict[str, float | str] = {"all_s": took, "cpu_s": round(bed.operator.cpu() - cpu, 1)}
+    return {f"StorageAttachment on {bed.size.nodes} nodes, deleted until gone": figures}
+
+
+ROWS = (nothing_yet, all_at_once, steady, burst, removal, idle, restart, attachments, detachment)

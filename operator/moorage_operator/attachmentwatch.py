@@ -25,7 +25,7 @@ class AttachmentRouter:
         self._index = index
         self._add = add
         self._count = count  # later: only a number of pods has changed
-        self._marks: dict[Name, Any] = {}  # of volumes
+        self._marks: dict[Name, int] = {}  # of volumes
 
     def see(self, body: Manifest, deleted: bool) -> None:
         """A StorageAttachment, a DaemonSet of one, a node or a namespace."""
@@ -41,12 +41,13 @@ class AttachmentRouter:
 
     def volume(self, body: Manifest, deleted: bool) -> None:
         """A volume wakes its attachments when what they have of it changes, not when a pod comes or goes."""
-        name, mark = name_of(body), () if deleted else _mark(body)
-        if self._marks.get(name, ()) == mark:
+        name, mark = name_of(body), None if deleted else _mark(body)
+        if self._marks.get(name) == mark:
             return
-        self._marks[name] = mark
-        if deleted:
+        if mark is None:
             del self._marks[name]
+        else:
+            self._marks[name] = mark
         self._wake(self._index.links.of_volume(name))
 
     def backend(self, name: str) -> None:
@@ -142,7 +143,7 @@ class AttachmentRouter:
                 self._add(Key("Bucket", *bucket))
 
 
-def _mark(volume: Manifest) -> Any:
+def _mark(volume: Manifest) -> int:
     metadata, status = volume["metadata"], part(volume, "status")
     found: list[Manifest] = status.get("conditions") or []
     ready = next((each for each in found if each.get("type") == conditions.READY), Manifest())
@@ -150,7 +151,8 @@ def _mark(volume: Manifest) -> Any:
     said = "" if usable else ready.get("message", "")
     life = metadata["uid"], metadata.get("deletionTimestamp", ""), usable, said
     share = part(volume, "status", "share")
-    return life, part(volume, "spec").get("share"), share.get("sizeBytes"), [status.get(each) for each in _PLAN]
+    plan = [status.get(each) for each in _PLAN]
+    return hash(repr((life, part(volume, "spec").get("share"), share.get("sizeBytes"), plan)))  # kept per volume: small
 
 
 def _labels(body: Manifest) -> dict[str, str]:

@@ -9,7 +9,7 @@ from moorage.actions import Manifest
 from moorage_operator.cluster import Cluster, plural
 from moorage_operator.watch import WATCHED
 
-See = Callable[[Manifest, bool], None]
+See = Callable[[Manifest, bool, bool], None]  # an object, whether it was deleted, whether it was listed
 
 
 def register(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, cluster: Cluster, see: See) -> None:
@@ -32,6 +32,6 @@ def register(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, c
 def _handler(api_version: str, kind: str, see: See) -> Callable[..., Any]:
     async def handle(event: Any, **_: Any) -> None:
         body = {"apiVersion": api_version, "kind": kind, **event["object"]}
-        see(body, event["type"] == "DELETED")
+        see(body, event["type"] == "DELETED", event["type"] is None)
 
     return handle

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -42,7 +44,7 @@ class Store:
     def get(self, namespace: str, name: str) -> Manifest | None:
         return self._items.get((namespace, name))
 
-    def values(self) -> Iterable[Manifest]:
+    def values(self) -> list[Manifest]:
         return list(self._items.values())
 
     def put(self, body: Manifest) -> bool:
@@ -220,9 +222,28 @@ def version(body: Manifest) -> int:
 
 
 def slim(body: Manifest) -> Manifest:
-    """Without what nobody reads: half of an object is managedFields."""
+    """Without what nobody reads (half of an object is managedFields), and with one copy of what all objects have."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
-    return {**body, "metadata": metadata}
+    return _shared({**body, "metadata": metadata})
+
+
+def _shared(value: Any) -> Any:
+    """Each object comes with strings of its own for the same names, reasons and messages."""
+    match value:
+        case dict():
+            return {_one(key): _shared(each) for key, each in cast(Manifest, value).items()}
+        case list():
+            return [_shared(each) for each in cast(list[Any], value)]
+        case str():
+            return _one(value)
+        case _:
+            return value
+
+
+@lru_cache(8192)
+def _one(text: str) -> str:
+    """The copy that was met first. Not sys.intern: what that is given stays for good in Python 3.12."""
+    return text
 
 
 def key_of(body: Manifest) -> Key:

@@ -1,6 +1,7 @@
 """The operator as one value: index, queue, reconciler and their loops. `run` ends when it is cancelled or fails."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from moorage_operator.settings import Settings, kopf_settings
 from moorage_operator.watch import WATCHED, Router
 
 SECOND_LISTING = 10.0  # seconds after the start: what vanished between our listing and kopf's
+TURNS = 10  # resyncs in which each volume, bucket and attachment gets one more look; watches show what matters to them
 STALE = 3  # relist periods without a good listing, after which the process is called dead
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,9 @@ class Operator:
             return f"no good listing of the API for {silence:.0f} s"
         return None
 
-    def see(self, body: Manifest, deleted: bool = False) -> None:
+    def see(self, body: Manifest, deleted: bool = False, listed: bool = False) -> None:
         self.metrics.last_event.set_to_current_time()
-        self._router.see(body, deleted)
+        self._router.see(body, deleted, listed)
 
     async def _watch(self, ready: asyncio.Event | None, on_watch: Callable[[], None]) -> None:
         registry = kopf.OperatorRegistry()
@@ -101,11 +103,13 @@ class Operator:
         return chain(index.volumes.values(), index.attachments.values(), index.buckets.values())
 
     async def _resync(self) -> None:
-        while True:
+        index = self.index
+        for turn in itertools.count():
             await asyncio.sleep(self._settings.resync)
-            index = self.index
-            for store in (index.backends, index.buckets, index.volumes, index.attachments):
-                for body in store.values():
+            for body in index.backends.values():
+                self.queue.add(key_of(body))
+            for store in (index.buckets, index.volumes, index.attachments):
+                for body in store.values()[turn % TURNS :: TURNS]:
                     self.queue.add(key_of(body))
 
     async def _relist(self) -> None:
@@ -132,10 +136,11 @@ class Operator:
     async def _list(self) -> None:
         for api_version, kind, selectors in WATCHED:
             before = self.index.known(kind)
-            listed = await self._cluster.list(api_version, kind, **selectors)
-            there = {_identity(each) for each in listed}
-            for body in listed:
-                self._router.see(body)
+            there: set[str] = set()
+            async for page in self._cluster.pages(api_version, kind, **selectors):
+                there.update(_identity(each) for each in page)
+                for body in page:
+                    self._router.see(body, listed=True)
             for uid, body in before.items():
                 if uid not in there:  # known before the listing began and not in it: gone
                     self._router.see(body, deleted=True)

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 import kopf
 
@@ -59,6 +59,19 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
+class NoDiffs(kopf.DiffBaseStorage):
+    """Kopf copies each object of each event deeply, to compare it with what it was; nothing of ours asks for that."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return cast(kopf.BodyEssence, {})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Kopf only watches here: nothing of it is written to objects, and no log line becomes an Event."""
     settings = kopf.OperatorSettings()
@@ -69,7 +82,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 310
     settings.watching.inactivity_timeout = 70
     settings.peering.standalone = True
+    settings.queueing.idle_timeout = 0.1  # each object that was listed has a task of kopf's for so long
     settings.persistence.finalizer = f"{names.GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{names.GROUP}")
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{names.GROUP}")
+    settings.persistence.diffbase_storage = NoDiffs()
     return settings

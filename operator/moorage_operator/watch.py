@@ -38,9 +38,17 @@ class Router:
             str, tuple[str, ...]
         ] = {}  # of backends: our own writes reach the index before the watch does
         self._attachments = AttachmentRouter(index, add, lambda key: add_later(key, COUNT_DELAY))
+        self._shown: dict[str, str] = {}  # resource versions by uid
 
-    def see(self, body: Manifest, deleted: bool = False) -> None:
-        """An object as a watch or a list showed it."""
+    def see(self, body: Manifest, deleted: bool = False, listed: bool = False) -> None:
+        """An object as a watch or a list showed it. A list shows thousands that were shown before: nothing follows."""
+        uid, at = body["metadata"].get("uid", ""), body["metadata"].get("resourceVersion", "")
+        if deleted:
+            self._shown.pop(uid, None)
+        elif listed and self._shown.get(uid) == at:
+            return
+        elif body["kind"] != "Pod":  # of all pods of the cluster, few are ours
+            self._shown[uid] = at
         match body["kind"]:
             case "StorageVolume":
                 self._volume(body, deleted)
