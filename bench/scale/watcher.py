@@ -30,17 +30,33 @@ class Watcher:
         self.ready: dict[Name, float] = {}
         self.gone: set[Name] = set()
         self.bodies: dict[Name, dict[str, Any]] = {}
-        self._changed = asyncio.Event()
+        self._version = "0"
+        self.trouble: BaseException | None = None
 
     async def run(self) -> None:
-        """Until cancelled. The whole bench fits into one watch, from before the first object on."""
+        """Until cancelled; what ended it earlier is in `trouble`."""
+        try:
+            while True:
+                await self._follow()
+                await asyncio.sleep(0.2)
+        except Exception as error:
+            self.trouble = error
+
+    async def _follow(self) -> None:
+        """One watch. The API server ends it when we read too slowly, and refuses (429) a kind that has only just come."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        url = f"{self._cluster.configuration.host}{self._path}?watch=true&timeoutSeconds=86400&resourceVersion=0"
+        query = f"?watch=true&timeoutSeconds=3600&resourceVersion={self._version}"
+        url = self._cluster.configuration.host + self._path + query
         session = self._cluster.session()
         async with session, session.get(url, timeout=timeout, read_bufsize=LONGEST_LINE) as answer:
+            if answer.status == 429:
+                return
             answer.raise_for_status()
             async for line in answer.content:
                 event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise EOFError(f"the watch cannot be taken up again: {event['object'].get('message')}")
+                self._version = event["object"]["metadata"]["resourceVersion"]
                 self._take(event["type"], event["object"])
 
     def _take(self, type: str, body: dict[str, Any]) -> None:
@@ -50,16 +66,15 @@ class Watcher:
         self.bodies[name] = body.get("status", {})
         if name not in self.ready and is_ready(body):
             self.ready[name] = time.monotonic()
-        self._changed.set()
 
     async def until(self, wanted: set[Name], seconds: float) -> float:
         """The moment at which the last of them was ready; raises TimeoutError that names some that are not."""
         try:
             async with asyncio.timeout(seconds):
                 while not wanted <= self.ready.keys():
-                    self._changed.clear()
-                    await self._changed.wait()
-                    await asyncio.sleep(0.05)  # many come at once
+                    if self.trouble:
+                        raise RuntimeError("the watch of the bench has ended") from self.trouble
+                    await asyncio.sleep(0.05)
         except TimeoutError:
             late = wanted - self.ready.keys()
             some = {name: self.bodies.get(name) for name in sorted(late)[:3]}
