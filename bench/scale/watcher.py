@@ -43,7 +43,7 @@ class Watcher:
             self.trouble = error
 
     async def _follow(self) -> None:
-        """One watch. The API server ends it when we read too slowly, and refuses (429) a kind that has only just come."""
+        """One watch. The API server ends it when we read too slowly, and answers 429 for a kind that has just come."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         query = f"?watch=true&timeoutSeconds=3600&resourceVersion={self._version}"
         url = self._cluster.configuration.host + self._path + query
