@@ -3,7 +3,7 @@
 import sys
 import time
 
-from cluster.provider import choose
+from cluster.provider import Provider, choose
 from harness import s3
 from harness.install import ROOT, install
 from harness.kube import Kube, wait_for
@@ -63,6 +63,18 @@ def object_volume(kube: Kube, story: Story) -> None:
     story.say(f"the pod reads what boto3 wrote: {seen.strip()!r}")
 
 
+def attachment(kube: Kube, bed: Provider, story: Story) -> None:
+    """A volume for another namespace, with its owner's consent, and a directory on each node of a group."""
+    story.say("A volume attached to another namespace and to two nodes (samples/attachment.yaml)")
+    nodes = bed.nodes()[:2]
+    kube("label", "node", *nodes, "pool=gpu", "--overwrite")
+    apply(kube, "attachment.yaml")
+    kube.wait_phase("StorageAttachment", "imagenet-ro", "READY", "training", timeout=180)
+    story.show(kube("get", "satt", "-n", "training"))
+    for node in nodes:
+        story.say(f"{node} sees it at /mnt/imagenet: {bed.node_exec(node, ["findmnt", "-n", "-o", "SOURCE,OPTIONS", "/mnt/imagenet"]).strip()[:100]}")
+
+
 def main() -> int:
     story = Story()
     bed = choose()
@@ -72,13 +84,14 @@ def main() -> int:
     install(bed)
     shared_volume(kube, story)
     object_volume(kube, story)
+    attachment(kube, bed, story)
     story.say("kubectl get storage")
     story.show(kube("get", "storage", "-A"))
     print(f"""
 The cluster stays up. To look around:
   export KUBECONFIG={bed.kubeconfig}
   export PATH={bed.kubectl_argv()[0].rsplit("/", 1)[0]}:$PATH
-  kubectl get sv,bkt -A ; kubectl describe sv training-data
+  kubectl get sv,satt,bkt -A ; kubectl describe sv training-data
   kubectl exec -it writer -- sh                    # write beside the writer
   kubectl apply -f samples/dynamic-claims.yaml     # ordinary claims of Moorage's StorageClasses
   kubectl patch sv training-data --type merge -p '{{"spec":{{"size":"1Gi"}}}}'   # grows while mounted
