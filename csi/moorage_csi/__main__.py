@@ -79,13 +79,16 @@ async def _controller(chosen: Settings, metrics: Metrics, runner: Processes, sta
 
 
 async def _node(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
-    from moorage_csi import registration
+    from moorage_csi import registration, sweep
 
     node = await _node_service(chosen, metrics, runner)
     await _serve(chosen, stack, Identity(metrics, _version()), node)
     service = registration.Registration(metrics, chosen.endpoint.removeprefix("unix://"))
-    task = asyncio.ensure_future(registration.keep(service, chosen.registration_socket))
-    stack.callback(task.cancel)
+    for work in (
+        registration.keep(service, chosen.registration_socket),
+        sweep.keep(runner, chosen.kubelet_dir),
+    ):
+        stack.callback(asyncio.ensure_future(work).cancel)
     return lambda: "" if service.registered else "not registered with the kubelet yet"
 
 
