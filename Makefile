@@ -11,10 +11,10 @@ export PYTHONUNBUFFERED := 1
 PY := $(VENV)/bin/python
 PROTO := csi/generate.py
 
-.PHONY: help demo test down check fix generate bench
+.PHONY: help demo test down check fix generate bench conformance
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.ready: requirements/dev.lock
 	@echo "· Python packages (once)" >&2
@@ -45,3 +45,6 @@ generate: $(VENV)/.ready ## Write the CRDs and the gRPC stubs anew
 bench: $(VENV)/.ready ## Measure; writes build/bench.json
 	@$(PY) -m harness.prepare --keep
 	@$(PY) -m bench
+
+conformance: $(VENV)/.ready ## csi-sanity and Kubernetes' External Storage suite, all of both; writes docs/conformance.md
+	@$(PY) -m conformance

@@ -33,7 +33,7 @@ def recipes(tools: Path) -> list[Recipe]:
         stand_in(f"{e2e}/agnhost:2.63.0", "agnhost", tools),
         stand_in(f"{e2e}/busybox:1.37.0-1"),
         # its pods only run a shell
-        stand_in(f"{e2e}/nginx:1.27-0"),
+        stand_in(f"{e2e}/nginx:1.15-4"),
         stand_in(f"{e2e}/glibc-dns-testing:2.0.0", "glibc"),
         pause("registry.k8s.io/pause:3.10.2"),
     ]

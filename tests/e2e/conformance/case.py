@@ -1,0 +1,66 @@
+"""The cases of a suite and what became of them, as ginkgo reports it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Suite = Literal["External.Storage", "csi-sanity"]
+State = Literal["passed", "failed", "skipped", "pending"]
+# What ginkgo calls the other ways in which a case can go wrong.
+_STATES: Mapping[str, State] = {
+    "passed": "passed", "skipped": "skipped", "pending": "pending", "failed": "failed",
+    "panicked": "failed", "timedout": "failed", "interrupted": "failed", "aborted": "failed",
+}  # fmt: skip
+_PREFIX = "External Storage [Driver: csi.moorage.dev] "
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case for one type of volume. `message`: why it was skipped, or what went wrong; one line."""
+
+    suite: Suite
+    type: str
+    name: str
+    state: State
+    message: str
+    seconds: float
+
+
+def read(report: str, suite: Suite, kind: str) -> list[Case]:
+    """The cases in ginkgo's JSON report. Those that a filter left out have no message and are not told."""
+    suites: list[dict[str, list[dict[str, Any]] | None]] = json.loads(report)
+    cases = [_case(spec, suite, kind) for each in suites for spec in each["SpecReports"] or []]
+    return [case for case in cases if case.state != "skipped" or case.message]
+
+
+def _case(spec: Mapping[str, Any], suite: Suite, kind: str) -> Case:
+    words: list[str] = [*(spec["ContainerHierarchyTexts"] or []), spec["LeafNodeText"] or spec["LeafNodeType"]]
+    failure: dict[str, Any] = spec.get("Failure") or {}
+    message = " ".join(str(failure.get("Message", "")).split())
+    state = _STATES.get(spec["State"], "failed")
+    return Case(suite, kind, " ".join(words).removeprefix(_PREFIX), state, message, spec["RunTime"] / 1e9)
+
+
+def real(cases: Iterable[Case]) -> list[Case]:
+    """Without the suite's own set-up and clean-up, as long as those went well."""
+    return [case for case in cases if not case.name.startswith(("Synchronized", "Report")) or case.state == "failed"]
+
+
+def counts(cases: Iterable[Case]) -> str:
+    """`12 passed, 0 failed, 30 skipped`."""
+    found = Counter(case.state for case in cases)
+    told = ["passed", "failed", *(["pending"] if found["pending"] else []), "skipped"]
+    return ", ".join(f"{found[state]} {state}" for state in told)
+
+
+def save(path: Path, cases: Iterable[Case]) -> None:
+    """All cases as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(case) for case in cases], indent=1) + "\n")
+
+
+def load(path: Path) -> list[Case]:
+    return [Case(**fields) for fields in json.loads(path.read_text())]
