@@ -15,7 +15,7 @@ from harness.kube import Kube
 
 TYPES = ("shared", "object")
 FILES = ROOT / "tests" / "e2e" / "external-storage"
-PROCESSES = 6
+PROCESSES = 10  # the cases wait most of the time
 _GRACE = 120.0  # seconds ginkgo gets to write its report after its own deadline
 
 

@@ -13,7 +13,7 @@ from cluster.command import CommandFailed
 from harness.kube import Kube
 from harness.manifests import Object, volume
 
-VOLUMES = ("first", "second")  # as in external-storage/*.yaml
+VOLUMES = ("first", "second")  # after the type and a dash, as in external-storage/*.yaml
 PAUSE = 0.5  # seconds between two looks
 _SELECTOR = "e2e-framework=ephemeral"  # the label that the suite's framework gives its namespaces
 
@@ -45,7 +45,7 @@ def _provide(kube: Kube, kind: str, done: set[str]) -> None:
     for found in kube.items("namespaces", selector=_SELECTOR):
         name = found["metadata"]["name"]
         if name not in done and found["status"]["phase"] == "Active":
-            kube.apply(*(_volume(each, name, kind) for each in VOLUMES))
+            kube.apply(*(_volume(f"{kind}-{each}", name, kind) for each in VOLUMES))
             done.add(name)
 
 

@@ -79,7 +79,8 @@ def _pod(kube: Kube, node: str) -> Object:
         **{key: container[key] for key in ("image", "env", "securityContext") if key in container},
         "name": "csi",
         "command": ["moorage-csi", "all"],
-        "args": [f"--endpoint=unix://{SOCKET}", "--health-port=0"],
+        # health is served but not advertised by default (docs/adr/0011); its cases are to run
+        "args": [f"--endpoint=unix://{SOCKET}", "--health-port=0", "--volume-health=true"],
         "volumeMounts": [each for each in container["volumeMounts"] if each["name"] != "registration"],
     }
     return {
