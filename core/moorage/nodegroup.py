@@ -83,7 +83,10 @@ def why_lagging(node: NodeSeen, pods: Iterable[HolderPod], rivals: Iterable[Riva
         return f"StorageAttachment {rival.name} has the same path there"
     if not there:
         return "there is no holder pod yet"
-    return next((each.trouble for each in there if not each.leaving), "its earlier holder pod is still leaving")
+    staying = next((each for each in there if not each.leaving), None)
+    if staying is None:
+        return f"its earlier holder pod {there[0].name} is still leaving"
+    return f"{staying.trouble or 'its pod is starting'} (pod {staying.name})"
 
 
 def taken_by(

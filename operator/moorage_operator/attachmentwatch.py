@@ -14,6 +14,9 @@ from moorage_operator.links import attachment_uid, path_of
 from moorage_operator.pods import Stir
 
 Add = Callable[[Key], None]
+AddLater = Callable[[Key, float], None]
+COUNT_DELAY = 5.0  # seconds: mere numbers of pods are written together, however many start
+HOLDER_DELAY = 0.1  # seconds: the nodes of a large group are counted together
 KIND = "StorageAttachment"
 _PLAN = ("capacity", "attributes", "secretRef", "placement")  # what of a volume's status an attachment passes on
 
@@ -21,10 +24,10 @@ _PLAN = ("capacity", "attributes", "secretRef", "placement")  # what of a volume
 class AttachmentRouter:
     """Keeps the attachments' part of the index, and fills the queue."""
 
-    def __init__(self, index: Index, add: Add, count: Add) -> None:
+    def __init__(self, index: Index, add: Add, add_later: AddLater) -> None:
         self._index = index
         self._add = add
-        self._count = count  # later: only a number of pods has changed
+        self._add_later = add_later
         self._marks: dict[Name, int] = {}  # of volumes
 
     def see(self, body: Manifest, deleted: bool) -> None:
@@ -62,12 +65,14 @@ class AttachmentRouter:
 
     def pod(self, stir: Stir) -> None:
         for uid in stir.attachments:
-            self._wake_uid(uid)
-            self._wake_volume_of(self._index.links.named(uid))
+            name = self._index.links.named(uid)
+            if name:
+                self._add_later(Key(KIND, *name), HOLDER_DELAY)
+                self._wake_volume_of(name, HOLDER_DELAY)
         for each in stir.moved | stir.counted:
             name = each.volume or each.claim
             if self._index.attachments.get(*name):
-                self._count(Key(KIND, *name))
+                self._add_later(Key(KIND, *name), COUNT_DELAY)
 
     def _attachment(self, body: Manifest, deleted: bool) -> None:
         name, store = name_of(body), self._index.attachments
@@ -133,14 +138,14 @@ class AttachmentRouter:
         if name:
             self._add(Key(KIND, *name))
 
-    def _wake_volume_of(self, name: Name | None) -> None:
-        named = self._index.links.volume(name) if name else None
+    def _wake_volume_of(self, name: Name, delay: float = 0) -> None:
+        named = self._index.links.volume(name)
         volume = self._index.volumes.get(*named) if named else None
         if volume:
-            self._add(key_of(volume))
+            self._add_later(key_of(volume), delay)
             bucket = shown_bucket(volume)
             if bucket and self._index.buckets.get(*bucket):
-                self._add(Key("Bucket", *bucket))
+                self._add_later(Key("Bucket", *bucket), delay)
 
 
 def _mark(volume: Manifest) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from moorage import holders, names
 from moorage.actions import Manifest
 from moorage.holders import Use
-from moorage_operator.attachmentwatch import AttachmentRouter
+from moorage_operator.attachmentwatch import COUNT_DELAY, AttachmentRouter
 from moorage_operator.index import (
     Index,
     Key,
@@ -24,8 +24,6 @@ from moorage_operator.pods import Stir
 Add = Callable[[Key], None]
 AddLater = Callable[[Key, float], None]
 
-COUNT_DELAY = 5.0  # seconds: mere numbers of pods are written together, however many start
-
 
 class Router:
     """Keeps the index and fills the queue."""
@@ -37,7 +35,7 @@ class Router:
         self._marks: dict[
             str, tuple[str, ...]
         ] = {}  # of backends: our own writes reach the index before the watch does
-        self._attachments = AttachmentRouter(index, add, lambda key: add_later(key, COUNT_DELAY))
+        self._attachments = AttachmentRouter(index, add, add_later)
         self._shown: dict[str, str] = {}  # resource versions by uid
 
     def see(self, body: Manifest, deleted: bool = False, listed: bool = False) -> None:

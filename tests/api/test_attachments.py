@@ -63,7 +63,9 @@ class Group:
             await self._start(sets[key[0]], key[1])
         for key in there.keys() - wanted:
             if key[1] not in self.stuck:
-                await self._end(there[key])
+                await self._end(there[key], 0)
+            elif "deletionTimestamp" not in there[key]["metadata"]:
+                await self._end(there[key], 30)
         for key in wanted & there.keys():
             await self._report(there[key])
 
@@ -83,10 +85,10 @@ class Group:
         }
         await self.bed.cluster.create(pod)
 
-    async def _end(self, pod: Manifest) -> None:
+    async def _end(self, pod: Manifest, grace: int) -> None:
         metadata = pod["metadata"]
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
-        await self.bed.cluster._call("DELETE", path, {"gracePeriodSeconds": 0})
+        await self.bed.cluster._call("DELETE", path, {"gracePeriodSeconds": grace})
 
     async def _report(self, pod: Manifest) -> None:
         sick = self.sick.get(pod["spec"]["nodeName"])
@@ -456,7 +458,7 @@ async def test_the_node_that_lags_is_named_with_its_reason(bed: Bed, group: Grou
     async def told() -> Manifest | None:
         found = await bed.get(SATT, "gpu")
         said = condition(found, "Attached").get("message", "")
-        return found if said.endswith(f"on 3 of 4 nodes; {lame}: ImagePullBackOff: no such image") else None
+        return found if f"on 3 of 4 nodes; {lame}: ImagePullBackOff: no such image (pod moorage-" in said else None
 
     lagging = await until(told, lambda: bed._story(SATT, "gpu", f"waiting for {lame}"))
     status = lagging["status"]
@@ -602,6 +604,29 @@ async def test_detaching_waits_for_the_nodes_and_names_the_one_that_still_holds(
     assert await bed.get("PersistentVolumeClaim", "gpu", "v1") is None
     assert await bed.get("PersistentVolume", f"moorage-{ready['status']['id']}", "v1") is None
     assert await bed.events("gpu", SATT) == ["Attaching", "Ready", "Detaching", "Detached"]
+
+
+async def test_nodes_that_join_and_leave_show_on_the_volume(bed: Bed, group: Group) -> None:
+    await volume(bed)
+    await group.add(1, 2)
+    await grouped(bed, group)
+    await bed.phase("gpu", "READY", SATT)
+    group.sick[group.node(3)] = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+
+    await group.add(3)
+    attaching = await bed.phase("data", "ATTACHING")
+    group.sick.clear()
+    await bed.phase("data", "READY")
+    group.stuck.add(group.node(1))
+    await group.label(1, pool=None)
+    detaching = await bed.phase("data", "DETACHING")
+    attachment = await on_nodes(bed, "gpu", "2/2")
+    group.stuck.clear()
+
+    await bed.phase("data", "READY")
+    assert condition(attaching, "Ready")["status"] == condition(detaching, "Ready")["status"] == "True"
+    assert f"StorageAttachment {bed.namespace}/gpu" in condition(detaching, "Ready")["message"]
+    assert attachment["status"]["phase"] == "READY"
 
 
 async def test_force_takes_it_from_the_nodes_and_does_not_wait_for_pods(bed: Bed, group: Group) -> None:

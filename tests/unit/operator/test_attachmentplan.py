@@ -214,7 +214,7 @@ def test_lagging_nodes_are_counted_and_the_first_is_explained() -> None:
 
     message = next(each.message for each in step.status.conditions if each.type == "Attached")
     assert (step.status.phase, step.status.nodes, step.status.lagging) == (Phase.ATTACHING, "1/3", ("b", "c"))
-    assert "on 1 of 3 nodes; b: ErrImagePull: no such image; waiting too: c" in message
+    assert "on 1 of 3 nodes; b: ErrImagePull: no such image (pod x); waiting too: c" in message
     assert next(each.status for each in step.status.conditions if each.type == "Ready") == "True"
     assert step.status.attributes
 

@@ -77,8 +77,8 @@ def test_a_long_reason_is_cut() -> None:
     [
         (node("a", ready=False), (), (), "the node is not Ready"),
         (node("a"), (), (), "there is no holder pod yet"),
-        (node("a"), (HolderPod("1", "a", trouble="no room"),), (), "no room"),
-        (node("a"), (HolderPod("1", "a", leaving=True),), (), "its earlier holder pod is still leaving"),
+        (node("a"), (HolderPod("1", "a", trouble="no room"),), (), "no room (pod 1)"),
+        (node("a"), (HolderPod("1", "a", leaving=True),), (), "its earlier holder pod 1 is still leaving"),
         (node("a"), (), (rival(mounted=True),), "StorageAttachment ns/other has the same path there"),
         (node("a"), (), (rival(mounted=False),), "there is no holder pod yet"),
     ],
