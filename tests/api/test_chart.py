@@ -265,6 +265,21 @@ def test_the_operator_touches_no_daemonset_of_others(api: Api, guarded: None) ->
     assert "DaemonSets of StorageAttachments only" in deleted.json()["message"]
 
 
+def test_the_operator_makes_nothing_more_of_a_daemonset_of_its_own(api: Api, guarded: None) -> None:
+    path = f"{collection(holder())}/{holder()['metadata']['name']}"
+    assert create_as(api, OPERATOR, holder()) == 201
+    evil = json.dumps({"spec": {"template": {"spec": {"hostPID": True}}}})
+    anonymous = json.dumps({"metadata": {"labels": {"moorage.dev/attachment-uid": None}}})
+
+    answers = [
+        _send_as(api, OPERATOR, "PATCH", path, "application/merge-patch+json", data=body) for body in (evil, anonymous)
+    ]
+    gone = _send_as(api, OPERATOR, "DELETE", path)
+
+    assert [each.status_code for each in answers] == [422, 422]
+    assert gone.status_code == 200
+
+
 @pytest.fixture(scope="module")
 def guarded(api: Api, chart: list[dict[str, Any]]) -> None:
     """The API server has read the admission policy: it takes some moments after its creation."""

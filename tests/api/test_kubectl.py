@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -167,3 +168,38 @@ def test_a_server_finds_its_volumes_by_field(api: Any) -> None:
     found = api.call("GET", api.path(StorageVolume), fieldSelector="status.placement.server=nfs-7").json()["items"]
 
     assert [each["metadata"]["name"] for each in found] == ["on-7"]
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("sv.spec.size", "in bytes, with a unit, such as 500Gi: from 256Mi to 64Pi"),
+        ("satt.spec.nodes", "Also mount it on the nodes of a group"),
+        ("bkt.status.phaseSince", "When `phase` last changed (RFC 3339)"),
+        ("sb.status.servers.freeBytes", "Room for new volumes, in bytes"),
+    ],
+)
+def test_kubectl_explains_a_field(kubectl: list[str], field: str, words: str) -> None:
+    said = run(kubectl, "explain", field)
+
+    assert words in " ".join(said.stdout.split())
+
+
+def test_kubectl_tells_a_user_what_to_write_instead(kubectl: list[str]) -> None:
+    manifest = f"""
+apiVersion: {names.API_VERSION}
+kind: StorageVolume
+metadata: {{name: small}}
+spec: {{type: shared, size: 1Mi}}
+"""
+
+    client_side = run(kubectl, "apply", "-f", "-", input=manifest)
+    server_side = run(kubectl, "apply", "--server-side", "-f", "-", input=manifest)
+
+    sentence = "spec.size: Invalid value: size must be at least 256Mi: ask for more\n"
+    assert (client_side.returncode, server_side.returncode) == (1, 1)
+    assert client_side.stderr.endswith(sentence) and server_side.stderr.endswith(sentence)
+
+
+def run(kubectl: list[str], *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*kubectl, *arguments], input=input, capture_output=True, text=True, timeout=60, check=False)
