@@ -29,13 +29,14 @@ def mark(before: Told) -> str:
     """Which state a step starts from: the same for every attempt at the step, another one for the next step.
 
     Only the operator writes these fields, in the very write that ends the step. So an Event that is named by its
-    object, its reason and this mark, and posted before that write, is told once, whoever dies in between.
+    object, its reason and this mark, and posted before that write, is told once, whoever dies in between. What no Event
+    is made of stays out: it may change between two attempts.
     """
-    judged = (
-        f"{each.type} {each.status} {each.reason} {each.observed_generation} {each.last_transition_time}"
-        for each in sorted(before.conditions, key=lambda condition: condition.type)
-    )
-    return "/".join((str(getattr(before, "phase_since", None)), *judged))
+    kinds = (conditions.READY, conditions.DELETION_BLOCKED, conditions.RESIZED)
+    found = [each for kind in kinds if (each := conditions.find(before.conditions, kind))]
+    judged = (f"{each.type} {each.status} {each.last_transition_time}" for each in found)
+    sized = (f"{each.reason} {each.observed_generation}" for each in found if each.type == conditions.RESIZED)
+    return "/".join((str(getattr(before, "phase_since", None)), _headline(before.conditions)[0], *judged, *sized))
 
 
 def _of_phase(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Notice | None:

@@ -1,9 +1,10 @@
 import base64
 from typing import Any
 
-from moorage import bucketplan, names
+from moorage import bucketplan, conditions, names
 from moorage.actions import Apply, Create, Delete, Hold, MakeBucket, RemoveBucket
 from moorage.bucketplan import BucketFacts, access_key
+from moorage.holders import PodState, Uses
 from moorage.model import Bucket, Phase, SecretRef, StorageBackend
 from moorage.stumble import stumbled
 
@@ -175,3 +176,52 @@ def test_an_engine_that_refuses_is_the_reason_in_the_status() -> None:
     assert away.status.phase == Phase.PROVISIONING
     assert refused.status.phase == Phase.FAILED
     assert [(each.reason, each.message) for each in refused.notices] == [("Forbidden", "wrong root key")]
+
+
+# Who uses it.
+
+
+def test_the_role_of_a_bucket_is_made_with_it_and_when_it_is_missing() -> None:
+    converged, secret = made()
+
+    missing = bucketplan.plan(facts(converged.bucket, secret=secret, key_reader=False))
+
+    role, binding = (each.manifest for each in missing.actions if isinstance(each, Apply))
+    assert role["metadata"]["name"] == binding["metadata"]["name"] == f"moorage-{names.short_id(UID)}"
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["models-s3"], "verbs": ["get"]}
+    ]
+    assert binding["subjects"][0] == {"kind": "ServiceAccount", "name": "moorage-csi-node", "namespace": "moorage"}
+    assert role["metadata"]["ownerReferences"][0]["uid"] == UID
+
+
+def test_pods_on_their_way_show_in_the_bucket_and_leave_it_usable() -> None:
+    converged, secret = made()
+    users = {("ns", "p"): Uses(node="n1", state=PodState.waiting), ("ns", "q"): Uses(node="n2", state=PodState.running)}
+
+    step = bucketplan.plan(facts(converged.bucket, secret=secret, key_reader=True, users=users))
+
+    assert (step.status.phase, step.status.attached) == (Phase.ATTACHING, 2)
+    assert conditions.is_true(step.status.conditions, conditions.READY)
+    assert conditions.message_of(step.status.conditions, conditions.ATTACHED) == "2 pods use it"
+    assert [each.reason for each in step.notices] == ["Attaching"]
+
+
+def test_a_pod_that_uses_it_inline_holds_its_deletion() -> None:
+    converged, secret = made()
+    status = {**converged.bucket.status.dump(), "phase": "DESTROYING"}
+
+    step = bucketplan.release(facts(bucket(status, deleting=True), secret=secret, holders=("pod ns/p",)))
+
+    assert (step.actions, step.finish) == ((), False)
+    assert "pod ns/p" in conditions.message_of(step.status.conditions, conditions.DELETION_BLOCKED)
+
+
+def test_a_destroyed_bucket_is_only_let_go() -> None:
+    """Destroyed is the last status: what comes after a crash touches no engine and tells nothing again."""
+    converged, secret = made()
+    status = {**converged.bucket.status.dump(), "phase": "DESTROYED"}
+
+    step = bucketplan.release(facts(bucket(status, deleting=True), secret=secret, backends=()))
+
+    assert (step.actions, step.notices, step.finish) == ((), (), True)

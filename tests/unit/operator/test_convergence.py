@@ -1,14 +1,15 @@
 """Crashes, stale looks, pods that come and go, a vandal: the plans converge, and data is never pulled away."""
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import integers, sampled_from
 
-from moorage import names, plan, quantity
-from moorage.actions import Action, Apply, Create, Delete, Hold, Plan
+from moorage import names, plan, quantity, transitions
+from moorage.actions import Action, Apply, Create, Delete, Hold, Notice, Plan
 from moorage.facts import VolumeFacts
 from moorage.holders import PodState, Uses
 from moorage.model import StorageBackend, StorageVolume, StorageVolumeStatus
@@ -34,6 +35,11 @@ class World(RuleBasedStateMachine):
         self.pv: Body | None = None
         self.claims_made = 0
         self.pods: set[str] = set()
+        self.state = PodState.waiting
+        self.moment = 0
+        self.told: set[tuple[str, str]] = set()  # reason, and the state before
+        self.story: list[str] = []
+        self.stale = False  # somebody acted on an old look: then the story may be odd
         self.data = False
         self.backend_ready = True
         self.agent_fails = False
@@ -50,12 +56,12 @@ class World(RuleBasedStateMachine):
         listing = deleting and volume.status.phase in RELEASING and volume.status.release is None
         facts = VolumeFacts(
             volume,
-            "2026-01-01T00:00:00Z",
+            f"2026-01-01T00:00:00.{self.moment:06}Z",
             backends=(self.backend(),),
             claim=copy.deepcopy(self.claim),
             persistent_volume=copy.deepcopy(self.pv),
             holders=tuple(f"pod ns/{each}" for each in sorted(self.pods)) if listing else (),
-            users={("ns", each): Uses(node="n", state=PodState.running) for each in self.pods},
+            users={("ns", each): Uses(node="n", state=self.state) for each in self.pods},
         )
         return release(facts) if deleting else plan.plan(facts)
 
@@ -67,20 +73,41 @@ class World(RuleBasedStateMachine):
         return StorageBackend.model_validate({**body, "status": {"conditions": [condition]}})
 
     def carry_out(self, step: Plan[StorageVolumeStatus], crash_after: int) -> None:
-        """The actions, the status, the end; the process dies after that many of them."""
-        deeds = [*step.actions, step.status, *(["finish"] if step.finish else [])]
+        """The actions, the Events, the status, the end; the process dies after that many of them."""
+        deeds = [*step.actions, *step.notices, step.status, *(["finish"] if step.finish else [])]
         for deed in deeds[:crash_after]:
             if self.volume is None:
                 return
-            if isinstance(deed, StorageVolumeStatus):
+            if isinstance(deed, Notice):
+                self.tell(deed)
+            elif isinstance(deed, StorageVolumeStatus):
+                self.check_told(deed)
                 share = self.volume["status"].get("share")
                 self.volume["status"] = {**deed.dump(), **({"share": share} if share else {})}
                 if not share:
                     self.volume["status"].pop("share", None)
             elif deed == "finish":
+                assert self.stale or (self.story.count("Destroyed"), self.story[-1]) == (1, "Destroyed"), self.story
                 self.volume = None
             else:
                 self.act(deed)  # type: ignore[arg-type]
+
+    def tell(self, notice: Notice) -> None:
+        assert self.volume
+        before = transitions.mark(StorageVolumeStatus.model_validate(self.volume["status"]))
+        if (notice.reason, before) not in self.told:
+            self.told.add((notice.reason, before))
+            self.story.append(notice.reason)
+
+    def check_told(self, status: StorageVolumeStatus) -> None:
+        """No phase is entered untold, and none is told a second time while it lasts."""
+        assert self.volume
+        before = StorageVolumeStatus.model_validate(self.volume["status"])
+        if before.phase != status.phase:
+            self.moment += 1
+        if before.phase != status.phase and not self.stale:
+            reasons = {reason for reason, mark in self.told if mark == transitions.mark(before)}
+            assert reasons, f"{before.phase} -> {status.phase} was not told"
 
     def act(self, action: Action) -> None:
         assert self.volume
@@ -136,6 +163,7 @@ class World(RuleBasedStateMachine):
         assert step
         served = (self.volume or {}).get("status", {}).get("share", {}).get("state") == "Served"
         if served or not any(isinstance(each, Apply) for each in step.actions):
+            self.stale = True
             self.carry_out(step, crash_after)
 
     @rule()
@@ -186,6 +214,10 @@ class World(RuleBasedStateMachine):
         conditions = (self.volume or {}).get("status", {}).get("conditions", [])
         if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
             self.pods.add(f"inline-{number}")
+
+    @rule(state=sampled_from(PodState))
+    def pods_move(self, state: PodState) -> None:
+        self.state = state
 
     @rule()
     def pods_leave(self) -> None:
@@ -239,6 +271,7 @@ class World(RuleBasedStateMachine):
         assert last
         assert self.volume["status"]["phase"] == "READY", self.volume
         assert (last.actions, last.notices) == ((), ())
+        assert self.stale or all(one != other for one, other in pairwise(self.story)), self.story
         assert last.status.dump() == StorageVolumeStatus.model_validate(self.volume["status"]).dump()
         assert (self.pv is not None) == (self.volume["spec"]["claim"] == "Auto")
 

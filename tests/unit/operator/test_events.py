@@ -4,7 +4,7 @@ from typing import Any
 
 from moorage import conditions, transitions
 from moorage.actions import Notice
-from moorage.conditions import Verdict, lifecycle, no, outcome
+from moorage.conditions import Verdict, lifecycle, no, outcome, yes
 from moorage.model import Phase, StorageVolumeStatus
 from moorage_operator.events import event
 
@@ -53,6 +53,26 @@ def test_another_cause_within_a_phase_is_another_state() -> None:
 
     assert one.phase_since == other.phase_since
     assert name(one, "Provisioning") != name(other, "Provisioning")
+
+
+def test_what_no_event_is_made_of_may_change_between_two_attempts() -> None:
+    waiting = (no(conditions.PROVISIONED, "ShareCreating"), lifecycle(Phase.PROVISIONING, "a"))
+    one = status(StorageVolumeStatus(), 1, *waiting, no(conditions.ATTACHED, "NotAttached"))
+    sick = (no(conditions.PROVISIONED, "BackendNotReady"), lifecycle(Phase.PROVISIONING, "b"))
+
+    other = status(one, 2, *sick, yes(conditions.ATTACHED, "InUse"))
+
+    assert name(one, "Ready") == name(other, "Ready")
+
+
+def test_each_growth_is_told() -> None:
+    small = status(StorageVolumeStatus(), 1, lifecycle(Phase.READY), yes(conditions.RESIZED, "Resized"))
+    growing = status(small, 1, lifecycle(Phase.READY), no(conditions.RESIZED, "Resizing"))
+    grown = growing.model_copy(
+        update=outcome(growing, [lifecycle(Phase.READY), yes(conditions.RESIZED, "Resized")], 2, "2026-01-01T00:00:00Z")
+    )
+
+    assert len({name(each, "Resizing") for each in (small, growing, grown)}) == 3
 
 
 def test_an_event_says_whom_it_regards_and_fits_the_api() -> None:
