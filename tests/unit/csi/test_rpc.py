@@ -80,7 +80,8 @@ async def test_a_missing_required_field_is_named(client: rpc.Client) -> None:
 @pytest.mark.parametrize(
     "error",
     [errors.InvalidInput, errors.NotFound, errors.AlreadyExists, errors.InUse, errors.OutOfRange, errors.NoCapacity,
-     errors.Forbidden, errors.Unauthenticated, errors.NotOffered, errors.Pending, errors.DeadlineExceeded, errors.Retry],
+     errors.Forbidden, errors.Unauthenticated, errors.NotOffered, errors.Pending, errors.DeadlineExceeded,
+     errors.Retry],
 )  # fmt: skip
 async def test_an_error_keeps_its_class_and_message(
     client: rpc.Client, probe: Probe, error: type[errors.MoorageError]
