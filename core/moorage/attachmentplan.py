@@ -104,7 +104,9 @@ def _hindered(facts: AttachmentFacts, obstacle: Obstacle, hold: tuple[Action, ..
     status = facts.attachment.status.model_copy(
         update={**_EMPTY, "volume_handle": kept, "mount_as": shown_path(facts), "attached": facts.attached}
     )
-    return _settle(facts, status, verdicts, (*hold, *gone), RECHECK)
+    # Volume, consent and nodes are watched; claims of others and what still has to go are not all.
+    unseen = obstacle.phase == Phase.FAILED or facts.standing or facts.claim
+    return _settle(facts, status, verdicts, (*hold, *gone), RECHECK if unseen else None)
 
 
 def shown_path(facts: AttachmentFacts) -> str | None:

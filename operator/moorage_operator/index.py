@@ -180,9 +180,14 @@ class Index:
         """Inline, and through any claim of the volume."""
         handle = handle_of(volume)
         claims = (holders.claim_of(each) for each in self.persistent_volumes_of(handle))
-        shown = (each for each in self.links.of_volume(name_of(volume)) if not self.volumes.get(*each))
+        shown = (each for each in self.links.of_volume(name_of(volume)) if self._shows(each))
         inline = (Use(volume=each) for each in (name_of(volume), *shown))
         return {*inline, *(Use(claim=each) for each in claims if each)}
+
+    def _shows(self, attachment: Name) -> bool:
+        """Whether pods may have the volume by the attachment's name: it was agreed to, and no volume has that name."""
+        agreed = part(self.attachments.get(*attachment), "status").get("volumeHandle")
+        return bool(agreed) and not self.volumes.get(*attachment)
 
     def attachments_of(self, *volumes: Manifest) -> tuple[SeenAttachment, ...]:
         """The StorageAttachments of any of the volumes."""

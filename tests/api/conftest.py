@@ -19,6 +19,7 @@ import pytest
 import requests
 from bed import bed as bed  # fixtures: the operator in process
 from bed import cluster as cluster
+from group import group as group  # fixture: nodes, and holder pods on them
 
 from moorage import crd, model, names
 

@@ -146,12 +146,20 @@ def test_a_node_that_lets_go_makes_the_volume_detaching(
     assert [(each.name, each.phase) for each in watch.index.attachments_of(data)] == [("ns/photos", expected)]
 
 
-def test_a_pod_that_names_an_attachment_inline_is_a_user_of_both(watch: Watch) -> None:
+@pytest.mark.parametrize("agreed", [True, False])
+def test_a_pod_that_names_an_attachment_inline_uses_the_volume_if_that_was_agreed_to(
+    watch: Watch, agreed: bool
+) -> None:
     csi = {"driver": names.DRIVER, "volumeAttributes": {"volume": "plain"}}
+    status = {"volumeHandle": "ns/data/aaaabbbb-ccccdddd"} if agreed else {}
+    watch.see("StorageAttachment", "plain", spec={"volume": {"name": "data"}}, status=status)
 
     woken = watch.see("Pod", "user", spec={"nodeName": "a", "volumes": [{"name": "v", "csi": csi}]})
 
+    data = watch.index.volumes.get("ns", "data")
+    assert data
     assert woken == {PLAIN, DATA}
+    assert set(watch.index.users(data)) == ({("ns", "user")} if agreed else set())
 
 
 def test_one_that_is_gone_wakes_those_that_want_its_path(watch: Watch) -> None:
