@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PROTO = Path("moorage_csi/proto")
-SOURCES = ("csi", "registration", "mounter")
+SOURCES = ("csi", "registration")
 GENERATED = tuple(PROTO / f"{name}_pb2{suffix}" for name in SOURCES for suffix in (".py", ".pyi"))
 
 

@@ -1,129 +1,16 @@
-"""`moorage-csi controller|node|mounter|all`: put the parts together, serve until SIGTERM."""
+"""`moorage-csi controller|node|mounter|all`: the start of each, before anything big is loaded."""
 
-import asyncio
-import logging
-import os
-import signal
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from functools import cache
-from importlib import metadata
 
-from moorage_csi import rpc, settings
-from moorage_csi.api import Api
-from moorage_csi.health import Health
-from moorage_csi.identity import Identity
-from moorage_csi.metrics import Metrics
-from moorage_csi.runner import Processes
-from moorage_csi.settings import Settings
-
-log = logging.getLogger("moorage_csi")
-_GRACE = 5.0  # seconds for calls under way when the process is asked to end
+from moorage_csi import lean
 
 
 def main() -> None:
-    chosen = settings.parse(sys.argv[1:])
-    logging.basicConfig(
-        level=chosen.log_level, format="%(asctime)s %(levelname).1s %(name)s %(message)s", stream=sys.stdout
-    )
-    asyncio.run(_run(chosen))
+    if sys.argv[1:2] in (["node"], ["mounter"]):  # these run on every node
+        lean.leave_out()
+    from moorage_csi import app
 
-
-async def _run(chosen: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    metrics = Metrics()
-    runner = Processes()
-    metrics.gauges["moorage_csi_abandoned_commands"] = lambda: float(runner.abandoned)
-    async with AsyncExitStack() as stack:
-        role = {"controller": _controller, "node": _node, "all": _all, "mounter": _mounter}[chosen.role]
-        ready = await role(chosen, metrics, runner, stack)
-        if chosen.health_port:
-            server = await Health(metrics, ready).listen(chosen.health_host, chosen.health_port)
-            stack.callback(server.close)
-        log.info("%s serves %s", chosen.role, chosen.endpoint)
-        await stop.wait()
-        log.info("ending")
-
-
-Ready = Callable[[], str]
-
-
-def _version() -> str:
-    try:
-        return metadata.version("moorage")
-    except metadata.PackageNotFoundError:  # run from the source tree
-        return "0+source"
-
-
-@cache
-def _api() -> Api:
-    from moorage_csi import rest  # ssl and http cost the node megabytes, and most nodes never need them
-
-    return rest.RestApi(rest.Access.from_environment(os.environ))
-
-
-async def _serve(chosen: Settings, stack: AsyncExitStack, *servicers: rpc.Servicer) -> None:
-    server = await rpc.listen(chosen.endpoint, *servicers)
-    stack.push_async_callback(server.stop, _GRACE)
-
-
-async def _controller(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
-    from moorage_csi.controller import Controller
-
-    controller = Controller(metrics, _api(), chosen.namespace, volume_health=chosen.volume_health)
-    await _serve(chosen, stack, Identity(metrics, _version()), controller)
-    return lambda: ""
-
-
-async def _node(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
-    from moorage_csi import registration, sweep
-
-    node = await _node_service(chosen, metrics, runner)
-    await _serve(chosen, stack, Identity(metrics, _version()), node)
-    service = registration.Registration(metrics, chosen.endpoint.removeprefix("unix://"))
-    for work in (
-        registration.keep(service, chosen.registration_socket),
-        sweep.keep(runner, chosen.kubelet_dir),
-    ):
-        stack.callback(asyncio.ensure_future(work).cancel)
-    return lambda: "" if service.registered else "not registered with the kubelet yet"
-
-
-async def _all(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
-    from moorage_csi.controller import Controller
-
-    controller = Controller(metrics, _api(), chosen.namespace, volume_health=chosen.volume_health)
-    node = await _node_service(chosen, metrics, runner)
-    await _serve(chosen, stack, Identity(metrics, _version()), controller, node)
-    return lambda: ""
-
-
-async def _node_service(chosen: Settings, metrics: Metrics, runner: Processes) -> rpc.Servicer:
-    from moorage_csi.mounter.client import MounterClient
-    from moorage_csi.node import Node, Tools
-
-    tools = Tools(
-        chosen.node_name, chosen.plugin_dir, runner, MounterClient(chosen.mounter), _api,
-        max_volumes=chosen.max_volumes, mount_root=chosen.mount_root, volume_health=chosen.volume_health,
-    )  # fmt: skip
-    node = Node(metrics, tools)
-    await node.recover()
-    return node
-
-
-async def _mounter(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
-    from moorage_csi.mounter.server import MounterService
-    from moorage_csi.mounter.supervisor import Supervisor
-
-    supervisor = Supervisor(runner, chosen.run_dir)
-    metrics.gauges["moorage_mounter_mounts"] = lambda: float(len(supervisor.mounts))
-    metrics.gauges["moorage_mounter_restarts"] = lambda: float(sum(kept.restarts for kept in supervisor.mounts))
-    stack.push_async_callback(supervisor.close)
-    await _serve(chosen, stack, MounterService(metrics, supervisor, chosen.s3fs))
-    return lambda: ""
+    app.main()
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ traceback goes to the log only.
 import asyncio
 import inspect
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import grpc
 import grpc.aio
@@ -23,7 +21,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from moorage import errors, names
-from moorage_csi import limits, redact
+from moorage_csi import limits, redact, sockets
 from moorage_csi.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ log = logging.getLogger(__name__)
 
 Method = Callable[..., Awaitable[Message]]
 Context = grpc.aio.ServicerContext[Message, Message]
-M = TypeVar("M", bound=Message)
 _NO_DEFAULT = inspect.Parameter.empty
 
 
@@ -70,23 +67,12 @@ class Servicer:
 
 async def listen(endpoint: str, *servicers: Servicer) -> grpc.aio.Server:
     """Serve on a unix socket that only its owner can open; an old socket file is replaced."""
-    path = _free_path(endpoint)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(tuple(_handlers(servicer) for servicer in servicers))
-    mask = os.umask(0o177)
-    try:
+    with sockets.fresh(endpoint) as path:
         server.add_insecure_port(f"unix:{path}")
-    finally:
-        os.umask(mask)
     await server.start()
     return server
-
-
-def _free_path(endpoint: str) -> Path:
-    path = Path(endpoint.removeprefix("unix://"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    return path
 
 
 def _handlers(servicer: Servicer) -> grpc.GenericRpcHandler:
@@ -186,34 +172,3 @@ def _value(request: Message, name: str) -> Any:
 async def _abort(context: Context, code: str, detail: str) -> Message:
     await context.abort(grpc.StatusCode[code], detail)
     raise AssertionError("abort() raises")
-
-
-_CLASSES = {cls.code: cls for cls in (*errors.Retry.__subclasses__(), *errors.MoorageError.__subclasses__())}
-
-
-class Client:
-    """Calls one service on a unix socket; an error comes back as the class that the other side raised."""
-
-    def __init__(self, endpoint: str, service: "ServiceDescriptor", hint: str) -> None:
-        """`hint` says what to look at when nobody answers."""
-        self.service = service
-        self.hint = hint
-        self.channel = grpc.aio.insecure_channel(f"unix:{endpoint.removeprefix('unix://')}")
-
-    async def call(self, name: str, request: Message, answer: type[M], seconds: float) -> M:
-        """Call method `name`; `answer` is the class of its response."""
-        method = self.channel.unary_unary(
-            f"/{self.service.full_name}/{name}",
-            request_serializer=_bytes,
-            response_deserializer=answer.FromString,
-        )
-        try:
-            return await method(request, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            raise self._error(error) from None
-
-    def _error(self, error: grpc.aio.AioRpcError) -> errors.MoorageError:
-        code, detail = error.code().name, error.details() or ""
-        if code == "UNAVAILABLE" and detail.startswith("failed to connect to all addresses"):
-            return errors.Retry(f"{self.hint} ({detail})")
-        return _CLASSES.get(code, errors.MoorageError)(detail)

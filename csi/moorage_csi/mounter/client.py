@@ -1,28 +1,47 @@
 """The node plugin's side of the mounter's protocol."""
 
+import asyncio
 from collections.abc import Mapping
 
-from moorage_csi import rpc
-from moorage_csi.proto import mounter_pb2 as proto
+from moorage.errors import DeadlineExceeded, Retry
+from moorage_csi import sockets
+from moorage_csi.mounter import wire
 
-_MOUNT_SECONDS = 90.0
-_UNMOUNT_SECONDS = 90.0
+_SECONDS = 90.0  # longer than the mounter takes for anything
+_HINT = "the mounter of this node does not answer; its pod (DaemonSet moorage-mounter) must be running here"
 
 
 class MounterClient:
     """A `stage.Mounter` on the mounter's socket."""
 
     def __init__(self, endpoint: str) -> None:
-        hint = "the mounter of this node does not answer; its pod (DaemonSet moorage-mounter) must be running here"
-        self._client = rpc.Client(endpoint, proto.DESCRIPTOR.services_by_name["Mounter"], hint)
+        self._path = endpoint.removeprefix("unix://")
 
     async def mount(
         self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> None:
-        request = proto.MountRequest(
-            volume_id=volume_id, target=target, kind="s3fs", parameters=dict(parameters), secrets=dict(secrets)
-        )
-        await self._client.call("Mount", request, proto.MountResponse, _MOUNT_SECONDS)
+        fields = {"volume_id": volume_id, "target": target, "parameters": dict(parameters), "secrets": dict(secrets)}
+        await self._call({"method": "Mount", "kind": "s3fs", **fields})
 
     async def unmount(self, target: str) -> None:
-        await self._client.call("Unmount", proto.UnmountRequest(target=target), proto.UnmountResponse, _UNMOUNT_SECONDS)
+        await self._call({"method": "Unmount", "target": target})
+
+    async def _call(self, request: wire.Fields) -> wire.Fields:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                answer = await self._exchange(request)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the mounter did not end {request['method']} in {_SECONDS:g} s") from None
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise Retry(f"{_HINT} ({error})") from None
+        if answer.get("code") != "OK":
+            raise sockets.error(str(answer.get("code")), str(answer.get("message", "")))
+        return answer
+
+    async def _exchange(self, request: wire.Fields) -> wire.Fields:
+        reader, writer = await asyncio.open_unix_connection(self._path)
+        try:
+            await wire.send(writer, request)
+            return await wire.receive(reader)
+        finally:
+            writer.close()

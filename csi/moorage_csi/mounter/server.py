@@ -1,56 +1,123 @@
-"""The mounter's service on its socket (mounter.proto)."""
+"""The mounter's service on its socket (`wire` says how it is spoken).
 
-from collections.abc import Mapping
-from typing import ClassVar
+Mount {volume_id, target, kind, parameters, secrets}: the volume is mounted at `target`; OK when it is already, with the
+same parameters. Answers only when the mount was seen in the mount table and has answered a probe.
+Unmount {target}: nothing is mounted there, and its process has stored what it held (within a bound).
+List {}: {volumes: [{volume_id, target, kind, pid, restarts, running}]}.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 
 from moorage import names
-from moorage.errors import InvalidInput, NotOffered
+from moorage.errors import InvalidInput, MoorageError, NotOffered, Pending
 from moorage.mount import S3fs, s3fs_argv
-from moorage_csi import mounts, rpc
+from moorage_csi import mounts, sockets
 from moorage_csi.metrics import Metrics
+from moorage_csi.mounter import wire
 from moorage_csi.mounter.supervisor import Recipe, Supervisor
-from moorage_csi.proto import mounter_pb2 as proto
+
+log = logging.getLogger(__name__)
+
+_REQUEST_SECONDS = 5.0  # for a caller to say what it wants
+_SECONDS = 85.0  # for what is asked
 
 
-class MounterService(rpc.Servicer):
-    service = proto.DESCRIPTOR.services_by_name["Mounter"]
-    operations: ClassVar[Mapping[str, rpc.Operation]] = {
-        "Mount": rpc.Operation(lock="target", deadline=85),
-        "Unmount": rpc.Operation(lock="target", deadline=85),
-        "List": rpc.Operation(quiet=True),
-    }
-
+class MounterServer:
     def __init__(self, metrics: Metrics, supervisor: Supervisor, s3fs: str = "s3fs") -> None:
         """`s3fs` is the program's name or path."""
-        super().__init__(metrics)
+        self._metrics = metrics
         self._supervisor = supervisor
         self._s3fs = s3fs
+        self._busy: set[str] = set()
+        self._methods: Mapping[str, Callable[[wire.Fields], Awaitable[wire.Fields]]] = {
+            "Mount": self._mount, "Unmount": self._unmount, "List": self._list,
+        }  # fmt: skip
 
-    async def Mount(
-        self, volume_id: str, target: str, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
-    ) -> proto.MountResponse:
+    async def listen(self, endpoint: str) -> asyncio.Server:
+        with sockets.fresh(endpoint) as path:
+            return await asyncio.start_unix_server(self._serve, path)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await wire.send(writer, await self._answer(reader, writer.get_extra_info("socket")))
+        except (OSError, asyncio.IncompleteReadError):
+            return  # the caller has gone
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, connection: socket.socket) -> wire.Fields:
+        started = time.monotonic()
+        request: wire.Fields = {}
+        answer: wire.Fields = {}
+        try:
+            wire.check_peer(connection)
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                request = await wire.receive(reader)
+            async with asyncio.timeout(_SECONDS):
+                answer = {"code": "OK", **await _unless_gone(reader, self._call(request))}
+        except MoorageError as error:
+            answer = {"code": error.code, "message": str(error)}
+        except TimeoutError:
+            answer = {"code": "DEADLINE_EXCEEDED", "message": "the mounter did not end in time; call again"}
+        except (OSError, asyncio.IncompleteReadError):
+            raise
+        except Exception as error:
+            log.exception("a request failed")
+            message = f"the mounter failed ({type(error).__name__}); its log says where"
+            answer = {"code": "INTERNAL", "message": message}
+        finally:
+            self._account(request, answer, time.monotonic() - started)
+        return answer
+
+    async def _call(self, request: wire.Fields) -> wire.Fields:
+        method = self._methods.get(str(request.get("method")))
+        if method is None:
+            raise NotOffered(f"the mounter knows {', '.join(self._methods)}, nothing else")
+        target = str(request.get("target", ""))
+        if target and target in self._busy:
+            raise Pending(f"an operation on {target} is under way; call again")
+        self._busy.add(target)
+        try:
+            return await method(request)
+        finally:
+            self._busy.discard(target)
+
+    def _account(self, request: wire.Fields, answer: wire.Fields, seconds: float) -> None:
+        method, code = str(request.get("method", "?")), str(answer.get("code", "CANCELLED"))
+        self._metrics.observe(method if method in self._methods else "?", code, seconds)
+        shown = {key: value for key, value in request.items() if key in ("volume_id", "target", "kind")}
+        level = logging.INFO if code == "OK" else logging.WARNING
+        if method != "List" or code != "OK":
+            log.log(level, "%s %s %.3fs %s %s", method, code, seconds, shown, answer.get("message", ""))
+
+    async def _mount(self, request: wire.Fields) -> wire.Fields:
+        kind = _text(request, "kind")
         if kind != "s3fs":
             raise NotOffered(f"this mounter runs s3fs, not {kind!r}")
-        await self._supervisor.mount(self._recipe(volume_id, mounts.absolute(target, "target"), parameters, secrets))
-        return proto.MountResponse()
+        target = mounts.absolute(_text(request, "target"), "target")
+        parameters, secrets = _texts(request, "parameters"), _texts(request, "secrets")
+        await self._supervisor.mount(self._recipe(_text(request, "volume_id"), target, parameters, secrets))
+        return {}
 
-    async def Unmount(self, target: str) -> proto.UnmountResponse:
-        await self._supervisor.unmount(mounts.absolute(target, "target"))
-        return proto.UnmountResponse()
+    async def _unmount(self, request: wire.Fields) -> wire.Fields:
+        await self._supervisor.unmount(mounts.absolute(_text(request, "target"), "target"))
+        return {}
 
-    async def List(self) -> proto.ListResponse:
-        answer = proto.ListResponse()
+    async def _list(self, request: wire.Fields) -> wire.Fields:
+        volumes: list[dict[str, Any]] = []
         for kept in self._supervisor.mounts:
-            process = kept.process
-            answer.volumes.add(
-                volume_id=kept.recipe.volume_id,
-                target=kept.recipe.target,
-                kind=kept.recipe.kind,
-                pid=process.pid if process else 0,
-                restarts=kept.restarts,
-                running=bool(process and process.running),
-            )
-        return answer
+            recipe, process = kept.recipe, kept.process
+            running = bool(process and process.running)
+            volumes.append(
+                {"volume_id": recipe.volume_id, "target": recipe.target, "kind": recipe.kind,
+                 "pid": process.pid if process else 0, "restarts": kept.restarts, "running": running}
+            )  # fmt: skip
+        return {"volumes": volumes}
 
     def _recipe(self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]) -> Recipe:
         key, secret = (secrets.get(name, "") for name in (names.SECRET_ACCESS_KEY_ID, names.SECRET_SECRET_ACCESS_KEY))
@@ -69,3 +136,30 @@ class MounterService(rpc.Servicer):
             credentials=f"{key}:{secret}\n",
             hidden=(secret,),
         )
+
+
+async def _unless_gone(reader: asyncio.StreamReader, work: Awaitable[wire.Fields]) -> wire.Fields:
+    """What comes of `work`, which is given up when the caller goes away."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ConnectionAbortedError("the caller has gone")
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+def _text(request: wire.Fields, key: str) -> str:
+    value = request.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(f"{key} is required")
+    return value
+
+
+def _texts(request: wire.Fields, key: str) -> Mapping[str, str]:
+    found: Any = request.get(key) or {}
+    if isinstance(found, dict) and all(isinstance(text, str) for text in cast("dict[str, Any]", found).values()):
+        return cast("dict[str, str]", found)
+    raise InvalidInput(f"{key} is not a map of strings")

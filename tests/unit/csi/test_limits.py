@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from moorage.errors import InvalidInput
 from moorage_csi import limits
 from moorage_csi.proto import csi_pb2 as csi
-from moorage_csi.proto import mounter_pb2 as mounter
+from moorage_csi.proto import registration_pb2 as registration
 
 ENTRY = {"k" * 96: "v" * 4000}  # 4096 bytes
 
@@ -19,7 +19,7 @@ ENTRY = {"k" * 96: "v" * 4000}  # 4096 bytes
         csi.NodeStageVolumeRequest(
             volume_capability=csi.VolumeCapability(mount=csi.VolumeCapability.MountVolume(mount_flags=["f" * 1000] * 4))
         ),
-        mounter.MountRequest(target="/" + "t" * 200),
+        registration.RegistrationStatus(error="e" * 200),
         csi.CreateVolumeRequest(name="ü" * 64),
     ],
 )

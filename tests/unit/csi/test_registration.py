@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from moorage_csi import registration, rpc
+from moorage_csi import registration
 from moorage_csi.metrics import Metrics
 from moorage_csi.proto import registration_pb2 as proto
 from moorage_csi.registration import Registration
+
+from .client import Client
 
 
 @pytest.fixture
@@ -35,8 +37,8 @@ async def _there(socket: Path) -> None:
             await asyncio.sleep(0.01)
 
 
-def _kubelet(socket: Path) -> rpc.Client:
-    return rpc.Client(str(socket), Registration.service, "no plugin")
+def _kubelet(socket: Path) -> Client:
+    return Client(str(socket), Registration.service)
 
 
 async def _tell(socket: Path, registered: bool, error: str = "") -> None:
