@@ -43,6 +43,7 @@ generate: $(VENV)/.ready ## Write the CRDs and the gRPC stubs anew
 	@$(PY) $(PROTO)
 
 bench: $(VENV)/.ready ## Measure; writes build/bench.json
+	@$(PY) -m bench.scale
 	@$(PY) -m harness.prepare --keep
 	@$(PY) -m bench
 

@@ -1,6 +1,6 @@
 """Resident memory of every process of ours, from /proc in its own container."""
 
-from bench.ready import Figures
+from bench.record import Figures
 from harness.install import NAMESPACE
 from harness.kube import Kube
 

@@ -4,7 +4,8 @@ import re
 import statistics
 import time
 
-from bench.ready import Figures, percentile, remove, spread, until_ready
+from bench.ready import percentile, remove, spread, until_ready
+from bench.record import Figures
 from harness.install import NAMESPACE
 from harness.kube import Kube
 from harness.manifests import Object, by_claim, pod, shared

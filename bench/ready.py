@@ -2,10 +2,9 @@
 
 import time
 
+from bench.record import Figures
 from harness.kube import Kube
 from harness.manifests import Object, shared, volume
-
-Figures = dict[str, dict[str, float | str]]
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -18,7 +18,8 @@ from bench.scale.plane import AGENT, OPERATOR, Plane, free_ports
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONPATH = ":".join(str(ROOT / part) for part in ("core", "operator", "csi", "tests/e2e", "."))
 # There is no cluster DNS here: the NFS server's name comes from an /etc/hosts that only the operator sees.
-ALONE = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c"]
+_AS_ROOT = [] if os.geteuid() == 0 else ["--map-root-user"]
+ALONE = ["unshare", *_AS_ROOT, "--mount", "--propagation", "private", "--", "sh", "-c"]
 ENTER = 'mount --bind "$0" /etc/hosts && exec "$@"'
 
 
