@@ -110,6 +110,7 @@ class Feed:
         for uid in gone:
             self._changed(uid, None)
         for uid, item in fresh.items():
+            _slim(item)
             self._changed(uid, item)
         self.listed.set()
         return str(answer["metadata"]["resourceVersion"])
@@ -136,8 +137,14 @@ class Feed:
             self.objects.pop(uid, None)
             self._changed(uid, None)
         else:
-            self.objects[uid] = item
+            self.objects[uid] = _slim(item)
             self._changed(uid, item)
+
+
+def _slim(item: Object) -> Object:
+    """Half of an object is who wrote which field of it; nobody here reads that."""
+    item["metadata"].pop("managedFields", None)
+    return item
 
 
 def _refusal(status: int, text: str) -> MoorageError:
