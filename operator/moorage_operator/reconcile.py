@@ -7,7 +7,17 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from moorage import attachmentplan, attachmentrelease, backendplan, bucketplan, names, plan, stumble, transitions
+from moorage import (
+    attachmentplan,
+    attachmentrelease,
+    backendplan,
+    bucketplan,
+    conditions,
+    names,
+    plan,
+    stumble,
+    transitions,
+)
 from moorage.actions import Action, Apply, Create, Delete, Hold, MakeBucket, Manifest, Plan, RemoveBucket, reference
 from moorage.errors import MoorageError
 from moorage.model import BucketStatus, Model, StorageAttachmentStatus, StorageBackendStatus, StorageVolumeStatus
@@ -94,7 +104,7 @@ class Reconciler:
     async def _carry_out(self, body: Manifest, before: Status, step: Plan[Status]) -> float | None:
         try:
             for action in step.actions:
-                await self._do(body, action)
+                body = await self._do(body, action)
         except (ApiUnavailable, ApiConflict):
             raise  # passes; the status stays as it is
         except MoorageError as error:
@@ -124,13 +134,15 @@ class Reconciler:
         return body
 
     async def _write_status(self, body: Manifest, status: Model) -> Manifest:
+        """Raises ApiConflict when pods would be let in on an old look: its deletion may have begun since."""
         kind, metadata = body["kind"], body["metadata"]
         whole = status.dump()
         whole.pop(NOT_OURS.get(kind, ""), None)
+        wanted = ("name", "namespace", "uid", *(("resourceVersion",) if _lets_in(status) else ()))
         manifest: dict[str, Any] = {
             "apiVersion": names.API_VERSION,
             "kind": kind,
-            "metadata": {key: metadata[key] for key in ("name", "namespace", "uid") if key in metadata},
+            "metadata": {key: metadata[key] for key in wanted if key in metadata},
             "status": whole,
         }
         self._metrics.status_writes.labels(kind).inc()
@@ -144,11 +156,13 @@ class Reconciler:
         await self._cluster.let_go(body)
         self._observer.forget(body["metadata"]["uid"])
 
-    async def _do(self, body: Manifest, action: Action) -> None:
+    async def _do(self, body: Manifest, action: Action) -> Manifest:
+        """Gives the object as it is then."""
         match action:
             case Hold():
                 held = await self._cluster.hold(reference(body), body["metadata"]["uid"])
                 self._stores[body["kind"]].put(held)
+                return held
             case Apply():
                 self._remember(await self._cluster.apply(action.manifest))
             case Create():
@@ -159,6 +173,7 @@ class Reconciler:
                 await self._engines.make(action)
             case RemoveBucket():
                 await self._engines.remove(action)
+        return body
 
     def _remember(self, made: Manifest) -> None:
         """What we made ourselves need not wait for the watch."""
@@ -173,3 +188,9 @@ class Reconciler:
                 self._index.daemon_sets.put(made)
             case _:
                 return
+
+
+def _lets_in(status: Model) -> bool:
+    """Whether the node plugin mounts what has this status."""
+    found = () if isinstance(status, StorageBackendStatus) else getattr(status, "conditions", ())
+    return conditions.is_true(found, conditions.READY)

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import integers, sampled_from
 
-from moorage import names, plan, quantity, transitions
+from moorage import conditions, names, plan, quantity, transitions
 from moorage.actions import Action, Apply, Create, Delete, Hold, Notice, Plan
 from moorage.facts import VolumeFacts
 from moorage.holders import PodState, Uses
@@ -44,6 +44,7 @@ class World(RuleBasedStateMachine):
         self.backend_ready = True
         self.agent_fails = False
         self.step: Plan[StorageVolumeStatus] | None = None
+        self.seen: Body | None = None  # the object as `step` was decided
         self.calm(age)
 
     # The operator.
@@ -72,7 +73,7 @@ class World(RuleBasedStateMachine):
         body = {"metadata": {"name": "shared"}, "spec": {"default": True, "engine": engine}}
         return StorageBackend.model_validate({**body, "status": {"conditions": [condition]}})
 
-    def carry_out(self, step: Plan[StorageVolumeStatus], crash_after: int) -> None:
+    def carry_out(self, step: Plan[StorageVolumeStatus], crash_after: int, seen: Body | None = None) -> None:
         """The actions, the Events, the status, the end; the process dies after that many of them."""
         deeds = [*step.actions, *step.notices, step.status, *(["finish"] if step.finish else [])]
         for deed in deeds[:crash_after]:
@@ -81,6 +82,8 @@ class World(RuleBasedStateMachine):
             if isinstance(deed, Notice):
                 self.tell(deed)
             elif isinstance(deed, StorageVolumeStatus):
+                if seen not in (None, self.volume) and conditions.is_true(deed.conditions, conditions.READY):
+                    return  # a conflict: the object has moved on since the look
                 self.check_told(deed)
                 share = self.volume["status"].get("share")
                 self.volume["status"] = {**deed.dump(), **({"share": share} if share else {})}
@@ -154,7 +157,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def decide(self) -> None:
-        self.step = self.look()
+        self.step, self.seen = self.look(), copy.deepcopy(self.volume)
 
     @precondition(lambda self: self.step is not None)
     @rule(crash_after=integers(0, 6))
@@ -164,7 +167,7 @@ class World(RuleBasedStateMachine):
         served = (self.volume or {}).get("status", {}).get("share", {}).get("state") == "Served"
         if served or not any(isinstance(each, Apply) for each in step.actions):
             self.stale = True
-            self.carry_out(step, crash_after)
+            self.carry_out(step, crash_after, self.seen)
 
     @rule()
     def agent(self) -> None:
