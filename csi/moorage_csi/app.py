@@ -17,7 +17,7 @@ from moorage_csi import lean, settings
 from moorage_csi.api import Api
 from moorage_csi.health import Health
 from moorage_csi.metrics import Metrics
-from moorage_csi.runner import Processes
+from moorage_csi.runner import Processes, Runner
 from moorage_csi.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ async def _run(chosen: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = Metrics()
-    runner = Processes()
-    metrics.gauges["moorage_csi_abandoned_commands"] = lambda: float(runner.abandoned)
     async with AsyncExitStack() as stack:
+        runner = _runner(chosen, stack)
+        metrics.gauges["moorage_csi_abandoned_commands"] = lambda: float(runner.abandoned)
         role = {"controller": _controller, "node": _node, "all": _all, "mounter": _mounter}[chosen.role]
         ready = await role(chosen, metrics, runner, stack)
         if chosen.health_port:
@@ -51,6 +51,16 @@ async def _run(chosen: Settings) -> None:
         log.info("%s serves %s", chosen.role, chosen.endpoint)
         await stop.wait()
         log.info("ending")
+
+
+def _runner(chosen: Settings, stack: AsyncExitStack) -> Runner:
+    if chosen.role not in ("node", "all"):
+        return Processes()
+    from moorage_csi.hands import Hands
+
+    hands = Hands()
+    stack.push_async_callback(hands.close)
+    return hands
 
 
 Ready = Callable[[], str]
@@ -81,7 +91,7 @@ async def _serve(chosen: Settings, metrics: Metrics, stack: AsyncExitStack, *ser
     stack.push_async_callback(server.stop, _GRACE)
 
 
-async def _controller(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
+async def _controller(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
     from moorage_csi.controller import Controller
 
     controller = Controller(metrics, _api(), chosen.namespace, volume_health=chosen.volume_health)
@@ -89,7 +99,7 @@ async def _controller(chosen: Settings, metrics: Metrics, runner: Processes, sta
     return lambda: ""
 
 
-async def _node(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
+async def _node(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
     from moorage_csi import registration, sweep
 
     node = await _node_service(chosen, metrics, runner)
@@ -103,7 +113,7 @@ async def _node(chosen: Settings, metrics: Metrics, runner: Processes, stack: As
     return lambda: "" if service.registered else "not registered with the kubelet yet"
 
 
-async def _all(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
+async def _all(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
     from moorage_csi.controller import Controller
 
     controller = Controller(metrics, _api(), chosen.namespace, volume_health=chosen.volume_health)
@@ -112,7 +122,7 @@ async def _all(chosen: Settings, metrics: Metrics, runner: Processes, stack: Asy
     return lambda: ""
 
 
-async def _node_service(chosen: Settings, metrics: Metrics, runner: Processes) -> "Servicer":
+async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "Servicer":
     from moorage_csi.mounter.client import MounterClient
     from moorage_csi.node import Node, Tools
 
@@ -125,7 +135,7 @@ async def _node_service(chosen: Settings, metrics: Metrics, runner: Processes) -
     return node
 
 
-async def _mounter(chosen: Settings, metrics: Metrics, runner: Processes, stack: AsyncExitStack) -> Ready:
+async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
     from moorage_csi.mounter.server import MounterServer
     from moorage_csi.mounter.supervisor import Supervisor
 

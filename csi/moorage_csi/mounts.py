@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moorage.errors import DeadlineExceeded, InUse, InvalidInput, MoorageError, NotFound
-from moorage_csi import bind
+from moorage_csi import hand
 from moorage_csi.runner import Output, Runner
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ _UMOUNT_LADDER = (
     (("umount", "-c", "-i", "-l"), 10.0),
 )
 _BIND_SECONDS = 15.0
+_HAND = (sys.executable, "-I", "-S", hand.__file__)
 _NAME_MAX = 255  # bytes of one part of a path (Linux)
 
 
@@ -141,7 +142,7 @@ async def ensure_bound(runner: Runner, base: Mount, folder: str, target: str, re
 
 async def _bind(runner: Runner, staging: str, folder: str, target: str, readonly: bool) -> None:
     mode = "ro" if readonly else "rw"
-    argv = (sys.executable, "-I", "-S", bind.__file__, staging, folder, target, mode)
+    argv = (*_HAND, "bind", staging, folder, target, mode)
     if folder == "/":  # nothing to resolve, and mount(8) starts in a tenth of the time
         argv = ("mount", "-c", "-n", "--bind", "-o", mode, staging, target)
     _check_bound(await runner.run(argv, _BIND_SECONDS), folder)
@@ -150,9 +151,9 @@ async def _bind(runner: Runner, staging: str, folder: str, target: str, readonly
 async def ensure_bound_new(runner: Runner, base: Mount, folder: str, target: str, readonly: bool) -> None:
     """As `ensure_bound`, to a directory of its own that is made, or was empty; raises InUse when it is neither."""
     mode = "ro" if readonly else "rw"
-    argv = (sys.executable, "-I", "-S", bind.__file__, base.target, folder, target, mode, "new")
+    argv = (*_HAND, "bind", base.target, folder, target, mode, "new")
     output = await runner.run(argv, _BIND_SECONDS)
-    if output.status == bind.OCCUPIED:
+    if output.status == hand.OCCUPIED:
         raise InUse(f"{target} on this node is taken: {output.complaint}; empty it there or choose another mountAs")
     _check_bound(output, folder)
     mount = at(target)
@@ -161,9 +162,9 @@ async def ensure_bound_new(runner: Runner, base: Mount, folder: str, target: str
 
 
 def _check_bound(output: Output, folder: str) -> None:
-    if output.status == bind.MISSING:
+    if output.status == hand.MISSING:
         raise NotFound(f"folder {folder} does not exist in the volume: make it first, or correct mountFrom")
-    if output.status == bind.REFUSED:
+    if output.status == hand.REFUSED:
         raise InvalidInput(
             f"mountFrom {folder} is not a plain folder of the volume ({output.complaint}): no part of it may be a "
             "symbolic link, a file or another mount"

@@ -31,6 +31,11 @@ class Output:
 
 
 class Runner(Protocol):
+    @property
+    def abandoned(self) -> int:
+        """Killed commands that have not died yet."""
+        ...
+
     async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
         """Run `argv` for at most `seconds`; raises DeadlineExceeded after that.
 
@@ -51,9 +56,8 @@ class Processes:
         return len(self._stuck)
 
     async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
-        if about and about in self._stuck.values():
-            raise DeadlineExceeded(f"{about} does not answer: an earlier `{argv[0]}` on it still hangs")
-        process = await self._start(argv)
+        self.check_stuck(argv[0], about)
+        process = await self.start(argv)
         try:
             async with asyncio.timeout(seconds):
                 stdout, stderr = await process.communicate()
@@ -61,19 +65,25 @@ class Processes:
             raise DeadlineExceeded(f"`{argv[0]}` took longer than {seconds:g} s and was killed") from None
         finally:
             if process.returncode is None:
-                self._kill(process, about)
+                self.abandon(process, about)
         return Output(process.returncode or 0, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
-    async def _start(self, argv: Sequence[str]) -> asyncio.subprocess.Process:
-        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    def check_stuck(self, name: str, about: str) -> None:
+        """Raises DeadlineExceeded while an earlier command about the path hangs."""
+        if about and about in self._stuck.values():
+            raise DeadlineExceeded(f"{about} does not answer: an earlier `{name}` on it still hangs")
+
+    async def start(self, argv: Sequence[str], stdin: int = asyncio.subprocess.DEVNULL) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
         try:
             return await asyncio.create_subprocess_exec(
-                *argv, stdin=null, stdout=pipe, stderr=pipe, env=_ENVIRONMENT, start_new_session=True
+                *argv, stdin=stdin, stdout=pipe, stderr=pipe, env=_ENVIRONMENT, start_new_session=True
             )
         except FileNotFoundError:
             raise MoorageError(f"`{argv[0]}` is not in this image") from None
 
-    def _kill(self, process: asyncio.subprocess.Process, about: str) -> None:
+    def abandon(self, process: asyncio.subprocess.Process, about: str) -> None:
+        """Kill it, and count it until it has died; until then nothing else is done about the path."""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         task = asyncio.ensure_future(process.wait())

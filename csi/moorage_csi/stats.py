@@ -8,7 +8,7 @@ from moorage_csi.runner import Runner
 
 _SECONDS = 5.0
 _MOST = 2**62  # s3fs says 16 EiB, which is more than the int64 of the CSI message holds
-_FORMAT = "%S %b %f %a %c %d"  # stat(1): block size, blocks, free, available to users, inodes, free inodes
+FORMAT = "%S %b %f %a %c %d"  # stat(1): block size, blocks, free, available to users, inodes, free inodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,7 @@ class Watcher:
     async def look(self, path: str) -> tuple[Stats | None, Health]:
         """The newest figures known, and whether the volume answers."""
         try:
-            output = await self._runner.run(
-                ("stat", "--file-system", f"--format={_FORMAT}", path), _SECONDS, about=path
-            )
+            output = await self._runner.run(("stat", "--file-system", f"--format={FORMAT}", path), _SECONDS, about=path)
             if output.status:
                 raise MoorageError(output.complaint)
         except DeadlineExceeded as error:
@@ -66,7 +64,7 @@ class Watcher:
 
 
 def parse(text: str) -> Stats:
-    """Read the answer of stat(1) in _FORMAT."""
+    """Read the answer of stat(1) in FORMAT."""
     block, blocks, free, available, inodes, inodes_free = (int(word) for word in text.split())
     used = blocks - free
     return Stats(*(min(n, _MOST) for n in (block * blocks, block * used, block * available, inodes, inodes_free)))

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import pytest
 from moorage import mount as plans
 from moorage.errors import DeadlineExceeded, NotFound
 from moorage_csi.api import Object
+from moorage_csi.hands import Hands
 from moorage_csi.metrics import Metrics
 from moorage_csi.node import Node, Tools
 from moorage_csi.proto import csi_pb2 as csi
-from moorage_csi.runner import Output, Processes
+from moorage_csi.runner import Output
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_FS = 0x00000200
@@ -38,10 +39,11 @@ def private_mounts() -> Iterator[None]:
 class NodeRunner:
     """Runs commands for real, but an NFS mount becomes a tmpfs: the test machine has no NFS server."""
 
-    real: Processes = field(default_factory=Processes)
+    real: Hands = field(default_factory=Hands)
     mounted: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     refuse: str = ""  # what mount.nfs4 complains about
     hanging: set[str] = field(default_factory=set[str])
+    abandoned: int = 0
 
     async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
         if argv[0] == "getent":
@@ -125,9 +127,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, private_mounts: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
+async def bench(tmp_path: Path, private_mounts: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(plans.Nfs, "fstypes", ("tmpfs",))  # what NodeRunner mounts
-    return Bench(tmp_path)
+    found = Bench(tmp_path)
+    await found.runner.real.warm()
+    yield found
+    await found.runner.real.close()
 
 
 SHARED = {

@@ -3,14 +3,16 @@
 
 import os
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from moorage.errors import InvalidInput, MoorageError, NotFound
 from moorage_csi import mounts
+from moorage_csi.hands import Hands
 from moorage_csi.mounts import Mount
-from moorage_csi.runner import Processes
+from moorage_csi.runner import Processes, Runner
 
 MOUNTINFO = r"""36 35 98:0 / / rw,noatime shared:1 - ext4 /dev/root rw
 40 36 0:53 / /kubelet/globalmount rw,relatime shared:2 master:1 - nfs4 10.0.0.7:/vol/abc rw,vers=4.1
@@ -74,6 +76,17 @@ def test_paths_that_are_not_clean_are_refused(path: str) -> None:
         mounts.absolute(path, "target_path")
 
 
+@pytest.fixture(params=[Processes, Hands])
+async def runner(request: pytest.FixtureRequest, private_mounts: None) -> AsyncIterator[Runner]:
+    """Each verb as commands and by a helper at hand."""
+    found: Processes | Hands = request.param()
+    if isinstance(found, Hands):
+        await found.warm()
+    yield found
+    if isinstance(found, Hands):
+        await found.close()
+
+
 @pytest.fixture
 def volume(tmp_path: Path, private_mounts: None) -> Mount:
     """A mounted volume with a folder, a file and some traps."""
@@ -93,77 +106,83 @@ def volume(tmp_path: Path, private_mounts: None) -> Mount:
     return found
 
 
-async def test_a_folder_is_bound_and_nothing_else_is_seen(volume: Mount, tmp_path: Path) -> None:
+async def test_a_folder_is_bound_and_nothing_else_is_seen(runner: Runner, volume: Mount, tmp_path: Path) -> None:
     target = str(tmp_path / "target")
-    await mounts.ensure_bound(Processes(), volume, "/sets/imagenet", target, readonly=False)
+    await mounts.ensure_bound(runner, volume, "/sets/imagenet", target, readonly=False)
     assert os.listdir(target) == ["one"]
     (Path(target) / "two").write_text("2")
     assert (Path(volume.target) / "sets/imagenet/two").read_text() == "2"
 
 
-async def test_a_read_only_bind_refuses_writes_and_leaves_the_volume_writable(volume: Mount, tmp_path: Path) -> None:
+async def test_a_read_only_bind_refuses_writes_and_leaves_the_volume_writable(
+    runner: Runner, volume: Mount, tmp_path: Path
+) -> None:
     target = str(tmp_path / "target")
-    await mounts.ensure_bound(Processes(), volume, "/", target, readonly=True)
+    await mounts.ensure_bound(runner, volume, "/", target, readonly=True)
     with pytest.raises(OSError, match="Read-only"):
         (Path(target) / "new").write_text("x")
     (Path(volume.target) / "new").write_text("x")
 
 
-async def test_a_folder_that_is_missing_is_named_and_leaves_no_directory(volume: Mount, tmp_path: Path) -> None:
+async def test_a_folder_that_is_missing_is_named_and_leaves_no_directory(
+    runner: Runner, volume: Mount, tmp_path: Path
+) -> None:
     target = tmp_path / "target"
     with pytest.raises(NotFound, match="/sets/nowhere does not exist"):
-        await mounts.ensure_bound(Processes(), volume, "/sets/nowhere", str(target), readonly=False)
+        await mounts.ensure_bound(runner, volume, "/sets/nowhere", str(target), readonly=False)
     assert not target.exists()
 
 
 @pytest.mark.parametrize(
     "folder", ["/out", "/up", "/inner", "/../..", "/sets/../../etc", "/file", "/nested", "/out/ssl"]
 )
-async def test_no_folder_leads_out_of_the_volume(volume: Mount, tmp_path: Path, folder: str) -> None:
+async def test_no_folder_leads_out_of_the_volume(runner: Runner, volume: Mount, tmp_path: Path, folder: str) -> None:
     target = tmp_path / "target"
     with pytest.raises(InvalidInput, match="not a plain folder"):
-        await mounts.ensure_bound(Processes(), volume, folder, str(target), readonly=False)
+        await mounts.ensure_bound(runner, volume, folder, str(target), readonly=False)
     assert not target.exists()
 
 
-async def test_a_target_that_is_a_link_is_not_followed(volume: Mount, tmp_path: Path) -> None:
+async def test_a_target_that_is_a_link_is_not_followed(runner: Runner, volume: Mount, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.symlink_to("/tmp")
     with pytest.raises(MoorageError):
-        await mounts.ensure_bound(Processes(), volume, "/", str(target), readonly=False)
+        await mounts.ensure_bound(runner, volume, "/", str(target), readonly=False)
     assert mounts.at("/tmp") is None
 
 
-async def test_absent_takes_stacked_mounts_and_the_directory(volume: Mount, tmp_path: Path) -> None:
+async def test_absent_takes_stacked_mounts_and_the_directory(runner: Runner, volume: Mount, tmp_path: Path) -> None:
     target = str(tmp_path / "target")
     for _ in range(3):
-        await mounts.ensure_bound(Processes(), volume, "/", target, readonly=False)
-    await mounts.ensure_absent(Processes(), target)
+        await mounts.ensure_bound(runner, volume, "/", target, readonly=False)
+    await mounts.ensure_absent(runner, target)
     assert not os.path.lexists(target)
 
 
-async def test_absent_is_content_with_nothing(tmp_path: Path) -> None:
-    await mounts.ensure_absent(Processes(), str(tmp_path / "gone" / "target"))
+async def test_absent_is_content_with_nothing(runner: Runner, tmp_path: Path) -> None:
+    await mounts.ensure_absent(runner, str(tmp_path / "gone" / "target"))
 
 
-async def test_absent_never_deletes_what_is_in_a_directory(tmp_path: Path) -> None:
+async def test_absent_never_deletes_what_is_in_a_directory(runner: Runner, tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "data").write_text("precious")
     with pytest.raises(MoorageError, match="not empty"):
-        await mounts.ensure_absent(Processes(), str(tmp_path / "target"))
+        await mounts.ensure_absent(runner, str(tmp_path / "target"))
     assert (tmp_path / "target" / "data").read_text() == "precious"
 
 
-async def test_a_busy_mount_is_taken_away_lazily(volume: Mount, tmp_path: Path) -> None:
+async def test_a_busy_mount_is_taken_away_lazily(runner: Runner, volume: Mount, tmp_path: Path) -> None:
     target = str(tmp_path / "target")
-    await mounts.ensure_bound(Processes(), volume, "/", target, readonly=False)
+    await mounts.ensure_bound(runner, volume, "/", target, readonly=False)
     with open(f"{target}/held", "w", encoding="utf-8") as held:
-        await mounts.ensure_absent(Processes(), target)
+        await mounts.ensure_absent(runner, target)
         held.write("still written")
     assert (Path(volume.target) / "held").read_text() == "still written"
 
 
-async def test_a_fuse_mount_that_nobody_serves_is_taken_away(tmp_path: Path, private_mounts: None) -> None:
+async def test_a_fuse_mount_that_nobody_serves_is_taken_away(
+    runner: Runner, tmp_path: Path, private_mounts: None
+) -> None:
     """As after the death of its process: every access to it fails or hangs."""
     target = tmp_path / "dead"
     target.mkdir()
@@ -172,6 +191,6 @@ async def test_a_fuse_mount_that_nobody_serves_is_taken_away(tmp_path: Path, pri
     subprocess.run(
         ["mount", "-i", "-t", "fuse.s3fs", "-o", options, "s3fs", str(target)], check=True, pass_fds=[handle]
     )
-    await mounts.ensure_absent(Processes(), str(target))
+    await mounts.ensure_absent(runner, str(target))
     os.close(handle)
     assert not target.exists()

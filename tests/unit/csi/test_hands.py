@@ -1,0 +1,124 @@
+# ruff: noqa: ASYNC110 - the loop of a test has nothing else to do
+"""Helpers at hand: used again, replaced when they hang or die, gone when nothing happens."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from moorage.errors import DeadlineExceeded
+from moorage_csi import hands as module
+from moorage_csi import stats
+from moorage_csi.hands import Hands
+from moorage_csi.runner import Processes
+
+STAT = ("stat", "--file-system", f"--format={stats.FORMAT}")
+
+
+@pytest.fixture
+async def hands() -> AsyncIterator[Hands]:
+    found = Hands()
+    await found.warm()
+    yield found
+    await found.close()
+
+
+def _pids() -> set[int]:
+    """The helpers of this process."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {int(pid) for pid in children if "hand.py" in Path(f"/proc/{pid}/cmdline").read_text()}
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def _until_gone(pids: set[int]) -> None:
+    await _until(lambda: not pids & _pids())
+
+
+async def test_a_helper_answers_as_the_command_does(hands: Hands) -> None:
+    by_helper = await hands.run((*STAT, "/proc"), 5)
+    by_command = await Processes().run((*STAT, "/proc"), 5)
+    assert stats.parse(by_helper.stdout) == stats.parse(by_command.stdout)
+    missing = await hands.run((*STAT, "/no/such"), 5)
+    assert (missing.status, missing.complaint) == (1, "stat: /no/such: No such file or directory")
+
+
+async def test_one_helper_does_one_task_after_another(hands: Hands) -> None:
+    before = _pids()
+    for _ in range(5):
+        await hands.run((*STAT, "/"), 5)
+    assert _pids() == before and len(before) == 1
+
+
+async def test_tasks_at_once_never_wait_for_each_other_and_helpers_are_few(hands: Hands) -> None:
+    outputs = await asyncio.gather(*(hands.run((*STAT, "/"), 5) for _ in range(20)))
+    assert {output.status for output in outputs} == {0}
+    await hands.run((*STAT, "/"), 5)
+    assert 1 <= len(_pids()) <= 4
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("mount", "-t", "nfs4", "-o", "hard", "s:/v", "/t"),
+        ("getent", "ahosts", "localhost"),
+        ("umount", "-c", "-i", "-r", "/t"),
+        ("umount", "-c", "-i", "-f", "-l", "/t"),
+        ("stat", "--format=%F", "/t"),
+    ],
+)
+def test_every_other_command_is_run_as_it_is(argv: tuple[str, ...]) -> None:
+    assert module.task(argv) is None
+
+
+async def test_a_helper_that_hangs_is_killed_and_replaced(hands: Hands, tmp_path: Path) -> None:
+    (stuck,) = _pids()
+    os.kill(stuck, 19)  # SIGSTOP stands for a server that does not answer
+    with pytest.raises(DeadlineExceeded, match="`stat` took longer than"):
+        await hands.run((*STAT, "/"), 0.2, about="/")
+    with pytest.raises(DeadlineExceeded, match="an earlier `stat` on it still hangs"):
+        await hands.run((*STAT, "/"), 5, about="/")
+    await _until(lambda: hands.abandoned == 0)
+    assert stuck not in _pids() and (await hands.run((*STAT, "/"), 5, about="/")).status == 0
+
+
+async def test_a_helper_that_died_is_not_missed(hands: Hands) -> None:
+    (first,) = _pids()
+    os.kill(first, 9)
+    assert (await hands.run((*STAT, "/"), 5)).status == 0
+    await _until_gone({first})
+    assert (await hands.run((*STAT, "/"), 5)).status == 0
+
+
+async def test_a_caller_that_gives_up_leaves_no_answer_for_the_next(hands: Hands) -> None:
+    (first,) = _pids()
+    os.kill(first, 19)
+    call = asyncio.ensure_future(hands.run((*STAT, "/"), 5))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert (await hands.run((*STAT, "/no/such"), 5)).status == 1
+
+
+async def test_helpers_go_when_nothing_happens() -> None:
+    hands = Hands(idle_seconds=0.05)
+    await hands.warm()
+    await hands.run((*STAT, "/"), 5)
+    await _until_gone(_pids())
+    assert (await hands.run((*STAT, "/"), 5)).status == 0
+    await hands.close()
+
+
+async def test_no_handle_stays_open_in_a_helper(hands: Hands) -> None:
+    (pid,) = _pids()
+    open_before = len(os.listdir(f"/proc/{pid}/fd"))
+    for target in ("/no/such", "/etc/hostname"):
+        await hands.run((*module.SCRIPT, "bind", "/proc", "/", target, "rw"), 5)
+        await hands.run((*module.SCRIPT, "bind", "/proc", "/self", target, "ro", "new"), 5)
+    assert len(os.listdir(f"/proc/{pid}/fd")) == open_before
