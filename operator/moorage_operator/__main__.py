@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,9 @@ async def run(settings: Settings) -> int:
                 await lease.release()
         await site.cleanup()
         await cluster.close()
+    if operator.hung:  # asyncio.run would wait for what is left, and nobody would take over
+        logging.shutdown()
+        os._exit(code)
     return code
 
 

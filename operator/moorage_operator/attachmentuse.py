@@ -1,6 +1,6 @@
 """The attachments of a volume that hold it: asked of the API server itself, when the volume is to be destroyed."""
 
-from moorage import consent, names
+from moorage import consent
 from moorage.actions import Manifest, part
 from moorage.model import StorageVolume
 from moorage_operator.cluster import Cluster
@@ -14,7 +14,7 @@ async def holding(cluster: Cluster, index: Index, volume: StorageVolume) -> list
     Anybody may write an attachment that names any volume: such a wish alone must not keep its owner from deleting it.
     """
     key = volume.metadata["namespace"], volume.metadata["name"]
-    named = await cluster.list(names.API_VERSION, "StorageAttachment", fieldSelector=f"spec.volume.name={key[1]}")
+    named = await cluster.list_ours("StorageAttachment", fieldSelector=f"spec.volume.name={key[1]}")
     return [each for each in named if volume_of(each) == key and _holds(index, volume, each)]
 
 

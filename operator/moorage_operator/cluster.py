@@ -118,6 +118,13 @@ class Cluster:
                 return
             query["continue"] = token
 
+    async def list_ours(self, kind: str, namespace: str = "", **selectors: str) -> list[Manifest]:
+        """All objects of a kind of our own; none when its CRD was removed, which took them along."""
+        try:
+            return await self.list(names.API_VERSION, kind, namespace, **selectors)
+        except NotFound:
+            return []
+
     async def list(self, api_version: str, kind: str, namespace: str = "", **selectors: str) -> list[Manifest]:
         """All objects of a kind, as `pages` gives them."""
         return [each async for page in self.pages(api_version, kind, namespace, **selectors) for each in page]

@@ -143,7 +143,7 @@ class Observer:
             exists, owner = await self._engines.owner(engine, bucket.spec.adopt)
         except MoorageError as error:
             return problem_of(error)
-        living = await self._cluster.list(names.API_VERSION, "Bucket", bucket.metadata["namespace"])
+        living = await self._cluster.list_ours("Bucket", bucket.metadata["namespace"])
         uids = {each["metadata"]["uid"] for each in living} - {bucket.metadata["uid"]}
         return Found(exists, owner, owner is not None and owner.uid in uids)
 
@@ -180,7 +180,7 @@ class Observer:
 
     async def _holders_of(self, bucket: Bucket) -> tuple[str, ...]:
         namespace, name = bucket.metadata["namespace"], bucket.metadata["name"]
-        volumes = await self._cluster.list(names.API_VERSION, "StorageVolume", namespace)
+        volumes = await self._cluster.list_ours("StorageVolume", namespace)
         showing = (each for each in volumes if shown_bucket(each) == (namespace, name))
         found = {f"StorageVolume {_full_name(each)}" for each in showing if _still_shows(each, bucket)}
         return tuple(sorted(found | await self._pods_using({Use(bucket=(namespace, name))}, namespace)))

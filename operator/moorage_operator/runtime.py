@@ -9,6 +9,7 @@ from itertools import chain
 
 import kopf
 
+from moorage import names
 from moorage.actions import Manifest
 from moorage.attachmentfacts import HolderImage
 from moorage.errors import MoorageError, NotFound
@@ -27,9 +28,15 @@ from moorage_operator.watch import WATCHED, Router
 
 SECOND_LISTING = 10.0  # seconds after the start: what vanished between our listing and kopf's
 TURNS = 10  # resyncs in which each volume, bucket and attachment gets one more look; watches show what matters to them
+ENDING = 10.0  # seconds
+OURS = frozenset(kind for version, kind, _ in WATCHED if version == names.API_VERSION)
 STALE = 3  # relist periods without a good listing, after which the process is called dead
 
 log = logging.getLogger(__name__)
+
+
+class WatchesEnded(MoorageError):
+    """Only a fresh process watches everything again."""
 
 
 class Operator:
@@ -49,6 +56,9 @@ class Operator:
         self.queue = WorkQueue[Key](reconciler, settings.workers)
         self._router = Router(self.index, self.queue.add, self.queue.add_after)
         self._listed = time.monotonic()
+        self.hung = False  # kopf's tasks did not end
+        self._absent: frozenset[str] = frozenset()  # kinds of ours without a CRD when they were last listed
+        self._unwatched: frozenset[str] = frozenset()  # and when the watches began
         self.metrics.watch_depth(lambda: self.queue.depth)
         self.metrics.watch_objects(self._phased)
 
@@ -94,9 +104,11 @@ class Operator:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # kopf 1.4x asserts in a callback when it is stopped after a watch has failed, and then waits for ever.
+            _, pending = await asyncio.wait(tasks, timeout=ENDING)
+            self.hung = bool(pending)
         reasons = [str(task.exception() or task.get_name()) for task in done if not task.cancelled()]
-        raise MoorageError(f"the watches have ended ({'; '.join(reasons)}); stopping, so that a fresh process starts")
+        raise WatchesEnded(f"the watches have ended ({'; '.join(reasons)}); stopping, so that a fresh process starts")
 
     def _phased(self) -> Iterable[Manifest]:
         index = self.index
@@ -119,32 +131,45 @@ class Operator:
             pause = self._settings.relist
             try:
                 await self._list()
+            except WatchesEnded:
+                raise
             except MoorageError as error:
                 log.warning("listing failed: %s", error)
 
     async def _list_when_there(self) -> None:
-        """The chart's CRDs may still be on their way when we start."""
+        """The chart's CRDs may still be on their way when we start; or some of them were removed for good.
+
+        Then the others are served, or their objects would keep our finalizers for ever, and their CRDs with them.
+        """
+        until = time.monotonic() + self._settings.crds_patience
         while True:
-            try:
-                await self._list()
-            except NotFound as error:
-                log.warning("waiting for the CRDs of Moorage: %s", error)
-                await asyncio.sleep(1)
-            else:
+            await self._list()
+            if not self._absent or (time.monotonic() > until and self._absent < OURS):
+                self._unwatched = self._absent
                 return
+            log.warning("waiting for the CRDs of %s: kubectl apply -f crds/", ", ".join(sorted(self._absent)))
+            await asyncio.sleep(1)
 
     async def _list(self) -> None:
+        absent: set[str] = set()
         for api_version, kind, selectors in WATCHED:
             before = self.index.known(kind)
             there: set[str] = set()
-            async for page in self._cluster.pages(api_version, kind, **selectors):
-                there.update(_identity(each) for each in page)
-                for body in page:
-                    self._router.see(body, listed=True)
+            try:
+                async for page in self._cluster.pages(api_version, kind, **selectors):
+                    there.update(_identity(each) for each in page)
+                    for body in page:
+                        self._router.see(body, listed=True)
+            except NotFound:  # its CRD is gone, and its objects with it
+                if kind not in OURS:
+                    raise
+                absent.add(kind)
             for uid, body in before.items():
                 if uid not in there:  # known before the listing began and not in it: gone
                     self._router.see(body, deleted=True)
-        self._listed = time.monotonic()
+        self._listed, self._absent = time.monotonic(), frozenset(absent)
+        if back := self._unwatched - self._absent:
+            raise WatchesEnded(f"the CRDs of {', '.join(sorted(back))} are back; stopping, so that they are watched")
 
 
 def _identity(body: Manifest) -> str:

@@ -26,6 +26,7 @@ class Settings:
     workers: int = 16
     resync: float = 60.0
     relist: float = 300.0
+    crds_patience: float = 60.0  # then the kinds are served whose CRDs are there
     holder_image: str = "docker.io/library/busybox:1.37"  # of the pods that hold mounts on nodes
     holder_pull_policy: str = "IfNotPresent"
 

@@ -79,6 +79,8 @@ def test_another_namespace_gets_no_share_that_is_not_its_own(kube: Kube, namespa
 
     assert condition(refused, "Provisioned")["reason"] == "AdoptForbidden"
     assert kept(kube, share)
+    kube.apply(shared("back", "256Mi", namespace, adopt=share))
+    kube.wait_phase("StorageVolume", "back", "READY", namespace)
 
 
 def test_a_volume_that_was_torn_away_is_kept_and_adopted(kube: Kube, namespace: str) -> None:
