@@ -7,8 +7,6 @@ could otherwise name another tenant's key there and have its secret changed.
 
 import base64
 import binascii
-import hashlib
-from dataclasses import dataclass, field
 
 from moorage import conditions, manifests, names, placement, transit, transitions
 from moorage.actions import (
@@ -26,80 +24,14 @@ from moorage.actions import (
     RemoveBucket,
 )
 from moorage.bucketadoption import Found, refusal
-from moorage.bucketowner import Owner
+from moorage.bucketfacts import BucketFacts
 from moorage.bucketpolicy import owner_policy
 from moorage.conditions import Verdict, lifecycle, no, yes
-from moorage.holders import Uses
-from moorage.model import Bucket, BucketStatus, OnDelete, Phase, Placement, S3Engine, SecretRef, StorageBackend
+from moorage.model import BucketStatus, OnDelete, Phase, Placement, S3Engine
 from moorage.release import RECHECK_HOLDERS, RELEASING, blocked, listed
-from moorage.transit import SeenAttachment
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 SECRET_KEY_MIN = 16
-
-
-@dataclass(frozen=True, slots=True)
-class BucketFacts:
-    """A Bucket and what was seen around it.
-
-    `new_secret_key`: a random one to use if there is none yet. `key_works`: what a request with the user's own key
-    said; None when nobody asked. `key_reader`: whether the Role for `node_account` stands. `holders`: the
-    StorageVolumes that show it and the pods that use it inline, in words; listed freshly, after the status that is in
-    `bucket` was read, when the bucket is being deleted. `users`: the pods that have it mounted, by its own name or
-    through such volumes, as the watches have shown them; `attachments`: those of such volumes.
-
-    `found`: what the engine said of a bucket that is to be adopted, or why it could not be asked; None when nobody
-    asked. `root_key`: whether the engine's root key was there to destroy the bucket with.
-    """
-
-    bucket: Bucket
-    found: Found | Problem | None = field(default=None, kw_only=True)
-    root_key: bool = field(default=True, kw_only=True)
-    now: str
-    new_secret_key: str
-    node_account: SecretRef
-    backends: tuple[StorageBackend, ...] = ()
-    secret: Manifest | None = None
-    key_works: bool | None = None
-    key_reader: bool = False
-    holders: tuple[str, ...] = ()
-    users: dict[tuple[str, str], Uses] = field(default_factory=dict[tuple[str, str], Uses])
-    attachments: tuple[SeenAttachment, ...] = ()
-
-    @property
-    def id(self) -> str:
-        return self.bucket.status.id or names.short_id(self.bucket.metadata["uid"])
-
-    @property
-    def engine_bucket(self) -> str:
-        return self.bucket.spec.adopt or f"{self.bucket.metadata['name']}-{self.id}"
-
-    @property
-    def owner(self) -> Owner:
-        """What the engine's bucket says once it is ours."""
-        metadata = self.bucket.metadata
-        return Owner(metadata["namespace"], metadata["name"], metadata["uid"])
-
-    @property
-    def is_ours(self) -> bool:
-        """False for a bucket that is yet to be adopted."""
-        if not self.bucket.spec.adopt or self.bucket.status.bucket_name:
-            return True
-        return isinstance(self.found, Found) and self.found.owner == self.owner
-
-    @property
-    def access_key(self) -> str:
-        return access_key(self.bucket.metadata["uid"])
-
-    @property
-    def backend(self) -> StorageBackend | None:
-        placed = self.bucket.status.placement
-        return next((each for each in self.backends if placed and each.metadata["name"] == placed.backend), None)
-
-
-def access_key(uid: str) -> str:
-    """The access key of a Bucket: 20 capital letters and digits, as AWS's are, from the Bucket's uid."""
-    return "MO" + base64.b32encode(hashlib.sha256(f"access-key:{uid}".encode()).digest()).decode()[:18]
 
 
 def plan(facts: BucketFacts) -> Plan[BucketStatus]:

@@ -10,7 +10,7 @@ from moorage.actions import Manifest, Problem, Reference, problem_of
 from moorage.backendplan import BackendFacts
 from moorage.backing import is_served
 from moorage.bucketadoption import Found
-from moorage.bucketplan import BucketFacts
+from moorage.bucketfacts import BucketFacts
 from moorage.errors import MoorageError
 from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use

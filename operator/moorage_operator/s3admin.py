@@ -13,8 +13,8 @@ import aiohttp
 
 from moorage import names
 from moorage.actions import MakeBucket, Manifest, Reference, RemoveBucket, part
+from moorage.bucketfacts import access_key
 from moorage.bucketowner import Owner
-from moorage.bucketplan import access_key
 from moorage.errors import InUse, NotFound, NotReady
 from moorage.model import S3Engine
 from moorage.sigv4 import Key

@@ -12,8 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from moorage.actions import MakeBucket, RemoveBucket
+from moorage.bucketfacts import access_key
 from moorage.bucketowner import Owner
-from moorage.bucketplan import access_key
 from moorage.bucketpolicy import owner_policy
 from moorage.errors import Forbidden, InUse, MoorageError, NotFound
 from moorage.model import S3Engine

@@ -3,7 +3,7 @@ from typing import Any
 
 from moorage import bucketplan, conditions, names
 from moorage.actions import Apply, Create, Delete, Hold, MakeBucket, RemoveBucket
-from moorage.bucketplan import BucketFacts, access_key
+from moorage.bucketfacts import BucketFacts, access_key
 from moorage.holders import PodState, Uses
 from moorage.model import Bucket, Phase, SecretRef, StorageBackend
 from moorage.stumble import stumbled
