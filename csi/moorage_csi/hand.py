@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 
 # Exit statuses of bind that the caller turns into errors; 1 is that of umount and stat.
-MISSING, REFUSED, FAILED, OCCUPIED = 3, 4, 5, 6
+MISSING, REFUSED, FAILED, OCCUPIED, UNKNOWN = 3, 4, 5, 6, 7
 
 # The system calls have the same numbers on every architecture (asm-generic/unistd.h).
 _OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
@@ -117,6 +117,8 @@ def _bind(staging: str, folder: str, target: str, mode: str, *new: str) -> Resul
     except FileNotFoundError:
         return MISSING, "", "No such file or directory"
     except OSError as error:
+        if error.errno == errno.ENOSYS:  # a kernel before 5.12
+            return UNKNOWN, "", error.strerror or ""
         refused = error.errno in (errno.ELOOP, errno.EXDEV, errno.ENOTDIR)
         return REFUSED if refused else FAILED, "", error.strerror or ""
     return 0, "", ""

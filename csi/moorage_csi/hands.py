@@ -73,6 +73,8 @@ class Hands:
             log.warning("a helper went away: %s", error)
             return await self._processes.run(argv, seconds, about)
         self._keep(helper)
+        if output.status == hand.UNKNOWN:  # mount(8) has older ways
+            return await self._processes.run(argv, seconds, about)
         return output
 
     async def warm(self) -> None:

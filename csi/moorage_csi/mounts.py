@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +66,12 @@ def _unescaped(text: str) -> str:
     )
 
 
+def _mountinfo() -> str:
+    return Path("/proc/self/mountinfo").read_bytes().decode("latin-1")
+
+
 def table() -> tuple[Mount, ...]:
-    return parse(Path("/proc/self/mountinfo").read_bytes().decode("latin-1"))
+    return parse(_mountinfo())
 
 
 def targets() -> frozenset[str]:
@@ -76,11 +79,19 @@ def targets() -> frozenset[str]:
     return frozenset(mount.target for mount in table())
 
 
-def at(path: str, mounts: Iterable[Mount] | None = None) -> Mount | None:
-    """What is mounted on exactly this path, the topmost one."""
-    wanted = canonical(path)
-    found = [mount for mount in (table() if mounts is None else mounts) if mount.target == wanted]
+def at(path: str, text: str | None = None) -> Mount | None:
+    """What is mounted on exactly this path, the topmost one; `text` is mountinfo, by default as it is now."""
+    found = stacked(path, text)
     return found[-1] if found else None
+
+
+def stacked(path: str, text: str | None = None) -> tuple[Mount, ...]:
+    """All that is mounted on exactly this path, the topmost one last. Reads the other lines no further than it must."""
+    wanted = canonical(path)
+    escaped = re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match.group()):03o}", wanted)
+    field = f" {os.fsencode(escaped).decode('latin-1')} "
+    lines = (line for line in (_mountinfo() if text is None else text).splitlines() if field in line)
+    return tuple(mount for mount in map(_parse_line, lines) if mount.target == wanted)
 
 
 def canonical(path: str) -> str:
@@ -197,14 +208,14 @@ async def ensure_unmounted(runner: Runner, target: str) -> None:
 
 async def _unmount_once(runner: Runner, target: str) -> None:
     complaint = ""
-    before = sum(mount.target == canonical(target) for mount in table())
+    before = len(stacked(target))
     for argv, seconds in _UMOUNT_LADDER:
         try:
             output = await runner.run((*argv, canonical(target)), seconds)
             complaint = output.complaint
         except DeadlineExceeded as error:
             complaint = str(error)
-        if sum(mount.target == canonical(target) for mount in table()) < before:
+        if len(stacked(target)) < before:
             return
         log.warning("%s %s: %s", " ".join(argv), target, complaint)
     raise MoorageError(f"{target} could not be unmounted: {complaint}")

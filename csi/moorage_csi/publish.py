@@ -120,12 +120,11 @@ def alive(volume: Volume, table: Collection[str]) -> dict[str, Publication]:
 
 def _check_mode(known: Volume, target: str, wanted: Publication) -> None:
     """CSI spec, NodePublishVolume: in most single-node modes a volume has one target on the node."""
-    others = {path: other for path, other in known.targets.items() if path != target and mounts.at(path)}
-    modes = sorted({wanted.access_mode, *(other.access_mode for other in others.values())} - capability.MANY_TARGETS)
-    if others and modes:
-        raise InUse(
-            f"{known.volume_id} is published at {min(others)} already, and {modes[0]} allows one target on a node"
-        )
+    others = {path: other.access_mode for path, other in known.targets.items() if path != target}
+    modes = sorted({wanted.access_mode, *others.values()} - capability.MANY_TARGETS)
+    there = next((path for path in sorted(others) if modes and mounts.at(path)), "")
+    if there:
+        raise InUse(f"{known.volume_id} is published at {there} already, and {modes[0]} allows one target on a node")
 
 
 def _is_at(volume: Volume, host: str) -> bool:

@@ -84,6 +84,8 @@ class Processes:
 
     def abandon(self, process: asyncio.subprocess.Process, about: str) -> None:
         """Kill it, and count it until it has died; until then nothing else is done about the path."""
+        if process.returncode is not None:
+            return
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         task = asyncio.ensure_future(process.wait())

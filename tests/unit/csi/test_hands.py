@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import DeadlineExceeded
+from moorage_csi import hand, mounts, stats
 from moorage_csi import hands as module
-from moorage_csi import stats
 from moorage_csi.hands import Hands
 from moorage_csi.runner import Processes
 
@@ -122,3 +122,19 @@ async def test_no_handle_stays_open_in_a_helper(hands: Hands) -> None:
         await hands.run((*module.SCRIPT, "bind", "/proc", "/", target, "rw"), 5)
         await hands.run((*module.SCRIPT, "bind", "/proc", "/self", target, "ro", "new"), 5)
     assert len(os.listdir(f"/proc/{pid}/fd")) == open_before
+
+
+async def test_what_an_old_kernel_lacks_is_done_by_the_command(
+    tmp_path: Path, private_mounts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = tmp_path / "hand.py"
+    lacking.write_text(f'for line in open(0):\n    print(\'[{hand.UNKNOWN}, "", ""]\', flush=True)\n')
+    monkeypatch.setattr(module, "SCRIPT", ("python3", str(lacking)))
+    hands = Hands()
+    await hands.warm()
+    (tmp_path / "target").mkdir()
+    argv = ("mount", "-c", "-n", "--bind", "-o", "ro", "/proc", str(tmp_path / "target"))
+    assert (await hands.run(argv, 5)).status == 0
+    found = mounts.at(str(tmp_path / "target"))
+    assert found is not None and found.fstype == "proc" and found.readonly
+    await hands.close()

@@ -38,8 +38,20 @@ def test_letters_outside_ascii_are_read_as_the_kernel_wrote_them() -> None:
 
 
 def test_the_topmost_mount_of_a_path_counts() -> None:
-    found = mounts.at("/kubelet/pods/x/mount", mounts.parse(MOUNTINFO))
+    found = mounts.at("/kubelet/pods/x/mount", MOUNTINFO)
     assert found is not None and found.fstype == "fuse.s3fs"
+
+
+@pytest.mark.parametrize("path", ["/odd\\name\t", "/kubelet/globalmount", "/größe und mehr"])
+def test_a_path_of_any_letters_is_found(path: str) -> None:
+    line = "45 36 0:57 / /größe\\040und\\040mehr rw - tmpfs none rw\n".encode().decode("latin-1")
+    found = mounts.at(path, MOUNTINFO + line)
+    assert found is not None and found.target == path
+
+
+@pytest.mark.parametrize("path", ["/kubelet", "/kubelet/globalmount/x", "/odd", "/sets/a b", "tmpfs"])
+def test_what_is_no_target_is_not_found(path: str) -> None:
+    assert mounts.at(path, MOUNTINFO) is None
 
 
 @pytest.mark.parametrize(
