@@ -9,9 +9,10 @@ from moorage import conditions, consent, nodegroup
 from moorage.actions import Manifest, part
 from moorage.model import LabelSelector
 from moorage.nodegroup import NodeSeen
-from moorage_operator.index import Index, Key, Name, key_of, name_of, placed_on, shown_bucket
+from moorage_operator.index import Index, placed_on, shown_bucket
 from moorage_operator.links import attachment_uid, path_of
 from moorage_operator.pods import Stir
+from moorage_operator.store import Key, Name, key_of, name_of
 
 Add = Callable[[Key], None]
 AddLater = Callable[[Key, float], None]

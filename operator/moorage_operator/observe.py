@@ -18,9 +18,10 @@ from moorage.model import Bucket, SecretRef, StorageBackend, StorageVolume
 from moorage.release import RELEASING
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
-from moorage_operator.index import Index, handle_of, id_of, name_of, placed_on, shown_bucket
+from moorage_operator.index import Index, handle_of, id_of, placed_on, shown_bucket
 from moorage_operator.probe import Probe
 from moorage_operator.s3admin import Engines
+from moorage_operator.store import name_of
 
 DEEP_EVERY = 300.0  # seconds between looks at what no watch shows: Secrets, Roles, the S3 engine
 

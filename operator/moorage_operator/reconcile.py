@@ -25,10 +25,11 @@ from moorage.release import release
 from moorage_operator import events
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
-from moorage_operator.index import Index, Key, Store
+from moorage_operator.index import Index
 from moorage_operator.metrics import Metrics, Stay
 from moorage_operator.observe import Observer, now
 from moorage_operator.s3admin import Engines
+from moorage_operator.store import Key, Store
 
 Status = TypeVar("Status", StorageVolumeStatus, StorageAttachmentStatus, BucketStatus, StorageBackendStatus)
 

@@ -16,7 +16,7 @@ from moorage.errors import MoorageError, NotFound
 from moorage_operator import handlers
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import Cluster
-from moorage_operator.index import Index, Key, key_of
+from moorage_operator.index import Index
 from moorage_operator.metrics import Metrics
 from moorage_operator.observe import Observer
 from moorage_operator.probe import Probe, Prober
@@ -24,6 +24,7 @@ from moorage_operator.queue import WorkQueue
 from moorage_operator.reconcile import Reconciler
 from moorage_operator.s3admin import Engines
 from moorage_operator.settings import Settings, kopf_settings
+from moorage_operator.store import Key, key_of
 from moorage_operator.watch import WATCHED, Router
 
 SECOND_LISTING = 10.0  # seconds after the start: what vanished between our listing and kopf's

@@ -6,20 +6,10 @@ from moorage import holders, names
 from moorage.actions import Manifest
 from moorage.holders import Use
 from moorage_operator.attachmentwatch import COUNT_DELAY, AttachmentRouter
-from moorage_operator.index import (
-    Index,
-    Key,
-    Store,
-    backend_mark,
-    is_deleting,
-    key_of,
-    name_of,
-    placed_on,
-    shown_bucket,
-    volume_uid,
-)
+from moorage_operator.index import Index, backend_mark, is_deleting, placed_on, shown_bucket, volume_uid
 from moorage_operator.links import attachment_uid
 from moorage_operator.pods import Stir
+from moorage_operator.store import Key, Store, key_of, name_of
 
 Add = Callable[[Key], None]
 AddLater = Callable[[Key, float], None]
@@ -106,6 +96,10 @@ class Router:
         else:
             self._index.put_persistent_volume(body)
         self._add_volumes([(handle.namespace, handle.name)])
+        claim = holders.claim_of(body)
+        if claim and self._index.pods.users([Use(claim=claim)]):  # pods that the watch has shown before it
+            for key in self._used([Use(claim=claim)]):
+                self._add(key)
         self._attachments.owned(body)
 
     def _claim(self, body: Manifest, deleted: bool) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from moorage import names
 from moorage.actions import Manifest
-from moorage_operator.index import Index, Key
+from moorage_operator.index import Index
+from moorage_operator.store import Key
 from moorage_operator.watch import Router
 
 UID = "uid-photos"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from moorage import names
-from moorage_operator.index import Index, Key, slim
+from moorage_operator.index import Index
+from moorage_operator.store import Key, slim
 from moorage_operator.watch import Router
 
 
