@@ -30,10 +30,18 @@ class Case:
 
 
 def read(report: str, suite: Suite, kind: str) -> list[Case]:
-    """The cases in ginkgo's JSON report. Those that a filter left out have no message and are not told."""
+    """The cases in ginkgo's JSON report, and what failed of the suite's own set-up and clean-up.
+
+    Cases that a filter left out have no message and are not told.
+    """
     suites: list[dict[str, list[dict[str, Any]] | None]] = json.loads(report)
-    cases = [_case(spec, suite, kind) for each in suites for spec in each["SpecReports"] or []]
-    return [case for case in cases if case.state != "skipped" or case.message]
+    specs = [(spec["LeafNodeType"], _case(spec, suite, kind)) for each in suites for spec in each["SpecReports"] or []]
+    return [case for node, case in specs if case.state == "failed" or (node == "It" and _told(case))]
+
+
+def _told(case: Case) -> bool:
+    """Whether a case ran, or said why it did not."""
+    return case.state != "skipped" or bool(case.message)
 
 
 def _case(spec: Mapping[str, Any], suite: Suite, kind: str) -> Case:
@@ -42,11 +50,6 @@ def _case(spec: Mapping[str, Any], suite: Suite, kind: str) -> Case:
     message = " ".join(str(failure.get("Message", "")).split())
     state = _STATES.get(spec["State"], "failed")
     return Case(suite, kind, " ".join(words).removeprefix(_PREFIX), state, message, spec["RunTime"] / 1e9)
-
-
-def real(cases: Iterable[Case]) -> list[Case]:
-    """Without the suite's own set-up and clean-up, as long as those went well."""
-    return [case for case in cases if not case.name.startswith(("Synchronized", "Report")) or case.state == "failed"]
 
 
 def counts(cases: Iterable[Case]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.suite import Suite
-from conformance.case import Case, read, real
+from conformance.case import Case, read
 from conformance.inline import volumes
 from harness.install import ROOT
 from harness.kube import Kube
@@ -71,4 +71,4 @@ def external_storage(suite: Suite, run: Run, kube: Kube, folder: Path) -> list[C
         _finish(subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environment, process_group=0), run)
     if not report.is_file():
         raise Unfinished(f"External Storage, {run.kind}: no report; the log ends\n{log.read_text()[-3000:]}")
-    return real(read(report.read_text(), "External.Storage", run.kind))
+    return read(report.read_text(), "External.Storage", run.kind)
