@@ -21,6 +21,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 _STACKED = 32  # mounts on top of each other that one call takes away
 # Each step with its time limit in seconds. An unreachable server makes a plain umount hang; -f aborts what waits for
 # the server; -l always works. -c and -i: no look at the path and no helper program, both of which could hang.
+# -f aborts the whole file system (FUSE: its connection, NFS: its requests), not this mount of it: never while another
+# mount shows it, because that one's users would lose theirs.
 _UMOUNT_LADDER = (
     (("umount", "-c", "-i"), 5.0),
     (("umount", "-c", "-i", "-f"), 5.0),
@@ -206,10 +208,19 @@ async def ensure_unmounted(runner: Runner, target: str) -> None:
     raise MoorageError(f"{target} is still mounted after {_STACKED} unmounts")
 
 
+def shown_elsewhere(target: str, mounts: Iterable[Mount]) -> bool:
+    """Whether the file system mounted at `target` is mounted at another path too."""
+    seen = tuple(mounts)
+    here = at(target, seen)
+    return here is not None and any(other.device == here.device and other.target != here.target for other in seen)
+
+
 async def _unmount_once(runner: Runner, target: str) -> None:
     complaint = ""
     before = len(stacked(target))
     for argv, seconds in _UMOUNT_LADDER:
+        if "-f" in argv and shown_elsewhere(target, table()):
+            continue
         try:
             output = await runner.run((*argv, canonical(target)), seconds)
             complaint = output.complaint

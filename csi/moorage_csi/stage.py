@@ -50,9 +50,12 @@ class Stager:
         return mount
 
     async def remove(self, path: str, keep_directory: bool) -> None:
-        """Nothing is mounted at `path`; what FUSE held back is stored first."""
+        """Nothing is mounted at `path`; what FUSE held back is stored first.
+
+        The mounter is told even if nothing is mounted: it may be about to mount a dead FUSE volume again.
+        """
         mount = mounts.at(path)
-        if mount and mount.fstype in S3fs.fstypes:
+        if mount is None or mount.fstype in S3fs.fstypes:
             try:
                 await self._mounter.unmount(path)
             except Retry as error:  # no mounter, no process to wait for: what was closed or synced is stored

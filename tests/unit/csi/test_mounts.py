@@ -3,16 +3,16 @@
 
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from moorage.errors import InvalidInput, MoorageError, NotFound
+from moorage.errors import DeadlineExceeded, InvalidInput, MoorageError, NotFound
 from moorage_csi import mounts
 from moorage_csi.hands import Hands
 from moorage_csi.mounts import Mount
-from moorage_csi.runner import Processes, Runner
+from moorage_csi.runner import Output, Processes, Runner
 
 MOUNTINFO = r"""36 35 98:0 / / rw,noatime shared:1 - ext4 /dev/root rw
 40 36 0:53 / /kubelet/globalmount rw,relatime shared:2 master:1 - nfs4 10.0.0.7:/vol/abc rw,vers=4.1
@@ -206,3 +206,41 @@ async def test_a_fuse_mount_that_nobody_serves_is_taken_away(
     await mounts.ensure_absent(runner, str(target))
     os.close(handle)
     assert not target.exists()
+
+
+class SlowKernel:
+    """A mount table, and umount(8) that takes too long unless it is forced or lazy."""
+
+    def __init__(self, *mounted: Mount) -> None:
+        self.mounted = mounted
+        self.aborted: set[str] = set()  # devices whose users lost their requests
+
+    def table(self) -> tuple[Mount, ...]:
+        return self.mounted
+
+    async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
+        device = next(mount.device for mount in self.mounted if mount.target == argv[-1])
+        if "-f" in argv:
+            self.aborted.add(device)
+        if "-f" not in argv and "-l" not in argv:
+            raise DeadlineExceeded("`umount` took longer than 5 s and was killed")
+        self.mounted = tuple(mount for mount in self.mounted if mount.target != argv[-1])
+        return Output(0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("others", "aborted"),
+    [((), {"0:54"}), (("/kubelet/globalmount",), set[str]()), (("/kubelet/pods/other/mount",), set[str]())],
+    ids=["the last mount", "still staged", "another pod"],
+)
+async def test_an_unmount_that_takes_too_long_is_forced_only_where_nobody_else_has_the_volume(
+    monkeypatch: pytest.MonkeyPatch, others: tuple[str, ...], aborted: set[str]
+) -> None:
+    targets = ("/kubelet/pods/x/mount", *others)
+    kernel = SlowKernel(*(Mount("0:54", "/", target, False, "fuse.s3fs", "s3fs") for target in targets))
+    monkeypatch.setattr(mounts, "table", kernel.table)
+
+    await mounts.ensure_unmounted(kernel, targets[0])
+
+    assert [mount.target for mount in kernel.mounted] == list(others)
+    assert kernel.aborted == aborted

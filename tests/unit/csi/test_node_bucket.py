@@ -30,6 +30,7 @@ class TmpfsMounter:
 
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[tuple[str, str, dict[str, str]]])
     parameters: dict[str, str] = field(default_factory=dict[str, str])
+    kept: set[str] = field(default_factory=set[str])  # what it mounts again when that dies
     gone: bool = False
 
     async def mount(
@@ -39,6 +40,7 @@ class TmpfsMounter:
             raise errors.Retry("the mounter of this node does not answer")
         self.asked.append((volume_id, target, dict(secrets)))
         self.parameters = dict(parameters)
+        self.kept.add(target)
         if mounts.at(target) is None:
             Path(target).mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240
             subprocess.run(["mount", "-t", "tmpfs", "s3fs", target], check=True)  # noqa: ASYNC221
@@ -46,7 +48,9 @@ class TmpfsMounter:
     async def unmount(self, target: str) -> None:
         if self.gone:
             raise errors.Retry("the mounter of this node does not answer")
-        subprocess.run(["umount", target], check=True)  # noqa: ASYNC221
+        self.kept.discard(target)
+        if mounts.at(target):
+            subprocess.run(["umount", target], check=True)  # noqa: ASYNC221
 
 
 @pytest.fixture
@@ -113,6 +117,16 @@ async def test_without_a_mounter_a_pod_gets_an_error_and_no_directory(
     with pytest.raises(errors.Retry, match="does not answer"):
         await _publish(node, bench, "a")
     assert not Path(bench.target("a")).exists()  # noqa: ASYNC240
+
+
+async def test_a_bucket_that_died_before_it_is_unstaged_is_not_mounted_again(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, CONTEXT)
+    subprocess.run(["umount", bench.staging], check=True)  # noqa: ASYNC221
+    assert mounter.kept == {bench.staging}
+    await node.NodeUnstageVolume(ID, bench.staging)
+    assert mounter.kept == set()
 
 
 async def test_unstage_needs_no_mounter(bench: Bench, node: Node, mounter: TmpfsMounter) -> None:
