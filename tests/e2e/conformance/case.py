@@ -1,11 +1,12 @@
 """The cases of a suite and what became of them, as ginkgo reports it."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 Suite = Literal["External.Storage", "csi-sanity"]
 State = Literal["passed", "failed", "skipped", "pending"]
@@ -14,6 +15,7 @@ _STATES: Mapping[str, State] = {
     "passed": "passed", "skipped": "skipped", "pending": "pending", "failed": "failed",
     "panicked": "failed", "timedout": "failed", "interrupted": "failed", "aborted": "failed",
 }  # fmt: skip
+LEFT_OUT = "left out by us"
 _PREFIX = "External Storage [Driver: csi.moorage.dev] "
 
 
@@ -29,27 +31,30 @@ class Case:
     seconds: float
 
 
-def read(report: str, suite: Suite, kind: str) -> list[Case]:
+def read(report: str, suite: Suite, kind: str, left_out: str | None = None) -> list[Case]:
     """The cases in ginkgo's JSON report, and what failed of the suite's own set-up and clean-up.
 
-    Cases that a filter left out have no message and are not told.
+    `left_out`: the pattern of the cases that a run of the whole suite left out; None when only a part was to run, of
+    which the others are not told.
     """
     suites: list[dict[str, list[dict[str, Any]] | None]] = json.loads(report)
-    specs = [(spec["LeafNodeType"], _case(spec, suite, kind)) for each in suites for spec in each["SpecReports"] or []]
-    return [case for node, case in specs if case.state == "failed" or (node == "It" and _told(case))]
+    found = (_case(spec, suite, kind, left_out) for each in suites for spec in each["SpecReports"] or [])
+    return [case for case in found if case]
 
 
-def _told(case: Case) -> bool:
-    """Whether a case ran, or said why it did not."""
-    return case.state != "skipped" or bool(case.message)
-
-
-def _case(spec: Mapping[str, Any], suite: Suite, kind: str) -> Case:
+def _case(spec: Mapping[str, Any], suite: Suite, kind: str, left_out: str | None) -> Case | None:
     words: list[str] = [*(spec["ContainerHierarchyTexts"] or []), spec["LeafNodeText"] or spec["LeafNodeType"]]
-    failure: dict[str, Any] = spec.get("Failure") or {}
+    name, failure = " ".join(words), cast("dict[str, Any]", spec.get("Failure") or {})
     message = " ".join(str(failure.get("Message", "")).split())
     state = _STATES.get(spec["State"], "failed")
-    return Case(suite, kind, " ".join(words).removeprefix(_PREFIX), state, message, spec["RunTime"] / 1e9)
+    if state == "skipped" and not message:  # by a filter, or because the run ended before
+        if left_out is None or not name.startswith(_PREFIX):
+            return None
+        message = LEFT_OUT if re.search(left_out, name) else "not begun when the run ended"
+        state = "skipped" if message == LEFT_OUT else "failed"
+    if spec["LeafNodeType"] != "It" and state != "failed":
+        return None
+    return Case(suite, kind, name.removeprefix(_PREFIX), state, message, spec["RunTime"] / 1e9)
 
 
 def counts(cases: Iterable[Case]) -> str:

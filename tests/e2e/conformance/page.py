@@ -13,8 +13,9 @@ _UNKNOWN = "**no reason is known**"
 _HEAD = """# Conformance
 
 Written by `make conformance` (`tests/e2e/conformance`); the reasons are those of `tests/e2e/conformance/reasons.yaml`.
-A case that is skipped or fails without a reason there fails the target. Nothing is skipped by a pattern of ours: each
-skipped case looked at what the driver offers, or at the machine, and said itself that it does not apply.
+A case that is skipped or fails without a reason there fails the target. But for what the tables call "left out by us",
+nothing is skipped by a pattern: each skipped case looked at what the driver offers, or at the machine, and said itself
+that it does not apply.
 """
 _SANITY = """
 ## csi-sanity

@@ -50,6 +50,16 @@ def test_cases_that_the_focus_left_out_are_not_told_and_every_bad_end_is_a_failu
     assert [each.state for each in read(text, "External.Storage", "shared")] == ["failed"] * 5
 
 
+def test_of_a_run_of_the_whole_suite_no_case_is_forgotten():
+    text = report(spec("skipped", text="needs a registry"), spec("skipped", text="never begun"))
+
+    cases = read(text, "External.Storage", "shared", "needs a registry")
+
+    assert [(each.state, each.message) for each in cases] == [
+        ("skipped", "left out by us"), ("failed", "not begun when the run ended"),
+    ]  # fmt: skip
+
+
 def test_what_is_no_case_is_told_only_when_it_failed():
     set_up = spec("passed") | {
         "ContainerHierarchyTexts": None,
@@ -136,11 +146,12 @@ def test_the_reasons_of_the_repository_are_sentences_with_valid_patterns():
     assert {each.state for each in reasons} <= {"skipped", "failed", "pending"}
 
 
-def test_nothing_is_skipped_by_a_pattern(tmp_path: Path):
+def test_one_case_is_skipped_by_a_pattern_and_no_other(tmp_path: Path):
     suite = Suite(tmp_path / "e2e.test", tmp_path / "ginkgo")
 
     argv = external.argv(suite, external.Run("object"), tmp_path / "config", tmp_path)
 
-    assert [word for word in argv if word.startswith(("--skip", "-skip"))] == []
+    assert [word for word in argv if word.startswith(("--skip", "-skip"))] == [f"--skip={external.LEFT_OUT}"]
+    assert "|" not in external.LEFT_OUT
     assert argv[-1].endswith("external-storage/object.yaml")
     assert (external.FILES / "object.yaml").is_file()
