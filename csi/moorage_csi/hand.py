@@ -6,7 +6,8 @@
 bind: the folder is resolved by openat2(2) beneath the staging path, without symbolic links and without crossing mounts,
 so no path in the volume, nor a race on one, leads out of it. The mount is read-only before anybody can see it: the flag
 is set on the detached tree (mount_setattr), which is then put in place (move_mount). With `new` the target is made, or
-was an empty directory of its own: nothing is ever hidden beneath the mount.
+was an empty directory of its own: nothing is ever hidden beneath the mount. Such a target is the node's: what pods write
+as root, a setuid program or a device, gives the users there no rights (nosuid, nodev).
 umount, stat: as the commands of these names, for who waits already. Only the standard library, for a quick start.
 """
 
@@ -26,7 +27,7 @@ _OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
 _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH
 _OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 _MOVE_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH
-_MOUNT_ATTR_RDONLY = 1
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _UMOUNT_NOFOLLOW = 8
 _HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -98,13 +99,14 @@ def bind(staging: str, folder: str, target: str, readonly: bool, new: bool = Fal
         place = open_empty(target) if new else os.open(target, _HANDLE | os.O_NOFOLLOW)
         flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH)
         with _closing(place), _closing(_syscall(_OPEN_TREE, source, b"", flags)) as tree:
-            if readonly:
-                _set_readonly(tree)
+            _set(tree, (_MOUNT_ATTR_RDONLY if readonly else 0) | (_MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV if new else 0))
             _syscall(_MOVE_MOUNT, tree, b"", place, b"", ctypes.c_uint(_MOVE_EMPTY_PATHS))
 
 
-def _set_readonly(tree: int) -> None:
-    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY, 0, 0, 0)
+def _set(tree: int, flags: int) -> None:
+    if not flags:
+        return
+    attributes = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     _syscall(_MOUNT_SETATTR, tree, b"", ctypes.c_uint(_AT_EMPTY_PATH), ctypes.byref(attributes), size)
 

@@ -66,6 +66,17 @@ async def test_a_holder_pod_has_the_folder_mounted_on_the_node(bench: Bench, nod
     assert Path(bench.staging, "sets", "two").read_text() == "2"
 
 
+@pytest.mark.parametrize(("asked", "flag"), [({}, "rw"), ({"readOnly": "true"}, "ro")])
+async def test_what_pods_write_as_root_gives_users_of_the_node_no_rights(
+    bench: Bench, node: Node, asked: dict[str, str], flag: str
+) -> None:
+    """A setuid program, or a device: pods write them as root, and the export squashes nobody."""
+    await _publish(node, bench, **asked)
+    lines = (line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    options = next(parts[5].split(",") for parts in lines if parts[4] == str(_on_node(bench)))
+    assert options[:3] == [flag, "nosuid", "nodev"]
+
+
 async def test_a_read_only_attachment_is_read_only_on_the_node_too(bench: Bench, node: Node) -> None:
     await _publish(node, bench, readOnly="true")
     with pytest.raises(OSError, match="Read-only"):
