@@ -6,8 +6,8 @@
 bind: the folder is resolved by openat2(2) beneath the staging path, without symbolic links and without crossing mounts,
 so no path in the volume, nor a race on one, leads out of it. The mount is read-only before anybody can see it: the flag
 is set on the detached tree (mount_setattr), which is then put in place (move_mount). With `new` the target is made, or
-was an empty directory of its own: nothing is ever hidden beneath the mount. Such a target is the node's: what pods write
-as root, a setuid program or a device, gives the users there no rights (nosuid, nodev).
+was an empty directory of its own: nothing is ever hidden beneath the mount. Such a target is the node's: what pods
+write as root, a setuid program or a device, gives the users there no rights (nosuid, nodev).
 umount, stat: as the commands of these names, for who waits already. Only the standard library, for a quick start.
 """
 

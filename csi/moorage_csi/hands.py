@@ -61,12 +61,12 @@ class Hands:
 
     async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
         wanted = task(argv)
+        self._processes.check_stuck(argv[0], about)
         helper = self._free() if wanted else None
         if wanted is None or helper is None:
             if wanted and self._count < _MOST:
                 self._begin()
             return await self._processes.run(argv, seconds, about)
-        self._processes.check_stuck(argv[0], about)
         try:
             output = await self._give(helper, wanted, argv[0], seconds, about)
         except (OSError, ValueError, asyncio.IncompleteReadError) as error:

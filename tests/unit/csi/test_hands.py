@@ -88,6 +88,21 @@ async def test_a_helper_that_hangs_is_killed_and_replaced(hands: Hands, tmp_path
     assert stuck not in _pids() and (await hands.run((*STAT, "/"), 5, about="/")).status == 0
 
 
+async def test_no_helper_is_lost_to_a_path_that_hangs(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    (helper,) = _pids()
+
+    def hangs(self: Processes, name: str, about: str) -> None:
+        raise DeadlineExceeded(f"{name} {about}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Processes, "check_stuck", hangs)
+        for _ in range(5):
+            with pytest.raises(DeadlineExceeded):
+                await hands.run((*STAT, "/dead"), 5, about="/dead")
+    assert (await hands.run((*STAT, "/"), 5)).status == 0
+    assert _pids() == {helper}
+
+
 async def test_a_helper_that_died_is_not_missed(hands: Hands) -> None:
     (first,) = _pids()
     os.kill(first, 9)
