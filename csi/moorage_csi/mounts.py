@@ -208,18 +208,20 @@ async def ensure_unmounted(runner: Runner, target: str) -> None:
     raise MoorageError(f"{target} is still mounted after {_STACKED} unmounts")
 
 
-def shown_elsewhere(target: str, mounts: Iterable[Mount]) -> bool:
+def shown_elsewhere(target: str) -> bool:
     """Whether the file system mounted at `target` is mounted at another path too."""
-    seen = tuple(mounts)
-    here = at(target, seen)
-    return here is not None and any(other.device == here.device and other.target != here.target for other in seen)
+    text = _mountinfo()
+    here = at(target, text)
+    return here is not None and any(
+        other.device == here.device and other.target != here.target for other in parse(text)
+    )
 
 
 async def _unmount_once(runner: Runner, target: str) -> None:
     complaint = ""
     before = len(stacked(target))
     for argv, seconds in _UMOUNT_LADDER:
-        if "-f" in argv and shown_elsewhere(target, table()):
+        if "-f" in argv and shown_elsewhere(target):
             continue
         try:
             output = await runner.run((*argv, canonical(target)), seconds)

@@ -215,8 +215,9 @@ class SlowKernel:
         self.mounted = mounted
         self.aborted: set[str] = set()  # devices whose users lost their requests
 
-    def table(self) -> tuple[Mount, ...]:
-        return self.mounted
+    def mountinfo(self) -> str:
+        lines = (f"36 35 {m.device} {m.root} {m.target} rw - {m.fstype} {m.source} rw\n" for m in self.mounted)
+        return "".join(lines)
 
     async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
         device = next(mount.device for mount in self.mounted if mount.target == argv[-1])
@@ -238,7 +239,7 @@ async def test_an_unmount_that_takes_too_long_is_forced_only_where_nobody_else_h
 ) -> None:
     targets = ("/kubelet/pods/x/mount", *others)
     kernel = SlowKernel(*(Mount("0:54", "/", target, False, "fuse.s3fs", "s3fs") for target in targets))
-    monkeypatch.setattr(mounts, "table", kernel.table)
+    monkeypatch.setattr(mounts, "_mountinfo", kernel.mountinfo)
 
     await mounts.ensure_unmounted(kernel, targets[0])
 
