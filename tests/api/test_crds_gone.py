@@ -53,6 +53,9 @@ def has_data(key: dict[str, str], server: Any) -> bool:
     return key["BUCKET"] in [each["Name"] for each in root.list_buckets()["Buckets"]]
 
 
+# of the loop that is left behind
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS = {kind.__name__: kind for kind in model.KINDS}
 
