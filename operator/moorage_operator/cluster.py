@@ -13,7 +13,7 @@ from moorage.actions import Manifest, Reference, reference
 from moorage.errors import Forbidden, InvalidInput, MoorageError, NotFound, Pending, Retry
 
 DEADLINE = 30.0  # seconds per call
-PAGE = 500
+PAGE = 250
 HOLD_MANAGER = f"{names.OPERATOR_MANAGER}-hold"  # its own manager: an apply of other fields must not drop the finalizer
 
 _PLURALS = {

@@ -82,6 +82,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.inactivity_timeout = 70
+    settings.watching.chunk_size = 100  # of thousands listed at once, kopf holds each whole, and memory stays so large
     settings.peering.standalone = True
     settings.queueing.idle_timeout = 0.1  # each object that was listed has a task of kopf's for so long
     settings.persistence.finalizer = f"{names.GROUP}/kopf"
