@@ -18,7 +18,7 @@ from moorage_csi.mounts import Mount
 from moorage_csi.proto import csi_pb2 as csi
 from moorage_csi.publish import Publisher, alive, refuse_foreign, requested
 from moorage_csi.runner import Runner
-from moorage_csi.stage import Mounter, Stager, fingerprint
+from moorage_csi.stage import Mounter, Stager, fingerprint, same_export
 from moorage_csi.state import Publication, Store, Volume
 from moorage_csi.stats import Watcher
 from moorage_csi.volumehealth import VolumeHealth
@@ -158,6 +158,8 @@ class Node(rpc.Servicer):
         base = mounts.at(staging) if staging else None
         known = self._store.load(volume_id)
         ours = known is not None and known.staging == staging
+        if base is not None:
+            refuse_foreign(self._store, volume_id, known, staging)
         answers = base is not None and await self._watcher.answers(staging)
         if isinstance(plan, plans.S3fs) and ours and not answers:
             # The mounter was replaced and its processes with it; the kubelet does not stage a volume again by itself.
@@ -166,6 +168,8 @@ class Node(rpc.Servicer):
             return await self._stager.ensure(volume_id, plan, staging, flags, group, secrets)
         if base is None or base.fstype not in plan.fstypes:
             raise InUse(f"{volume_id} is not staged at {staging or 'any path'}: call NodeStageVolume first")
+        if isinstance(plan, plans.Nfs) and not same_export(base, plan):
+            raise InUse(f"{staging} shows {base.source}, not {plan.path} of {volume_id}: unstage that first")
         if not answers:
             raise NotReady(f"{volume_id} is mounted on this node but does not answer: is its server running?")
         return base

@@ -34,12 +34,18 @@ def _attributes(bench: Bench, **more: str) -> dict[str, str]:
 
 
 async def _publish(
-    node: Node, bench: Bench, pod: str = HOLDER, namespace: str = "team", volume_id: str = ID, **more: str
+    node: Node,
+    bench: Bench,
+    pod: str = HOLDER,
+    namespace: str = "team",
+    volume_id: str = ID,
+    staging: str = "",
+    **more: str,
 ) -> str:
     target = bench.target(f"{namespace}-{pod}")
     told = {"csi.storage.k8s.io/pod.name": pod, "csi.storage.k8s.io/pod.namespace": namespace}
     context = _attributes(bench, **more) | told
-    await node.NodePublishVolume(volume_id, target, capability(), bench.staging, False, context)
+    await node.NodePublishVolume(volume_id, target, capability(), staging or bench.staging, False, context)
     return target
 
 
@@ -205,10 +211,11 @@ async def test_what_somebody_mounted_in_our_place_stays_when_the_holder_goes(ben
 
 async def test_two_attachments_never_share_a_place_on_the_node(bench: Bench, node: Node) -> None:
     await _publish(node, bench)
-    other = "research/data/abcd2345-defg5678"
-    await node.NodeUnpublishVolume(other, bench.target("x"))
+    other, staging = "research/data/abcd2345-defg5678", str(bench.kubelet / "other")
+    await node.NodeStageVolume(other, staging, capability(), volume_context=_attributes(bench))
+    Path(staging, "sets").mkdir()
     with pytest.raises(errors.InUse, match=f"taken by {ID}"):
-        await _publish(node, bench, "moorage-defg5678-aaaaa", volume_id=other)
+        await _publish(node, bench, "moorage-defg5678-aaaaa", volume_id=other, staging=staging)
 
 
 async def test_a_folder_that_is_missing_is_an_error_and_nothing_is_mounted(bench: Bench, node: Node) -> None:

@@ -457,6 +457,13 @@ CASES = [
         staging="globalmount",
     ),
     publish(
+        MISSING, "{kubelet}/globalmount is of volume team/data/abcd2345, not of team/more/bcde3456", volume_id=OTHER,
+    ),
+    publish(
+        HELD, "{kubelet}/globalmount shows 10.0.0.7:/vol/abc, not /vol/other of team/data/abcd2345: unstage that first",
+        volume_context=SHARED | {"path": "/vol/other"},
+    ),
+    publish(
         EXISTS, "team/data/abcd2345 is published at {kubelet}/pods/a/mount in another way (writable, "
         "MULTI_NODE_MULTI_WRITER, folder /): unpublish it", path="{kubelet}/pods/a/mount", readonly=True,
     ),
