@@ -22,7 +22,7 @@ CASES = (
     rf"{DYNAMIC}provisioning should provision storage with mount options",
     rf"{DYNAMIC}provisioning should mount multiple PV pointing to the same storage on the same node",
     r"CSI Ephemeral-volume \(default fs\)\] ephemeral should create read/write inline ephemeral volume",
-    r"Ephemeral-volume .*\(late-binding\)\] ephemeral should create read-only inline ephemeral volume",
+    r"\(default fs\) \(late-binding\)\] ephemeral should create read-only inline ephemeral volume",
 )
 FOCUS = rf"External.Storage.*({'|'.join(CASES)})$"
 
