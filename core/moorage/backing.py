@@ -118,7 +118,7 @@ def _is_own(facts: VolumeFacts, bucket: Bucket) -> bool:
 
 
 def _bucket_not_ready(bucket: Bucket) -> Waiting:
-    phase = bucket.status.phase or Phase.PENDING
+    phase = bucket.status.phase or Phase.PROVISIONING  # nobody has found it wanting yet
     reason = {Phase.FAILED: "BucketFailed", Phase.PENDING: "BucketPending"}.get(phase, "BucketNotReady")
     message = conditions.message_of(bucket.status.conditions, conditions.READY) or "nobody has looked at it yet"
     waiting = phase if phase in (Phase.FAILED, Phase.PENDING) else Phase.PROVISIONING

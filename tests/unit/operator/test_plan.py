@@ -230,6 +230,7 @@ def object_volume(**status: Any) -> StorageVolume:
     [
         (None, Phase.PENDING, "BucketNotFound"),
         (bucket("PENDING"), Phase.PENDING, "BucketPending"),
+        (bucket(None), Phase.PROVISIONING, "BucketNotReady"),
         (bucket("PROVISIONING"), Phase.PROVISIONING, "BucketNotReady"),
         (bucket("FAILED"), Phase.FAILED, "BucketFailed"),
         (bucket(deletionTimestamp=NOW), Phase.PENDING, "BucketDestroying"),
