@@ -60,7 +60,10 @@ def uses(pod: Manifest) -> Uses:
     if not spec.get("nodeName") or part(pod, "status").get("phase") in _OVER:
         return Uses()
     found = frozenset(_ways(metadata["namespace"], metadata["name"], spec))
-    attachment = part(metadata, "labels").get(names.LABEL_ATTACHMENT_UID, "")
+    # Anybody may write the label. A holder pod has a claim, which Kubernetes protects, and never an inline volume,
+    # which nothing protects but being seen here.
+    inline = any(each.volume or each.bucket for each in found)
+    attachment = "" if inline else part(metadata, "labels").get(names.LABEL_ATTACHMENT_UID, "")
     if not found and not attachment:
         return Uses()
     ready = bool(attachment) and _has_condition(pod, "Ready")

@@ -73,8 +73,8 @@ class AttachmentObserver:
             persistent_volume=await self._cluster.get(Reference("v1", "PersistentVolume", names.persistent_volume(id))),
             daemon_set=daemon_set,
             attached=len(self._index.pods.users(self._ways(namespace, name))),
-            users=_named(seen, ways),
-            inline_users=_named(seen, inline),
+            users=_named(seen, ways, uid),
+            inline_users=_named(seen, inline, uid),
             down=frozenset(each.node for each in mine if self._is_down(each.node)),
         )
 
@@ -110,7 +110,7 @@ class AttachmentObserver:
         return next((each.spec.min_nodes for each in named), MIN_NODES)
 
     def _holders(self, attachment: StorageAttachment) -> Iterator[HolderPod]:
-        for (_, name), uses in self._index.pods.holders(attachment.metadata["uid"]).items():
+        for (_, name), uses in self._index.holders_of(attachment.metadata).items():
             yield _holder(name, uses)
 
     def _ways(self, namespace: str, name: str) -> set[Use]:
@@ -159,6 +159,7 @@ def _holder(name: str, uses: Uses) -> HolderPod:
     return HolderPod(name, uses.node, uses.ready, uses.state == PodState.leaving, uses.trouble)
 
 
-def _named(seen: list[tuple[Manifest, Uses]], ways: set[Use]) -> tuple[str, ...]:
-    found = (holders.pod_name(pod) for pod, uses in seen if uses.uses & ways and not uses.attachment)
+def _named(seen: list[tuple[Manifest, Uses]], ways: set[Use], uid: str) -> tuple[str, ...]:
+    """Who uses it, but for its own holder pods."""
+    found = (holders.pod_name(pod) for pod, uses in seen if uses.uses & ways and uses.attachment != uid)
     return tuple(sorted(found))

@@ -150,9 +150,14 @@ class Index:
         """Its phase; DETACHING, too, while a node that has left its group still lets go."""
         said = part(attachment, "status").get("phase")
         phase = Phase(said) if said in set(Phase) else None
-        holding = self.pods.holders(attachment["metadata"]["uid"]).values()
+        holding = self.holders_of(attachment["metadata"]).values()
         leaving = phase != Phase.ATTACHING and any(each.state == PodState.leaving for each in holding)
         return SeenAttachment("/".join(name_of(attachment)), Phase.DETACHING if leaving else phase)
+
+    def holders_of(self, attachment: Manifest) -> dict[Name, Uses]:
+        """The pods that hold its mount on nodes, by its metadata. In other namespaces the label means nothing."""
+        found = self.pods.holders(attachment["uid"])
+        return {pod: uses for pod, uses in found.items() if pod[0] == attachment["namespace"]}
 
     def users(self, *volumes: Manifest, bucket: Name | None = None) -> dict[Name, Uses]:
         """The pods that use any of the volumes, or the bucket by its own name."""

@@ -163,9 +163,9 @@ class Observer:
         attachments = await attachmentuse.holding(self._cluster, self._index, volume)
         found = {f"StorageAttachment {_full_name(each)}" for each in attachments}
         theirs = {name_of(each) for each in attachments}
-        for known in self._index.persistent_volumes_of(handle_of(body)):
-            seen = await self._cluster.get(Reference("v1", "PersistentVolume", known["metadata"]["name"]))
-            claim = holders.claim_of(seen) if seen else None
+        for known in self._shown_by(volume, body):
+            seen = await self._cluster.get(Reference("v1", "PersistentVolume", known))
+            claim = holders.claim_of(seen) if seen and _is_of(seen, handle_of(body)) else None
             if seen and claim and holders.is_bound(seen):
                 claims.add(claim)
                 if seen["metadata"]["name"] != own and claim not in theirs:
@@ -174,6 +174,14 @@ class Observer:
         for where in {namespace, *(each[0] for each in claims | theirs)}:
             found |= await self._pods_using(ways, where)
         return tuple(sorted(found))
+
+    def _shown_by(self, volume: StorageVolume, body: Manifest) -> set[str]:
+        """PersistentVolumes of the volume and its attachments, and what the provisioner's is called if there is one.
+
+        Its PersistentVolume bears the volume's name: no watch must have shown it before data goes.
+        """
+        found = {each["metadata"]["name"] for each in self._index.persistent_volumes_of(handle_of(body))}
+        return found | ({volume.metadata["name"]} if volume.spec.claim == "None" else set())
 
     async def _pods_using(self, ways: set[Use], namespace: str) -> set[str]:
         pods = await self._cluster.list("v1", "Pod", namespace)
@@ -189,6 +197,11 @@ class Observer:
     def _placed_on(self, backend: str) -> Iterable[str]:
         for store in (self._index.volumes, self._index.buckets):
             yield from (f"{each['kind']} {_full_name(each)}" for each in store.values() if placed_on(each) == backend)
+
+
+def _is_of(persistent_volume: Manifest, handle: str) -> bool:
+    found = holders.claimed_volume(persistent_volume)
+    return found is not None and str(found.volume) == handle
 
 
 def _still_shows(volume: Manifest, bucket: Bucket) -> bool:

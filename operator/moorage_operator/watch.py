@@ -33,7 +33,7 @@ class Router:
         uid, at = body["metadata"].get("uid", ""), body["metadata"].get("resourceVersion", "")
         if deleted:
             self._shown.pop(uid, None)
-        elif listed and self._shown.get(uid) == at:
+        elif listed and _is_shown(self._shown.get(uid), at):
             return
         elif body["kind"] != "Pod":  # of all pods of the cluster, few are ours
             self._shown[uid] = at
@@ -134,6 +134,11 @@ class Router:
         backend = placed_on(body)
         if backend and is_deleting(self._index.backends.get("", backend)):
             self._add(Key("StorageBackend", "", backend))
+
+
+def _is_shown(before: str | None, at: str) -> bool:
+    """Whether this was shown, or something newer: a watch may be ahead of a list that is under way."""
+    return before is not None and int(before) >= int(at)
 
 
 def _keep(store: Store, body: Manifest, deleted: bool) -> None:

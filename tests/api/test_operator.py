@@ -230,7 +230,12 @@ async def test_a_pod_holds_back_deletion_and_is_named(bed: Bed, road: str) -> No
     assert (await bed.events("data"))[-3:] == ["Destroying", "DeletionBlocked", "Destroyed"]
 
 
-async def test_a_bound_claim_of_a_dynamic_volume_holds_back_deletion(bed: Bed) -> None:
+@pytest.mark.parametrize("shown", [True, False], ids=["", "before any watch has shown it"])
+async def test_a_bound_claim_of_a_dynamic_volume_holds_back_deletion(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    if not shown:
+        monkeypatch.setattr(bed.operator.index, "put_persistent_volume", lambda body: None)
     await bed.make("StorageVolume", "pvc-1", spec={"type": "shared", "size": "5Gi", "claim": "None"})
     ready = await bed.phase("pvc-1", "READY")
     spec = {**foreign_claim(), "storageClassName": "moorage-shared", "volumeName": "pvc-1"}

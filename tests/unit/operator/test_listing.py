@@ -62,6 +62,17 @@ def test_our_own_write_that_no_watch_showed_is_looked_at_when_it_is_listed(line:
     assert line.take() == ["StorageVolume ns/data"]
 
 
+def test_a_list_that_a_watch_has_overtaken_changes_nothing(line: Line) -> None:
+    def namespace(at: str, **labels: str) -> dict[str, Any]:
+        metadata = {"name": "team", "uid": "u2", "resourceVersion": at, "labels": labels}
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+    line.router.see(namespace("100", tier="a"))
+    line.router.see(namespace("99", tier="b"), listed=True)
+
+    assert line.index.namespaces == {"team": {"tier": "a"}}
+
+
 def test_a_watch_event_is_always_looked_at(line: Line) -> None:
     line.router.see(volume("5"))
     line.take()

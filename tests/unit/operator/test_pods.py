@@ -124,6 +124,25 @@ def test_a_pod_that_holds_an_attachments_mount_is_told_apart() -> None:
     assert pods.holders("a1") == {}
 
 
+def test_a_label_in_another_namespace_makes_no_holder() -> None:
+    index = Index()
+    marked = {"labels": {names.LABEL_ATTACHMENT_UID: "a1"}}
+    index.put_pod(pod("h", metadata=marked))
+    index.put_pod(pod("fake", metadata={**marked, "namespace": "far"}))
+
+    assert set(index.holders_of({"uid": "a1", "namespace": "ns"})) == {("ns", "h")}
+
+
+def test_a_label_hides_no_inline_user() -> None:
+    pods = Pods()
+    seen = pod("p", inline(volume="v"), metadata={"labels": {names.LABEL_ATTACHMENT_UID: "a1"}})
+
+    pods.put(("ns", "p"), holders.uses(seen))
+
+    assert set(pods.users([Use(volume=("ns", "v"))])) == {("ns", "p")}
+    assert pods.holders("a1") == {}
+
+
 def test_a_volume_has_the_users_of_all_its_claims_and_each_pod_once() -> None:
     index = Index()
     for name, handle, where in (("a", "ns/data/abcdefgh", "ns"), ("b", "ns/data/abcdefgh-ijkmnpqr", "far")):
