@@ -28,7 +28,6 @@ from moorage_operator.store import Key, key_of
 from moorage_operator.watch import WATCHED, Router
 
 SECOND_LISTING = 10.0  # seconds after the start: what vanished between our listing and kopf's
-TURNS = 10  # resyncs in which each volume, bucket and attachment gets one more look; watches show what matters to them
 ENDING = 10.0  # seconds
 OURS = frozenset(kind for version, kind, _ in WATCHED if version == names.API_VERSION)
 STALE = 3  # relist periods without a good listing, after which the process is called dead
@@ -116,13 +115,17 @@ class Operator:
         return chain(index.volumes.values(), index.attachments.values(), index.buckets.values())
 
     async def _resync(self) -> None:
+        """One more look at everything, spread over some turns.
+
+        Watches show what matters to volumes and attachments; none shows that somebody has deleted a bucket's Secret.
+        """
         index = self.index
         for turn in itertools.count():
             await asyncio.sleep(self._settings.resync)
             for body in index.backends.values():
                 self.queue.add(key_of(body))
-            for store in (index.buckets, index.volumes, index.attachments):
-                for body in store.values()[turn % TURNS :: TURNS]:
+            for store, turns in ((index.buckets, 2), (index.volumes, 10), (index.attachments, 10)):
+                for body in store.values()[turn % turns :: turns]:
                     self.queue.add(key_of(body))
 
     async def _relist(self) -> None:
