@@ -1,8 +1,8 @@
 """The operator may be killed at any call, and a fresh one ends in the same place.
 
-Each story is told once without disturbance. Then it is told again for every call that the operator made in it, with the
-operator killed at that call: before the server has heard of it, and after the server has carried it out. After each
-stage everything must be as it was without the death: objects, finalizers, owners, status, Events in their order.
+Each story is told once without disturbance. Then it is told again until an operator was killed at every call that was
+made in it: before the server has heard of it, and after the server has carried it out. After each stage everything must
+be as it was without the death: objects, finalizers, owners, status, Events in their order.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ def reports(address: Address, pool: ProcessPoolExecutor, request: pytest.Fixture
 def test_killed_at_any_call_it_ends_in_the_same_place(title: str, reports: Reports) -> None:
     report = reports[title].result(timeout=600)
 
-    print(f"\n{title}: {len(report.calls)} calls, {report.deaths} deaths, {report.seconds:.1f} s")
+    print(f"\n{title}: {report.calls} calls, {report.deaths} deaths, {report.seconds:.1f} s")
     assert not report.failures, f"{len(report.failures)} ended otherwise\n" + "\n\n".join(report.failures[:SHOWN])
     assert not report.missed
 

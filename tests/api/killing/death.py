@@ -1,8 +1,9 @@
 """Dying at a chosen call: every call of one operator, to Kubernetes and to the S3 engine, passes by a `Death`.
 
 A call has a name that is the same in every run: verb and path without what is random. A `Doom` is the n-th call of that
-name, and whether death comes before the server hears of it or after the server has carried it out and before anybody
-here has read the answer. From then on nothing of that operator reaches a server any more, whatever its clean-up tries.
+name in a stage of a story, and whether death comes before the server hears of it, or after the server has carried it
+out and before anybody here has read the answer. From then on nothing of that operator reaches a server any more,
+whatever its clean-up tries.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ _ID = re.compile(r"(?<=-)[a-km-np-z2-9]{8}(?=$|[-/.])")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Call:
-    """The n-th call of a name, from 1."""
+    """The n-th call of a name, from 1, in what the operator was just about."""
 
     name: str
     count: int
@@ -66,21 +67,25 @@ class Death:
 
     doom: Doom | int | None = None
     calls: list[Call] = field(default_factory=list[Call])
-    armed: bool = False
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     _counts: Counter[str] = field(default_factory=Counter[str])
 
     async def watch(self, name: str, send: Callable[[], Awaitable[Answer]]) -> Answer:
         self._refuse_the_dead()
-        call = self._note(name) if self.armed else None
-        number = len(self.calls)
-        if call and self._is_due(call, number, "before"):
+        call, number = self._note(name), len(self.calls)
+        if self._is_due(call, number, "before"):
             await self._die()
         try:
             return await send()
         finally:
-            if call and self._is_due(call, number, "after"):
+            if self._is_due(call, number, "after"):
                 await self._die()
+
+    def begin(self, doom: Doom | int | None = None) -> None:
+        """Count anew: something else begins, with another doom."""
+        self.doom = doom
+        self.calls = []
+        self._counts.clear()
 
     def _is_due(self, call: Call, number: int, when: When) -> bool:
         if isinstance(self.doom, int):

@@ -4,22 +4,23 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from unittest import mock
 
 from kubernetes.aio import client
 
-from killing.death import Call, Doom, dooms, mortal_s3
+from killing.death import Doom, dooms, mortal_s3
 from killing.mirror import Mirror
 from killing.players import Players
-from killing.run import Run, Story, retell, tell
+from killing.run import Rest, Run, Story, retell, tell
 from killing.snapshot import KINDS, Snapshot, snapshot
 from killing.stories import SHARED_SPEC, STORIES
 from moorage import names
 from moorage.actions import Reference
 from moorage.errors import MoorageError
-from moorage_operator import watch
+from moorage_operator import attachmentwatch, runtime, watch
 from moorage_operator.cluster import Cluster
 
 AT_ONCE = 24
@@ -50,17 +51,20 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`calls` of the undisturbed run; `deaths` died; `missed` (call, when) nobody died at; `failures` in words."""
+    """`calls` of the undisturbed run; `deaths` died; `missed` (stage, call) nobody died at; `failures` in words."""
 
-    calls: list[Call]
+    calls: int
     deaths: int
-    missed: list[tuple[str, str]]
+    missed: list[str]
     failures: list[str]
     seconds: float
 
 
+Fate = tuple[int, Doom]  # in which stage, and when
+
+
 def prove(address: Address, title: str) -> Report:
-    """Tell the story without disturbance, then again for each call of the operator in it, with a death at that call."""
+    """Tell the story without disturbance, then again until at each call of the operator in it an operator has died."""
     return asyncio.run(_prove(address, STORIES[title]))
 
 
@@ -68,40 +72,46 @@ async def _prove(address: Address, story: Story) -> Report:
     began = time.monotonic()
     async with _stage(address) as (mirror, players):
         async with Run(mirror, players).operated() as run:
-            wanted = await tell(run, story)
-            calls = list(run.first_calls)
-        deaths, failures = await _retell_with_deaths(mirror, players, story, wanted, dooms(calls))
-    missed = {(each.call.name, each.when) for each in dooms(calls)} - {(each.call.name, each.when) for each in deaths}
-    return Report(calls, len(deaths), sorted(missed), failures, time.monotonic() - began)
+            rests = await tell(run, story)
+        fates = [(number, doom) for number, rest in enumerate(rests) for doom in dooms(rest.calls)]
+        met, failures = await _meet(mirror, players, story, rests, fates)
+    missed = sorted(_names(fates) - _names(met))
+    calls = sum(len(rest.calls) for rest in rests)
+    return Report(calls, len(met), missed, failures, time.monotonic() - began)
 
 
-async def _retell_with_deaths(
-    mirror: Mirror, players: Players, story: Story, wanted: list[Snapshot], all_dooms: list[Doom]
-) -> tuple[set[Doom], list[str]]:
-    """Who died, and what ended otherwise. Where tasks run side by side a call may not come: then it is tried again."""
+def _names(fates: Iterable[Fate]) -> set[str]:
+    return {f"stage {number}: {doom.when} {doom.call.name}" for number, doom in fates}
+
+
+async def _meet(
+    mirror: Mirror, players: Players, story: Story, rests: list[Rest], fates: list[Fate]
+) -> tuple[set[Fate], list[str]]:
+    """The fates that were met, and what ended otherwise.
+
+    One telling takes a fate of each stage: a stage begins only when the one before has come to its right end. Where
+    tasks run side by side a call may not come: then it is tried again.
+    """
     gate = asyncio.Semaphore(AT_ONCE)
-    deaths: set[Doom] = set()
+    met: set[Fate] = set()
     failures: list[str] = []
 
-    async def die_at(doom: Doom) -> None:
-        if len(failures) >= ENOUGH:
-            return
-        async with Run(mirror, players, doom).operated() as run:
-            differs = await retell(run, story, wanted)
-            if differs:
-                failures.append(f"killed {doom}: {differs}")
-            if run.deaths:
-                deaths.add(doom)
-
-    async def in_turn(doom: Doom) -> None:
+    async def one(fated: tuple[Doom | None, ...]) -> None:
         async with gate:
-            await die_at(doom)
+            if len(failures) >= ENOUGH:
+                return
+            async with Run(mirror, players).operated() as run:
+                died, differs = await retell(run, story, rests, fated)
+            met.update((number, doom) for number, doom in enumerate(fated) if doom and number in died)
+            failures.extend([differs] if differs else [])
 
     for _ in range(ROUNDS):
-        await asyncio.gather(*(in_turn(each) for each in all_dooms if each not in deaths))
+        left = [fate for fate in fates if fate not in met]
+        by_stage = ([doom for number, doom in left if number == stage] for stage in range(len(story)))
+        await asyncio.gather(*(one(fated) for fated in zip_longest(*by_stage)))
         if failures:
             break
-    return deaths, failures
+    return met, failures
 
 
 def crowd(address: Address, seed: int) -> list[str]:
@@ -117,10 +127,10 @@ async def _crowd(address: Address, chance: random.Random) -> list[str]:
             await mirror.until(run.scope, lambda: all(run.phase(each) == wanted for each in volumes), CROWD_PATIENCE)
             return [f"{each} is {run.phase(each)}, not {wanted}" for each in volumes if run.phase(each) != wanted]
 
-        run.doom(*(chance.randint(10, CROWD) for _ in range(KILLS)))
+        run.begin(*(chance.randint(10, CROWD) for _ in range(KILLS)))
         await asyncio.gather(*(run.make("StorageVolume", each, spec=SHARED_SPEC) for each in volumes))
         troubles = await all_are("READY")
-        run.doom(*(len(run.recent) + chance.randint(10, CROWD), *(chance.randint(10, CROWD) for _ in range(KILLS - 1))))
+        run.begin(*(chance.randint(10, CROWD) for _ in range(KILLS)))
         await asyncio.gather(*(run.delete("StorageVolume", each) for each in volumes))
         troubles += await all_are(None)
         await mirror.until(run.scope, lambda: not mirror.all(run.scope, *KINDS), CROWD_PATIENCE)
@@ -145,7 +155,7 @@ async def _stage(address: Address) -> AsyncIterator[tuple[Mirror, Players]]:
         players = Players(mirror)
         tasks = [asyncio.create_task(mirror.run()), asyncio.create_task(players.run())]
         try:
-            with mortal_s3(), mock.patch.object(watch, "COUNT_DELAY", 0.1):
+            with mortal_s3(), _haste():
                 async with Run(mirror, players).operated() as run:
                     await run.settle()  # with the backends, so that stories are about nothing else
                 yield mirror, players
@@ -153,6 +163,16 @@ async def _stage(address: Address) -> AsyncIterator[tuple[Mirror, Players]]:
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _haste() -> Iterator[None]:
+    """No waiting for more pods to be counted at once, and no listing that is there for what watches may miss."""
+    with contextlib.ExitStack() as stack:
+        for module in (watch, attachmentwatch):
+            stack.enter_context(mock.patch.object(module, "COUNT_DELAY", 0.1))
+        stack.enter_context(mock.patch.object(runtime, "SECOND_LISTING", 600.0))
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,7 @@ import contextlib
 import difflib
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +50,13 @@ async def _all_is_well(_: StorageBackend) -> Problem | None:
 class Run:
     """Short words for what stories do, and the operator that they are about."""
 
-    def __init__(self, mirror: Mirror, players: Players, *dooms: Doom | int) -> None:
+    def __init__(self, mirror: Mirror, players: Players) -> None:
         self.scope = f"k-{secrets.token_hex(4)}"
         self.mirror = mirror
         self.players = players
         self.cluster = mirror.cluster
         self.deaths = 0
-        self.calls: list[Call] = []
-        self._dooms = list(dooms)
+        self._dooms: list[Doom | int] = []
         self._operator: Shown | None = None
         self._death = Death()
 
@@ -87,7 +86,6 @@ class Run:
             finally:
                 death.strike()
                 await _bury(life, end)
-            self.calls += death.calls
             self.deaths += 1
 
     async def _live(self, operator: Shown, death: Death, ready: asyncio.Event) -> None:
@@ -96,26 +94,21 @@ class Run:
         life = asyncio.create_task(operator.run(watching))
         try:
             await watching.wait()
-            death.armed = True
-            death.doom = self._dooms.pop(0) if self._dooms else None
+            death.begin(self._dooms.pop(0) if self._dooms else None)
             ready.set()
             await life
         finally:
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
 
-    def doom(self, *dooms: int) -> None:
-        """The operator at work dies at that call, counted from its start; the next one at the next, and so on."""
-        self._death.doom, *self._dooms = dooms
+    def begin(self, *dooms: Doom | int) -> None:
+        """From now on calls are counted anew; the operator dies at the first doom, its successor at the next."""
+        self._dooms = list(dooms[1:])
+        self._death.begin(dooms[0] if dooms else None)
 
     @property
-    def first_calls(self) -> list[Call]:
-        """Of the operator that the story began with."""
-        return self.calls or self._death.calls
-
-    @property
-    def recent(self) -> list[Call]:
-        """Of the operator at work."""
+    def calls(self) -> list[Call]:
+        """Of the operator at work, since the beginning."""
         return self._death.calls
 
     # Words of stories.
@@ -216,26 +209,46 @@ class Stage:
     goal: Callable[[Run], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Where a stage comes to rest when nobody disturbs it, and the operator's calls until then."""
+
+    world: Snapshot
+    calls: list[Call]
+
+
 Story = tuple[Stage, ...]
 
 
-async def tell(run: Run, story: Story) -> list[Snapshot]:
-    """The story without disturbance: where each stage comes to rest."""
-    snapshots: list[Snapshot] = []
+async def tell(run: Run, story: Story) -> list[Rest]:
+    """The story without disturbance."""
+    rests: list[Rest] = []
     for stage in story:
+        run.begin()
         await stage.do(run)
-        snapshots.append(await run.settle(stage.goal))
-    return snapshots
+        world = await run.settle(stage.goal)
+        rests.append(Rest(world, list(run.calls)))
+    return rests
 
 
-async def retell(run: Run, story: Story, wanted: list[Snapshot]) -> str | None:
-    """The same story with a death in it; how it ended otherwise, if it did."""
-    for stage, snapshot_ in zip(story, wanted, strict=True):
+async def retell(
+    run: Run, story: Story, rests: list[Rest], dooms: Sequence[Doom | None]
+) -> tuple[set[int], str | None]:
+    """The same story with a death in each stage for which there is a doom.
+
+    Gives the stages in which somebody died, and how the first one ended otherwise, if one did: the rest is not told.
+    """
+    died: set[int] = set()
+    for number, (stage, rest, doom) in enumerate(zip(story, rests, dooms, strict=True)):
+        before = run.deaths
+        run.begin(*([doom] if doom else []))
         await stage.do(run)
-        differs = await run.reach(snapshot_)
+        differs = await run.reach(rest.world)
+        if run.deaths > before:
+            died.add(number)
         if differs:
-            return f"stage {stage.name!r} ({run.deaths} deaths):\n{differs}"
-    return None
+            return died, f"stage {stage.name!r}, killed {doom} ({run.deaths - before} deaths):\n{differs}"
+    return died, None
 
 
 async def _bury(*tasks: asyncio.Task[Any]) -> None:
