@@ -163,7 +163,7 @@ def _serve(wanted: Wanted, seen: Seen, place: Place, source: Source | None) -> P
     if not seen.record:
         return _without_record(wanted, source)
     if seen.record.uid != wanted.uid:  # it was moved here, and a crash came before its owner was written
-        return Plan((EnsureAdopted(wanted, seen.record),))
+        return _take_over(wanted, seen.record)
     if not seen.image_bytes:
         return _without_image(wanted, seen)
     if seen.record.retained:
@@ -172,6 +172,16 @@ def _serve(wanted: Wanted, seen: Seen, place: Place, source: Source | None) -> P
         # An export made over the bare folder must go first: Ganesha holds on to the directory that it opened.
         return Plan((*_out_of_service(seen), EnsureMounted(wanted.id)))
     return _mounted(wanted, seen, place, seen.record)
+
+
+def _take_over(wanted: Wanted, record: Record) -> Plan:
+    """An id is short: two volumes may have the same, and one tenant must not get another's data by that."""
+    if record.namespace != wanted.namespace:
+        text = (
+            f"share {record.id} on the pool is of another namespace, by the same id: delete this volume, make it again"
+        )
+        return Plan.stuck("AdoptForbidden", text)
+    return Plan((EnsureAdopted(wanted, record),))
 
 
 def _without_record(wanted: Wanted, source: Source | None) -> Plan:

@@ -112,6 +112,16 @@ def test_a_share_that_was_adopted_but_never_said_to_be_served_is_not_destroyed()
     assert share.plan(replace(released, export_id=9), seen, PLACE) == Plan((EnsureAbsent("new"),))
 
 
+def test_a_share_that_has_the_same_id_by_chance_is_not_given_to_another_namespace() -> None:
+    mine = RECORD.model_copy(update={"id": "new"})
+    stranger = Wanted("new", "others", "data", "uid-others", GIB)
+
+    found = share.plan(stranger, Seen(mine, GIB + 64 * MIB), PLACE)
+
+    assert (found.actions, found.reason) == ((), "AdoptForbidden")
+    assert share.plan(replace(stranger, namespace="team"), Seen(mine, GIB + 64 * MIB), PLACE).actions != ()
+
+
 def test_the_pool_moves_image_and_record_together(pool: Pool) -> None:
     keep(pool)
 
