@@ -96,6 +96,7 @@ async def test_a_helper_that_hangs_is_killed_and_replaced(hands: Hands, tmp_path
 
 
 async def test_no_helper_is_lost_to_a_path_that_hangs(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _until(lambda: len(_pids()) == 1)  # those of other tests have died
     (helper,) = _pids()
 
     def hangs(self: Processes, name: str, about: str) -> None:
