@@ -13,22 +13,17 @@ from moorage.actions import (
     Action,
     Apply,
     Create,
-    Delete,
     Hold,
     MakeBucket,
     Manifest,
-    Notice,
     Plan,
     Problem,
-    Reference,
-    RemoveBucket,
 )
 from moorage.bucketadoption import Found, refusal
 from moorage.bucketfacts import BucketFacts
 from moorage.bucketpolicy import owner_policy
 from moorage.conditions import Verdict, lifecycle, no, yes
-from moorage.model import BucketStatus, OnDelete, Phase, Placement, S3Engine
-from moorage.release import RECHECK_HOLDERS, RELEASING, blocked, listed
+from moorage.model import BucketStatus, Phase, Placement, S3Engine
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 SECRET_KEY_MIN = 16
@@ -45,10 +40,10 @@ def plan(facts: BucketFacts) -> Plan[BucketStatus]:
         # Written before anything is made: whoever deletes the Bucket after a crash must know where to look.
         return _begun(facts, placed, hold)
     engine = facts.backend.spec.engine.s3 if facts.backend else None
-    trouble = _trouble(facts)
+    trouble = trouble_of(facts)
     if engine is None or (trouble and not _provisioned(facts)):
         return _waiting(facts, Phase.PENDING, trouble or _gone(status.placement), hold)
-    refused = _secret_conflict(facts)
+    refused = secret_conflict(facts)
     if refused:
         return _waiting(facts, Phase.FAILED, refused, hold)
     if not facts.is_ours and (waiting := _not_adopted(facts, status.placement)):
@@ -62,7 +57,7 @@ def _begun(facts: BucketFacts, placed: Placement, hold: tuple[Action, ...]) -> P
     status = facts.bucket.status.model_copy(update={"placement": placed, "bucket_name": name})
     message = f"bucket {facts.engine_bucket} and its key are being made"
     verdicts = (no(conditions.PROVISIONED, "BucketCreating", message), lifecycle(Phase.PROVISIONING, message))
-    return _settle(facts, status, verdicts, hold, 0)
+    return settle(facts, status, verdicts, hold, 0)
 
 
 def _not_adopted(facts: BucketFacts, placed: Placement) -> tuple[Phase, Problem] | None:
@@ -76,7 +71,7 @@ def _not_adopted(facts: BucketFacts, placed: Placement) -> tuple[Phase, Problem]
 
 def _waiting(facts: BucketFacts, phase: Phase, problem: Problem, actions: tuple[Action, ...]) -> Plan[BucketStatus]:
     verdicts = (no(conditions.PROVISIONED, problem.reason, problem.message), lifecycle(phase, problem.message))
-    return _settle(facts, facts.bucket.status, verdicts, actions, RECHECK)
+    return settle(facts, facts.bucket.status, verdicts, actions, RECHECK)
 
 
 def _made(
@@ -98,10 +93,10 @@ def _made(
         transit.ready(facts.users, facts.attachments, f"Secret {status.secret_name} has its key"),
         healthy,
     )
-    return _settle(facts, status, verdicts, actions, None)
+    return settle(facts, status, verdicts, actions, None)
 
 
-def _settle(
+def settle(
     facts: BucketFacts,
     status: BucketStatus,
     verdicts: tuple[Verdict, ...],
@@ -166,7 +161,7 @@ def _secret_key(secret: Manifest | None) -> str | None:
     return text if len(text) >= SECRET_KEY_MIN and text.isprintable() and not set(text) & set(" <>&\"'") else None
 
 
-def _secret_conflict(facts: BucketFacts) -> Problem | None:
+def secret_conflict(facts: BucketFacts) -> Problem | None:
     if facts.secret is None or manifests.is_owned(facts.secret, names.LABEL_BUCKET_UID, facts.bucket.metadata["uid"]):
         return None
     name = facts.secret["metadata"]["name"]
@@ -175,7 +170,7 @@ def _secret_conflict(facts: BucketFacts) -> Problem | None:
     )
 
 
-def _trouble(facts: BucketFacts) -> Problem | None:
+def trouble_of(facts: BucketFacts) -> Problem | None:
     placed = facts.bucket.status.placement
     if placed is None:
         return None
@@ -188,76 +183,3 @@ def _trouble(facts: BucketFacts) -> Problem | None:
 
 def _gone(placed: Placement) -> Problem:
     return Problem("BackendNotFound", f"StorageBackend {placed.backend} does not exist any more: create it again")
-
-
-# Destroying it.
-
-
-def release(facts: BucketFacts) -> Plan[BucketStatus]:
-    """The next step of a deletion; the same order as a volume's (`moorage.release`)."""
-    status = facts.bucket.status
-    if names.FINALIZER not in facts.bucket.metadata.get("finalizers", ()):
-        return Plan(status)
-    if status.phase == Phase.DESTROYED:  # written last: all is done and told
-        return Plan(status, finish=True)
-    if status.phase not in RELEASING:
-        return _destroying(facts, "no new mount is made; looking who still uses it", 0)
-    if facts.holders:
-        return _destroying(facts, f"in use by {listed(facts.holders)}", RECHECK_HOLDERS)
-    if not facts.is_ours and facts.root_key and not _lost(facts) and not isinstance(facts.found, Found):
-        why = facts.found.message if facts.found else "its StorageBackend does not answer"
-        return _destroying(facts, f"waiting to hear whose bucket {facts.engine_bucket} is: {why}", RECHECK_HOLDERS)
-    return _destroyed(facts)
-
-
-def _destroying(facts: BucketFacts, message: str, requeue_after: float) -> Plan[BucketStatus]:
-    verdicts = (lifecycle(Phase.DESTROYING, message), blocked(facts.holders))
-    return _settle(facts, facts.bucket.status, verdicts, (), requeue_after)
-
-
-def _destroyed(facts: BucketFacts) -> Plan[BucketStatus]:
-    kept = facts.bucket.spec.on_delete == OnDelete.Retain
-    lost = _lost(facts)
-    engine = facts.backend.spec.engine.s3 if facts.backend and not lost and facts.is_ours else None
-    removal = (RemoveBucket(engine, facts.engine_bucket, facts.access_key, kept, facts.owner),) if engine else ()
-    message = _farewell(facts, kept, lost)
-    status = conclude(facts, facts.bucket.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
-    actions = (*removal, *_own_secret(facts))
-    return Plan(status, actions, (*_remains(facts, lost), Notice("Destroyed", message)), finish=True)
-
-
-def _farewell(facts: BucketFacts, kept: bool, lost: str) -> str:
-    if not facts.bucket.status.placement:
-        return "it was never made"
-    if not facts.is_ours:
-        return f"bucket {facts.engine_bucket} was not adopted, and stays as it was"
-    if lost:
-        return f"the Bucket is gone; {facts.engine_bucket} and its objects stay where they are"
-    if kept:
-        return f"bucket and objects are kept, as onDelete asks; adopt: {facts.engine_bucket} takes them over"
-    return "the bucket, its objects and its key are gone"
-
-
-def _own_secret(facts: BucketFacts) -> tuple[Action, ...]:
-    if facts.secret is None or _secret_conflict(facts):
-        return ()
-    name = names.bucket_secret(facts.bucket.metadata["name"])
-    return (Delete(Reference("v1", "Secret", name, facts.bucket.metadata["namespace"])),)
-
-
-def _lost(facts: BucketFacts) -> str:
-    """Why the engine cannot be asked to remove the bucket, for good as it seems."""
-    placed, engine = facts.bucket.status.placement, facts.backend.spec.engine.s3 if facts.backend else None
-    if not placed:
-        return ""
-    if engine and not facts.root_key:
-        ref = engine.credentials_secret
-        return f"Secret {ref.namespace}/{ref.name} with the engine's root key is gone"
-    return placement.lost(facts.backend, placed)
-
-
-def _remains(facts: BucketFacts, lost: str) -> tuple[Notice, ...]:
-    if not lost or not facts.is_ours:
-        return ()
-    message = f"{lost}: the objects of {facts.engine_bucket} stay where they are"
-    return (Notice("DataRemains", message, warning=True),)

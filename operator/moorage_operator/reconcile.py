@@ -12,6 +12,7 @@ from moorage import (
     attachmentrelease,
     backendplan,
     bucketplan,
+    bucketrelease,
     conditions,
     names,
     plan,
@@ -97,7 +98,7 @@ class Reconciler:
             return await self._carry_out(body, attachment.attachment.status, step)
         if kind == "Bucket":
             bucket = await self._observer.bucket(body)
-            step = bucketplan.release(bucket) if deleting else bucketplan.plan(bucket)
+            step = bucketrelease.release(bucket) if deleting else bucketplan.plan(bucket)
             return await self._carry_out(body, bucket.bucket.status, step)
         backend = await self._observer.backend(body)
         return await self._carry_out(body, backend.backend.status, backendplan.plan(backend))

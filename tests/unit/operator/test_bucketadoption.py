@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from moorage import bucketplan, names
+from moorage import bucketplan, bucketrelease, names
 from moorage.actions import Create, MakeBucket, Problem, RemoveBucket
 from moorage.bucketadoption import Found
 from moorage.bucketfacts import BucketFacts
@@ -73,7 +73,7 @@ def test_a_refused_adoption_makes_nothing_and_looks_again(
 
 @pytest.mark.parametrize("found", [Found(False), Found(True, OLD), Found(True, OLD, lives=True), Found(True)])
 def test_a_bucket_that_was_never_adopted_is_left_alone_by_the_deletion(found: Found) -> None:
-    step = bucketplan.release(facts(found, deleting=True))
+    step = bucketrelease.release(facts(found, deleting=True))
 
     assert not [each for each in step.actions if isinstance(each, RemoveBucket)]
     assert step.finish
@@ -81,13 +81,13 @@ def test_a_bucket_that_was_never_adopted_is_left_alone_by_the_deletion(found: Fo
 
 
 def test_a_bucket_that_was_adopted_just_before_a_crash_is_destroyed_by_the_deletion() -> None:
-    step = bucketplan.release(facts(Found(True, Owner("ns", "again", UID)), deleting=True))
+    step = bucketrelease.release(facts(Found(True, Owner("ns", "again", UID)), deleting=True))
 
     assert [type(each) for each in step.actions] == [RemoveBucket]
 
 
 def test_a_deletion_waits_to_hear_whose_the_bucket_is() -> None:
-    step = bucketplan.release(facts(Problem("NotReady", "no answer"), deleting=True))
+    step = bucketrelease.release(facts(Problem("NotReady", "no answer"), deleting=True))
 
     assert (step.actions, step.finish) == ((), False)
 
@@ -101,7 +101,7 @@ def test_a_deletion_waits_to_hear_whose_the_bucket_is() -> None:
     ],
 )
 def test_a_deletion_that_cannot_remove_the_objects_ends_and_says_so(more: dict[str, Any], words: str) -> None:
-    step = bucketplan.release(facts(None, {**PLACED, "bucketName": KEPT}, deleting=True, **more))
+    step = bucketrelease.release(facts(None, {**PLACED, "bucketName": KEPT}, deleting=True, **more))
 
     told = {each.reason: each.message for each in step.notices}
     assert (step.actions, step.finish) == ((), True)

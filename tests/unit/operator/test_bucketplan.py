@@ -1,7 +1,7 @@
 import base64
 from typing import Any
 
-from moorage import bucketplan, conditions, names
+from moorage import bucketplan, bucketrelease, conditions, names
 from moorage.actions import Apply, Create, Delete, Hold, MakeBucket, RemoveBucket
 from moorage.bucketfacts import BucketFacts, access_key
 from moorage.holders import PodState, Uses
@@ -123,11 +123,11 @@ def test_deletion_says_destroying_first_and_only_then_believes_that_nobody_holds
     converged, secret = made()
     status = converged.bucket.status.dump()
 
-    first = bucketplan.release(facts(bucket(status, deleting=True), secret=secret))
-    held = bucketplan.release(
+    first = bucketrelease.release(facts(bucket(status, deleting=True), secret=secret))
+    held = bucketrelease.release(
         facts(bucket(first.status.dump(), deleting=True), secret=secret, holders=("StorageVolume ns/v",))
     )
-    last = bucketplan.release(facts(bucket(held.status.dump(), deleting=True), secret=secret))
+    last = bucketrelease.release(facts(bucket(held.status.dump(), deleting=True), secret=secret))
 
     assert (first.actions, first.finish, first.status.phase) == ((), False, Phase.DESTROYING)
     assert (held.actions, held.finish) == ((), False)
@@ -139,7 +139,7 @@ def test_retain_keeps_the_bucket_and_ends_the_key() -> None:
     converged, secret = made()
     status = {**converged.bucket.status.dump(), "phase": "DESTROYING"}
 
-    step = bucketplan.release(facts(bucket(status, deleting=True, onDelete="Retain"), secret=secret))
+    step = bucketrelease.release(facts(bucket(status, deleting=True, onDelete="Retain"), secret=secret))
 
     removal = step.actions[0]
     assert isinstance(removal, RemoveBucket)
@@ -150,7 +150,7 @@ def test_without_its_backend_a_deletion_ends_and_says_that_data_remains() -> Non
     converged, secret = made()
     status = {**converged.bucket.status.dump(), "phase": "DESTROYING"}
 
-    step = bucketplan.release(facts(bucket(status, deleting=True), secret=secret, backends=()))
+    step = bucketrelease.release(facts(bucket(status, deleting=True), secret=secret, backends=()))
 
     assert step.finish
     assert [each.reason for each in step.notices] == ["DataRemains", "Destroyed"]
@@ -211,7 +211,7 @@ def test_a_pod_that_uses_it_inline_holds_its_deletion() -> None:
     converged, secret = made()
     status = {**converged.bucket.status.dump(), "phase": "DESTROYING"}
 
-    step = bucketplan.release(facts(bucket(status, deleting=True), secret=secret, holders=("pod ns/p",)))
+    step = bucketrelease.release(facts(bucket(status, deleting=True), secret=secret, holders=("pod ns/p",)))
 
     assert (step.actions, step.finish) == ((), False)
     assert "pod ns/p" in conditions.message_of(step.status.conditions, conditions.DELETION_BLOCKED)
@@ -222,6 +222,6 @@ def test_a_destroyed_bucket_is_only_let_go() -> None:
     converged, secret = made()
     status = {**converged.bucket.status.dump(), "phase": "DESTROYED"}
 
-    step = bucketplan.release(facts(bucket(status, deleting=True), secret=secret, backends=()))
+    step = bucketrelease.release(facts(bucket(status, deleting=True), secret=secret, backends=()))
 
     assert (step.actions, step.notices, step.finish) == ((), (), True)
