@@ -4,7 +4,9 @@ What is about to be done is remembered before it is done, so that a crash forget
 truth about what is mounted.
 """
 
+import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -23,6 +25,8 @@ class Publisher:
         self._runner = runner
         self._store = store
         self._hosts = hosts
+        # One for each path on the node: of two attachments at once, the second must see the first one's mount.
+        self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def publish(self, known: Volume, base: Mount, target: str, wanted: Publication) -> None:
         """`target` shows the folder of the volume mounted as `base`, and so does `wanted.host` when it is given."""
@@ -67,10 +71,11 @@ class Publisher:
     async def _show_on_node(
         self, known: Volume, base: Mount, target: str, wanted: Publication, before: Publication | None
     ) -> None:
-        self._check_taken(known.volume_id, wanted.host)
-        earlier = before or next((p for p in known.targets.values() if p.host == wanted.host), None)
-        self._store.save(known.published(target, replace(wanted, device=base.device)))
-        await self._hosts.ensure(base, wanted, earlier)
+        async with self._locks[wanted.host]:
+            self._check_taken(known.volume_id, wanted.host)
+            earlier = before or next((p for p in known.targets.values() if p.host == wanted.host), None)
+            self._store.save(known.published(target, replace(wanted, device=base.device)))
+            await self._hosts.ensure(base, wanted, earlier)
 
     def _check_taken(self, volume_id: str, host: str) -> None:
         """Raises InUse when another attachment has its mount there, were it of the same volume."""

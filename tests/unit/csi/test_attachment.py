@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC221, ASYNC230, ASYNC240 - the loop of a test has nothing else to do
 """StorageAttachments on a node: a folder of a volume for pods, and for the node itself through its holder pod."""
 
+import asyncio
 import os
 import subprocess
 from pathlib import Path
@@ -96,6 +97,23 @@ async def test_a_read_only_attachment_is_read_only_on_the_node_too(bench: Bench,
 async def test_no_other_pod_mounts_on_the_node(bench: Bench, node: Node, pod: str, namespace: str) -> None:
     await _publish(node, bench, pod, namespace)
     assert not _on_node(bench).exists()
+
+
+async def test_of_two_attachments_at_once_one_has_the_path(bench: Bench, node: Node) -> None:
+    """Their calls are of two volumes to the kubelet, so nothing keeps them apart before they come here."""
+    other, staging = "research/data/abcd2345-ghjk6789", f"{bench.staging}-other"
+    await node.NodeStageVolume(other, staging, capability(), volume_context=_attributes(bench))
+    Path(staging, "sets").mkdir(exist_ok=True)
+    pod = {"csi.storage.k8s.io/pod.name": "moorage-ghjk6789-x7k2p", "csi.storage.k8s.io/pod.namespace": "team"}
+    publish = node.NodePublishVolume(
+        other, bench.target("other"), capability(), staging, False, _attributes(bench) | pod
+    )
+
+    ends = await asyncio.gather(_publish(node, bench), publish, return_exceptions=True)
+
+    refused = [each for each in ends if isinstance(each, BaseException)]
+    assert [type(each) for each in refused] == [errors.InUse]
+    assert len(mounts.stacked(str(_on_node(bench)))) == 1
 
 
 async def test_publishing_again_changes_nothing(bench: Bench, node: Node) -> None:
