@@ -30,8 +30,12 @@ class HostMounts:
         self._root = root
         self._api = api
 
-    def wanted(self, volume_id: str, view: View, context: Mapping[str, str]) -> str:
-        """Where on the node this publication shall be seen too; empty unless it is for a holder pod."""
+    async def wanted(self, volume_id: str, view: View, context: Mapping[str, str], before: Publication | None) -> str:
+        """Where on the node this publication shall be seen too; empty unless it is for a holder pod.
+
+        The pod's name alone says nothing, for anybody may choose it: the attachment must ask for mounts on nodes.
+        `before` is what the target is published as already; a mount that was made is not forgotten.
+        """
         if not view.mount_as:
             return ""
         attachment = lookup.handle(volume_id).attachment
@@ -42,7 +46,9 @@ class HostMounts:
         if context.get(names.POD_NAMESPACE) != namespace or not pod.startswith(f"{names.holder(attachment)}-"):
             return ""
         check_mount_as(view.mount_as, self._root)
-        return view.mount_as
+        made = before is not None and before.host == view.mount_as
+        asked = made or await lookup.shows_on_nodes(self._api(), view.attachment, attachment)
+        return view.mount_as if asked else ""
 
     async def ensure(self, base: Mount, wanted: Publication, before: Publication | None) -> None:
         """The volume is mounted at `wanted.host`; raises InUse when something else is there."""
@@ -65,13 +71,13 @@ class HostMounts:
         present = mounts.at(known.host)
         return present is None or present.device != known.device
 
-    async def remove(self, known: Publication) -> None:
+    async def remove(self, volume_id: str, known: Publication) -> None:
         """Nothing of ours is mounted at `known.host`; raises InUse while somebody uses it and may go on using it."""
         if self.lost(known):
             return self._remove_directory(known.host)
         complaint = await self._umount(known.host)
         if not self.lost(known):
-            if not await lookup.must_let_go(self._api(), known.attachment):
+            if not await lookup.must_let_go(self._api(), known.attachment, lookup.handle(volume_id).attachment):
                 raise InUse(
                     f"{known.host} on this node is in use ({complaint}): end what uses it, or set spec.detach: Force "
                     f"in StorageAttachment {known.attachment}"

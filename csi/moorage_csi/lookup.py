@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moorage import names
-from moorage.errors import Forbidden, InvalidInput, MoorageError, NotFound, NotReady
+from moorage.errors import Forbidden, InvalidInput, MoorageError, NotFound, NotReady, Retry
 from moorage.view import View
 from moorage_csi import api
 from moorage_csi.api import Api, Object
@@ -143,14 +143,41 @@ async def secrets_for(client: Api, volume_id: str) -> dict[str, str]:
     return found
 
 
-async def must_let_go(client: Api, attachment: str) -> bool:
-    """Whether the StorageAttachment <namespace>/<name> is gone or asks to be detached whoever uses it."""
+async def shows_on_nodes(client: Api, attachment: str, id: str) -> bool:
+    """Whether the StorageAttachment <namespace>/<name> is the one with this short id and asks for mounts on nodes.
+
+    `mountAs` in the volume's attributes does not say so: it is there before `nodes` is. Raises NotReady while the API
+    server does not answer, so that the kubelet asks again.
+    """
+    try:
+        found = await _attachment(client, attachment, id)
+    except Retry as error:
+        raise NotReady(
+            f"whether StorageAttachment {attachment} asks for mounts on nodes is not known: {error}"
+        ) from None
+    return found is not None and api.part(found, "spec").get("nodes") is not None
+
+
+async def must_let_go(client: Api, attachment: str, id: str) -> bool:
+    """Whether the StorageAttachment <namespace>/<name> with this short id is gone, another one perhaps in its place,
+    or asks to be detached whoever uses it.
+    """
+    found = await _attachment(client, attachment, id)
+    return found is None or api.part(found, "spec").get("detach") == "Force"
+
+
+async def _attachment(client: Api, attachment: str, id: str) -> Object | None:
+    """The StorageAttachment of this name if it is the one with this short id."""
     namespace, _, name = attachment.partition("/")
+    if not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
+        return None  # none can be named so
     try:
         found = await client.get(api.attachment_path(namespace, name))
     except NotFound:
-        return True
-    return bool(api.part(found, "spec").get("detach") == "Force")
+        return None
+    # The operator makes the holder pods before it writes the first status.
+    known = api.part(found, "status").get("id") or names.short_id(str(found["metadata"]["uid"]))
+    return found if known == id else None
 
 
 def condition(volume: Object, kind: str) -> dict[str, str]:

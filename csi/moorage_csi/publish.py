@@ -90,7 +90,7 @@ class Publisher:
         """Nothing is mounted at `target`, nor on the node for it; raises InUse while the node's own mount is used."""
         publication = known.targets.get(target) if known else None
         if known and publication and publication.host and not _others_at(known, target, publication.host):
-            await self._hosts.remove(publication)
+            await self._hosts.remove(volume_id, publication)
         refuse_foreign(self._store, volume_id, known, target)
         await mounts.ensure_absent(self._runner, target)
 

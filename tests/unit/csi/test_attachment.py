@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage import errors
+from moorage import errors, names
 from moorage_csi import api, mounts
 from moorage_csi.node import Node
 
@@ -21,13 +21,23 @@ HOLDER = "moorage-cdef4567-x7k2p"
 @pytest.fixture
 async def node(bench: Bench) -> Node:
     """A node where the attachment's claim is staged, whose volume has a folder `sets`."""
-    bench.api.objects[api.attachment_path("team", "sets")] = {"spec": {"detach": "Wait"}}
+    _attach(bench, "sets", "cdef4567")
     node = bench.node()
     await node.NodeStageVolume(ID, bench.staging, capability(), volume_context=_attributes(bench))
     folder = Path(bench.staging, "sets")
     folder.mkdir()
     (folder / "one").write_text("1")
     return node
+
+
+def _attach(bench: Bench, name: str, id: str, **spec: object) -> None:
+    """The StorageAttachment `name` of namespace team is there, with mounts on all nodes."""
+    asked = {"nodes": {"selector": {}}, "detach": "Wait"} | spec
+    bench.api.objects[api.attachment_path("team", name)] = {"spec": asked, "status": {"id": id}}
+
+
+async def _away(path: str) -> dict[str, object]:
+    raise errors.Retry("the Kubernetes API server does not answer")
 
 
 def _attributes(bench: Bench, **more: str) -> dict[str, str]:
@@ -99,15 +109,83 @@ async def test_no_other_pod_mounts_on_the_node(bench: Bench, node: Node, pod: st
     assert not _on_node(bench).exists()
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        {"spec": {}, "status": {"id": "cdef4567"}},
+        {"spec": {"nodes": {"selector": {}}}, "status": {"id": "other567"}},
+        {"spec": {"nodes": {"selector": {}}}, "metadata": {"uid": "of-another"}},
+    ],
+    ids=["no attachment", "no nodes", "another of the name", "another without a status"],
+)
+async def test_a_pod_that_is_only_named_as_a_holder_mounts_nothing_on_the_node(
+    bench: Bench, node: Node, found: dict[str, object] | None
+) -> None:
+    del bench.api.objects[api.attachment_path("team", "sets")]
+    if found:
+        bench.api.objects[api.attachment_path("team", "sets")] = found
+    target = await _publish(node, bench)
+    assert os.listdir(target) == ["one"] and not _on_node(bench).exists()
+
+
+async def test_a_holder_is_known_before_the_attachment_has_a_status(bench: Bench, node: Node) -> None:
+    """The operator makes the DaemonSet first, and a lost mount on the node would not be tried again."""
+    uid = "0c1d7f0e-6f0c-4f57-9c2e-000000000001"
+    id = names.short_id(uid)
+    found = {"spec": {"nodes": {"selector": {}}}, "metadata": {"uid": uid}}
+    bench.api.objects[api.attachment_path("team", "young")] = found
+    volume_id, staging = f"research/data/abcd2345-{id}", f"{bench.staging}-young"
+    await node.NodeStageVolume(volume_id, staging, capability(), volume_context=_attributes(bench))
+    Path(staging, "sets").mkdir(exist_ok=True)
+    pod = f"moorage-{id}-x7k2p"
+    await _publish(node, bench, pod, volume_id=volume_id, staging=staging, attachment="team/young")
+    assert mounts.at(str(_on_node(bench))) is not None
+
+
+async def test_an_attachment_that_no_url_can_be_made_of_mounts_nothing_on_the_node(bench: Bench, node: Node) -> None:
+    bench.api.objects[api.attachment_path("team", "../sets")] = {
+        "spec": {"nodes": {"selector": {}}}, "status": {"id": "cdef4567"},
+    }  # fmt: skip
+    await _publish(node, bench, attachment="team/../sets")
+    assert not _on_node(bench).exists()
+
+
+async def test_while_the_api_server_is_away_a_holder_waits(
+    bench: Bench, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.api, "get", _away)
+        with pytest.raises(errors.NotReady) as caught:
+            await _publish(node, bench)
+    assert str(caught.value) == (
+        "whether StorageAttachment team/sets asks for mounts on nodes is not known: "
+        "the Kubernetes API server does not answer"
+    )
+    assert not os.path.exists(bench.target(f"team-{HOLDER}")) and not _on_node(bench).exists()
+    await _publish(node, bench)
+    assert (_on_node(bench) / "one").read_text() == "1"
+
+
+async def test_publishing_again_does_not_forget_the_mount_on_the_node(bench: Bench, node: Node) -> None:
+    """A kubelet that starts publishes everything again, whatever has become of the attachment."""
+    target = await _publish(node, bench)
+    del bench.api.objects[api.attachment_path("team", "sets")]
+    await _publish(node, bench)
+    assert mounts.at(str(_on_node(bench))) is not None
+    await node.NodeUnpublishVolume(ID, target)
+    assert list(bench.mnt.iterdir()) == []
+
+
 async def test_of_two_attachments_at_once_one_has_the_path(bench: Bench, node: Node) -> None:
     """Their calls are of two volumes to the kubelet, so nothing keeps them apart before they come here."""
     other, staging = "research/data/abcd2345-ghjk6789", f"{bench.staging}-other"
+    _attach(bench, "other", "ghjk6789")
     await node.NodeStageVolume(other, staging, capability(), volume_context=_attributes(bench))
     Path(staging, "sets").mkdir(exist_ok=True)
     pod = {"csi.storage.k8s.io/pod.name": "moorage-ghjk6789-x7k2p", "csi.storage.k8s.io/pod.namespace": "team"}
-    publish = node.NodePublishVolume(
-        other, bench.target("other"), capability(), staging, False, _attributes(bench) | pod
-    )
+    context = _attributes(bench, attachment="team/other") | pod
+    publish = node.NodePublishVolume(other, bench.target("other"), capability(), staging, False, context)
 
     ends = await asyncio.gather(_publish(node, bench), publish, return_exceptions=True)
 
@@ -143,14 +221,23 @@ async def test_what_is_in_use_on_the_node_is_not_torn_away(bench: Bench, node: N
     assert not _on_node(bench).exists()
 
 
-@pytest.mark.parametrize("attachment", [{"spec": {"detach": "Force"}}, None])
+@pytest.mark.parametrize(
+    "attachment",
+    [
+        {"spec": {"detach": "Force"}, "status": {"id": "cdef4567"}},
+        {"spec": {"detach": "Wait"}, "status": {"id": "other567"}},
+        {"spec": {"detach": "Wait"}, "metadata": {"uid": "of-another"}},
+        None,
+    ],
+    ids=["forced", "another of the name", "another without a status", "gone"],
+)
 async def test_forced_or_gone_it_is_taken_away_and_whoever_has_a_file_open_keeps_it(
     bench: Bench, node: Node, attachment: dict[str, object] | None
 ) -> None:
+    target = await _publish(node, bench)
     del bench.api.objects[api.attachment_path("team", "sets")]
     if attachment:
         bench.api.objects[api.attachment_path("team", "sets")] = attachment
-    target = await _publish(node, bench)
     with open(_on_node(bench) / "one", encoding="utf-8") as used:
         await node.NodeUnpublishVolume(ID, target)
         assert used.read() == "1"
@@ -161,11 +248,7 @@ async def test_while_the_api_server_is_away_nothing_in_use_is_torn_away(
     bench: Bench, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = await _publish(node, bench)
-
-    async def away(path: str) -> dict[str, object]:
-        raise errors.Retry("the Kubernetes API server does not answer")
-
-    monkeypatch.setattr(bench.api, "get", away)
+    monkeypatch.setattr(bench.api, "get", _away)
     with open(_on_node(bench) / "one", encoding="utf-8"), pytest.raises(errors.Retry, match="does not answer"):
         await node.NodeUnpublishVolume(ID, target)
     assert mounts.at(str(_on_node(bench))) is not None
@@ -230,10 +313,12 @@ async def test_what_somebody_mounted_in_our_place_stays_when_the_holder_goes(ben
 async def test_two_attachments_never_share_a_place_on_the_node(bench: Bench, node: Node) -> None:
     await _publish(node, bench)
     other, staging = "research/data/abcd2345-defg5678", str(bench.kubelet / "other")
+    _attach(bench, "other", "defg5678")
     await node.NodeStageVolume(other, staging, capability(), volume_context=_attributes(bench))
     Path(staging, "sets").mkdir()
     with pytest.raises(errors.InUse, match=f"taken by {ID}"):
-        await _publish(node, bench, "moorage-defg5678-aaaaa", volume_id=other, staging=staging)
+        pod = "moorage-defg5678-aaaaa"
+        await _publish(node, bench, pod, volume_id=other, staging=staging, attachment="team/other")
 
 
 async def test_a_folder_that_is_missing_is_an_error_and_nothing_is_mounted(bench: Bench, node: Node) -> None:
