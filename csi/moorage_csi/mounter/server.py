@@ -27,6 +27,10 @@ _REQUEST_SECONDS = 5.0  # for a caller to say what it wants
 _SECONDS = 85.0  # for what is asked
 
 
+class _GoneError(Exception):
+    """The caller's connection has ended: nobody is there to be answered."""
+
+
 class MounterServer:
     def __init__(self, metrics: Metrics, supervisor: Supervisor, s3fs: str = "s3fs") -> None:
         """`s3fs` is the program's name or path."""
@@ -45,8 +49,8 @@ class MounterServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await wire.send(writer, await self._answer(reader, writer.get_extra_info("socket")))
-        except (OSError, asyncio.IncompleteReadError):
-            return  # the caller has gone
+        except (OSError, _GoneError):
+            return
         finally:
             writer.close()
 
@@ -57,19 +61,18 @@ class MounterServer:
         try:
             wire.check_peer(connection)
             async with asyncio.timeout(_REQUEST_SECONDS):
-                request = await wire.receive(reader)
+                request = await _received(reader)
             async with asyncio.timeout(_SECONDS):
                 answer = {"code": "OK", **await _unless_gone(reader, self._call(request))}
         except MoorageError as error:
             answer = {"code": error.code, "message": str(error)}
         except TimeoutError:
             answer = {"code": "DEADLINE_EXCEEDED", "message": "the mounter did not end in time; call again"}
-        except (OSError, asyncio.IncompleteReadError):
+        except _GoneError:
             raise
         except Exception as error:
             log.exception("a request failed")
-            message = f"the mounter failed ({type(error).__name__}); its log says where"
-            answer = {"code": "INTERNAL", "message": message}
+            answer = {"code": "INTERNAL", "message": f"the mounter failed ({_why(error)}); its log says where"}
         finally:
             self._account(request, answer, time.monotonic() - started)
         return answer
@@ -138,13 +141,27 @@ class MounterServer:
         )
 
 
+async def _received(reader: asyncio.StreamReader) -> wire.Fields:
+    try:
+        return await wire.receive(reader)
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise _GoneError from error
+
+
+def _why(error: Exception) -> str:
+    """The system's own words tell an operator what to mend, such as a full disk; other errors' may tell a secret."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return type(error).__name__
+
+
 async def _unless_gone(reader: asyncio.StreamReader, work: Awaitable[wire.Fields]) -> wire.Fields:
     """What comes of `work`, which is given up when the caller goes away."""
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(reader.read(1))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ConnectionAbortedError("the caller has gone")
+            raise _GoneError
         return task.result()
     finally:
         task.cancel()

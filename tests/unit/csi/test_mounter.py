@@ -1,11 +1,13 @@
-# ruff: noqa: ASYNC110, ASYNC240 - the loop of a test has nothing else to do
+# ruff: noqa: ASYNC110, ASYNC221, ASYNC240 - the loop of a test has nothing else to do
 """The mounter over its real socket, with a shell script that mounts a tmpfs in place of s3fs."""
 
 import asyncio
 import json
 import logging
+import re
 import stat
 import struct
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +159,36 @@ async def test_a_caller_that_gives_up_takes_its_request_back(bed: Bed) -> None:
             except errors.Pending:
                 await asyncio.sleep(0.01)
     assert mounts.at(bed.target) is not None
+
+
+async def test_what_the_system_refuses_the_mounter_is_told_to_the_caller(bed: Bed, tmp_path: Path) -> None:
+    """Not that the mounter does not answer: it does, and its pod is in order."""
+    run = tmp_path / "run"
+    run.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1", "full", str(run)], check=True)
+    for _ in range(2):
+        with pytest.raises(errors.MoorageError) as caught:
+            await bed.mount()
+        assert caught.value.code == "INTERNAL"
+        assert re.fullmatch(
+            rf"the mounter failed \(No space left on device: {run}/[0-9a-f]+\.passwd\); its log says where",
+            str(caught.value),
+        )
+    subprocess.run(["umount", str(run)], check=True)
+    await bed.mount()
+    assert 'moorage_csi_operations_total{method="Mount",code="INTERNAL"} 2' in bed.metrics.text()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError("a pipe of the work"), ConnectionResetError(104, "reset")])
+async def test_an_error_of_the_work_is_never_taken_for_one_of_the_connection(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    async def fail(target: str) -> None:
+        raise error
+
+    monkeypatch.setattr(bed.supervisor, "unmount", fail)
+    answer = await bed.ask(method="Unmount", target=bed.target)
+    assert answer["code"] == "INTERNAL" and answer["message"].startswith("the mounter failed (")
 
 
 async def test_the_secret_is_never_logged(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
