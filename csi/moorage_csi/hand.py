@@ -81,17 +81,19 @@ def open_empty(target: str) -> int:
             place = os.open(name, _LISTABLE | os.O_NOFOLLOW, dir_fd=above)
         except OSError as error:
             raise OccupiedError("it is a file or a symbolic link, not a directory") from error
-        taken = _taken(place, above)
-    if taken:
-        os.close(place)
-        raise OccupiedError(taken)
+        try:
+            _check_empty(place, above)
+        except BaseException:  # the server of what is mounted there may be dead
+            os.close(place)
+            raise
     return place
 
 
-def _taken(place: int, above: int) -> str:
+def _check_empty(place: int, above: int) -> None:
     if os.fstat(place).st_dev != os.fstat(above).st_dev:
-        return "something else is mounted there"
-    return "it is a directory that is not empty" if os.listdir(place) else ""
+        raise OccupiedError("something else is mounted there")
+    if os.listdir(place):
+        raise OccupiedError("it is a directory that is not empty")
 
 
 def bind(staging: str, folder: str, target: str, readonly: bool, new: bool = False) -> None:

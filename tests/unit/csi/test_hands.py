@@ -2,6 +2,7 @@
 """Helpers at hand: used again, replaced when they hang or die, gone when nothing happens."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -146,6 +147,28 @@ async def test_no_handle_stays_open_in_a_helper(hands: Hands) -> None:
         await hands.run((*module.SCRIPT, "bind", "/proc", "/", target, "rw"), 5)
         await hands.run((*module.SCRIPT, "bind", "/proc", "/self", target, "ro", "new"), 5)
     assert len(os.listdir(f"/proc/{pid}/fd")) == open_before
+
+
+@pytest.mark.parametrize(
+    ("listed", "error"), [(OSError(errno.EIO, "Input/output error"), OSError), (["precious"], hand.OccupiedError)]
+)
+def test_no_handle_stays_open_on_a_directory_that_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: list[str] | OSError, error: type[Exception]
+) -> None:
+    def listdir(place: int) -> list[str]:
+        if isinstance(listed, OSError):
+            raise listed
+        return listed
+
+    def open_on_it() -> list[str]:
+        links = (os.path.join("/proc/self/fd", each) for each in real("/proc/self/fd"))
+        return [link for link in links if os.path.lexists(link) and os.readlink(link) == str(target)]
+
+    real, target = os.listdir, tmp_path / "target"
+    monkeypatch.setattr(hand.os, "listdir", listdir)
+    with pytest.raises(error):
+        hand.open_empty(str(target))
+    assert open_on_it() == []
 
 
 async def test_what_an_old_kernel_lacks_is_done_by_the_command(
