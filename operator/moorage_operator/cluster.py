@@ -11,6 +11,7 @@ from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeSt
 from moorage import names
 from moorage.actions import Manifest, Reference, reference
 from moorage.errors import Forbidden, InvalidInput, MoorageError, NotFound, Pending, Retry
+from moorage_operator.door import admit
 
 DEADLINE = 30.0  # seconds per call
 PAGE = 250
@@ -121,7 +122,7 @@ class Cluster:
     async def list_ours(self, kind: str, namespace: str = "", **selectors: str) -> list[Manifest]:
         """All objects of a kind of our own; none when its CRD was removed, which took them along."""
         try:
-            return await self.list(names.API_VERSION, kind, namespace, **selectors)
+            return [admit(each) for each in await self.list(names.API_VERSION, kind, namespace, **selectors)]
         except NotFound:
             return []
 

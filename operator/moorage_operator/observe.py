@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from moorage import conditions, holders, names
-from moorage.actions import Manifest, Problem, Reference, problem_of
+from moorage.actions import Manifest, Problem, Reference, part, problem_of
 from moorage.backendplan import BackendFacts
 from moorage.backing import is_served
 from moorage.bucketadoption import Found
@@ -206,12 +206,12 @@ def _is_of(persistent_volume: Manifest, handle: str) -> bool:
 
 def _still_shows(volume: Manifest, bucket: Bucket) -> bool:
     """A volume that was let go by everybody no longer holds its bucket."""
-    return not volume.get("status", {}).get("release") and _shows(volume, bucket)
+    return not part(volume, "status").get("release") and _shows(volume, bucket)
 
 
 def _shows(volume: Manifest, bucket: Bucket) -> bool:
     """Not so a volume that only bears the bucket's name."""
-    named = volume["spec"].get("bucket")
+    named = part(volume, "spec").get("bucket")
     return bool(named) or bucket.metadata.get("labels", {}).get(names.LABEL_VOLUME_UID) == volume["metadata"]["uid"]
 
 

@@ -6,6 +6,7 @@ from moorage import holders, names
 from moorage.actions import Manifest
 from moorage.holders import Use
 from moorage_operator.attachmentwatch import COUNT_DELAY, AttachmentRouter
+from moorage_operator.door import admit
 from moorage_operator.index import Index, backend_mark, is_deleting, placed_on, shown_bucket, volume_uid
 from moorage_operator.links import attachment_uid
 from moorage_operator.pods import Stir
@@ -37,6 +38,7 @@ class Router:
             return
         elif body["kind"] != "Pod":  # of all pods of the cluster, few are ours
             self._shown[uid] = at
+        body = admit(body)
         match body["kind"]:
             case "StorageVolume":
                 self._volume(body, deleted)

@@ -15,7 +15,7 @@ import pytest
 from kubernetes.aio import client
 
 from moorage import names
-from moorage.actions import Manifest, Problem, Reference
+from moorage.actions import Manifest, Problem, Reference, part
 from moorage.model import StorageBackend
 from moorage_operator import hooks
 from moorage_operator.cluster import Cluster, resource_path
@@ -50,7 +50,14 @@ class Bed:
         self.operator = Operator(self.acting, settings, self._probe)
         ready = asyncio.Event()
         self._running = asyncio.create_task(self.operator.run(ready))
-        await ready.wait()
+        up = asyncio.create_task(ready.wait())
+        await asyncio.wait({self._running, up}, return_when=asyncio.FIRST_COMPLETED)
+        if self._running.done():  # it must not
+            await self._running
+
+    @property
+    def running(self) -> bool:
+        return self._running is not None and not self._running.done()
 
     async def kill(self) -> None:
         """No goodbye: the operator's tasks are cancelled wherever they are."""
@@ -137,7 +144,7 @@ class Bed:
 
     def _share(self, volume: Manifest) -> Manifest | None:
         status = volume.get("status", {})
-        if status.get("placement", {}).get("server") != SERVER:
+        if part(status, "placement").get("server") != SERVER:
             return None
         if status.get("release"):
             return {**status.get("share", {"server": SERVER}), "state": "Released"}
