@@ -25,7 +25,8 @@ class AttachmentFacts:
     hold the mount on nodes, those of nodes that have left the group too. `rivals`: attachments of the same path on
     nodes. `claim`, `persistent_volume`, `daemon_set`: what stands under the names that the operator would use. When the
     attachment is being deleted, `users` and `inline_users` (pods, in words), `holders` and what stands are read
-    freshly, after the status that is in `attachment`; `down`: nodes that are gone or not Ready.
+    freshly, after the status that is in `attachment`; `down`: nodes that are gone or not Ready. `users` are
+    read freshly, too, when `is_idle`: the watch may lag behind.
     """
 
     attachment: StorageAttachment
@@ -66,6 +67,16 @@ class AttachmentFacts:
     @property
     def mount_as(self) -> str | None:
         return mount_path(self.attachment, self.volume)
+
+    @property
+    def shut(self) -> bool:
+        """Whether what was read lets no pod in: the node plugin mounts by the attributes."""
+        return self.attachment.status.attributes is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Withdrawn, and nothing known speaks for a user any more: who knows better is asked before it is forgotten."""
+        return bool(self.attachment.status.volume_handle and self.shut and not self.standing and not self.attached)
 
     @property
     def standing(self) -> tuple[Manifest, ...]:

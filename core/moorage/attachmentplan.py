@@ -99,13 +99,15 @@ def _hindered(facts: AttachmentFacts, obstacle: Obstacle, hold: tuple[Action, ..
     verdicts = (no(conditions.ATTACHED, problem.reason, problem.message), lifecycle(obstacle.phase, problem.message))
     going = facts.standing if obstacle.withdraw else ()
     gone = tuple(Delete(reference(each)) for each in going if "deletionTimestamp" not in each["metadata"])
-    # It tells, too, that the volume is still held: only one that was agreed to ever gets a handle.
-    kept = facts.attachment.status.volume_handle if facts.standing or facts.attached else None
+    # It tells, too, that the volume is still held: only one that was agreed to ever gets a handle. Pods are asked for
+    # when nothing else speaks for it, after a status was written that lets no new one in: only then it may go.
+    held = facts.standing or facts.attached or facts.users or not facts.shut
+    kept = facts.attachment.status.volume_handle if held else None
     status = facts.attachment.status.model_copy(
         update={**_EMPTY, "volume_handle": kept, "mount_as": shown_path(facts), "attached": facts.attached}
     )
     # Volume, consent and nodes are watched; claims of others and what still has to go are not all.
-    unseen = obstacle.phase == Phase.FAILED or facts.standing or facts.claim
+    unseen = obstacle.phase == Phase.FAILED or facts.standing or facts.claim or kept
     return _settle(facts, status, verdicts, (*hold, *gone), RECHECK if unseen else None)
 
 

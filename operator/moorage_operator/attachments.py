@@ -1,6 +1,7 @@
 """From the index and a few fresh reads to the facts of an attachment. Deletion reads everything freshly."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -37,7 +38,7 @@ class AttachmentObserver:
         volume = await self._volume(attachment)
         usable = volume is not None and conditions.is_true(volume.status.conditions, conditions.READY)
         group, id = attachment.spec.nodes, _id(attachment)
-        return AttachmentFacts(
+        facts = AttachmentFacts(
             attachment,
             now(),
             self._image,
@@ -52,6 +53,16 @@ class AttachmentObserver:
             await self._daemon_set(namespace, id, sure=usable and group is not None),
             len(self._index.pods.users(self._ways(namespace, name))),
         )
+        return replace(facts, users=await self._users(facts)) if facts.is_idle else facts
+
+    async def _users(self, facts: AttachmentFacts) -> tuple[str, ...]:
+        """The pods that may have it, asked of the API server itself."""
+        namespace, name = facts.attachment.metadata["namespace"], facts.attachment.metadata["name"]
+        pods = await self._cluster.list("v1", "Pod", namespace)
+        ways = {Use(volume=(namespace, name))}
+        if facts.claim is None:  # else it is somebody else's
+            ways.add(Use(claim=(namespace, name)))
+        return _named([(each, holders.uses(each)) for each in pods], ways, facts.attachment.metadata["uid"])
 
     async def _leaving(self, attachment: StorageAttachment) -> AttachmentFacts:
         namespace, name = attachment.metadata["namespace"], attachment.metadata["name"]

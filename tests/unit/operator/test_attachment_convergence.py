@@ -1,6 +1,7 @@
 """Crashes, stale looks, users, nodes and consent that come and go: an attachment converges and forgets no user."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -39,6 +40,7 @@ class World(RuleBasedStateMachine):
         self.holding: dict[str, bool] = {}  # node: ready
         self.there, self.ready, self.agreed = True, True, True
         self.step: Plan[StorageAttachmentStatus] | None = None
+        self.blind = False  # the watch of pods lags behind
         self.calm(age)
 
     # The operator.
@@ -63,10 +65,12 @@ class World(RuleBasedStateMachine):
             claim=seen.get("PersistentVolumeClaim"),
             persistent_volume=seen.get("PersistentVolume"),
             daemon_set=seen.get("DaemonSet"),
-            attached=len(self.users),
+            attached=0 if self.blind else len(self.users),
             users=tuple(sorted(self.users)) if listing else (),
             inline_users=tuple(sorted(self.by("inline"))) if listing else (),
         )
+        if not deleting and facts.is_idle:
+            facts = replace(facts, users=tuple(sorted(self.users)))
         return release(facts) if deleting else attachmentplan.plan(facts)
 
     def volume(self) -> StorageVolume | None:
@@ -169,6 +173,10 @@ class World(RuleBasedStateMachine):
             self.users.add(f"inline-{number}")
 
     @rule()
+    def watch_of_pods_lags_or_is_back(self) -> None:
+        self.blind = not self.blind
+
+    @rule()
     def pods_leave(self) -> None:
         self.users.clear()
 
@@ -229,6 +237,7 @@ class World(RuleBasedStateMachine):
         self.there, self.ready, self.agreed, self.step = True, True, True, None
         self.members |= {"a", "b"}
         self.users.clear()
+        self.blind = False
         self.calm(ROUNDS)
         last = self.look()
         if self.attachment is None:

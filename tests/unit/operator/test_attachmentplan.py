@@ -299,10 +299,15 @@ def test_a_volume_that_is_not_ready_for_a_while_loses_nothing() -> None:
 def test_withdrawn_it_holds_the_volume_while_a_pod_still_has_it() -> None:
     world = replace(settled(), volume=volume(namespace="far"), claim=None, persistent_volume=None, daemon_set=None)
 
-    used = attachmentplan.plan(replace(world, attached=1))
-    idle = attachmentplan.plan(world)
+    open_ = attachmentplan.plan(world)
+    shut = replace(world, attachment=attachment(open_.status.dump(), nodes=GPU))
+    used = attachmentplan.plan(replace(shut, attached=1))
+    found = attachmentplan.plan(replace(shut, users=("pod ns/late",)))
+    idle = attachmentplan.plan(shut)
 
-    assert used.status.volume_handle
+    assert open_.status.volume_handle  # pods might still come in
+    assert (used.status.volume_handle, found.status.volume_handle) == (open_.status.volume_handle,) * 2
+    assert found.requeue_after
     assert idle.status.volume_handle is None
 
 

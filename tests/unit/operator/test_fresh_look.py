@@ -1,0 +1,87 @@
+"""What is asked of the API server itself, because a watch may lag, before it is forgotten who has a volume."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from moorage import attachmentplan, names
+from moorage.actions import Manifest, Reference
+from moorage.attachmentfacts import HolderImage
+from moorage_operator.attachments import AttachmentObserver
+from moorage_operator.index import Index
+
+NFS = {"type": "shared", "mount": "nfs", "server": "nfs", "path": "/vol/x", "options": "vers=4.1"}
+
+
+class Server:
+    """What the API server has, by kind, and which kinds were listed."""
+
+    def __init__(self, **objects: list[Manifest]) -> None:
+        self.objects = objects
+        self.listed: list[str] = []
+
+    async def get(self, ref: Reference) -> Manifest | None:
+        found = (each["metadata"] for each in self.objects.get(ref.kind, ()))
+        named = any((each.get("namespace", ""), each["name"]) == (ref.namespace, ref.name) for each in found)
+        return next(each for each in self.objects[ref.kind] if each["metadata"]["name"] == ref.name) if named else None
+
+    async def pages(self, api_version: str, kind: str, namespace: str = "", **_: str) -> AsyncIterator[list[Manifest]]:
+        self.listed.append(kind)
+        yield [each for each in self.objects.get(kind, []) if namespace in ("", each["metadata"].get("namespace"))]
+
+    async def list(self, api_version: str, kind: str, namespace: str = "", **_: str) -> list[Manifest]:
+        return [each async for page in self.pages(api_version, kind, namespace) for each in page]
+
+    async def list_ours(self, kind: str, namespace: str = "", **_: str) -> "list[Manifest]":
+        return await self.list(names.API_VERSION, kind, namespace)
+
+
+def thing(kind: str, name: str, namespace: str = "ns", api: str = names.API_VERSION, **fields: Any) -> Manifest:
+    metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": "5", **fields.pop("metadata", {})}
+    metadata |= {"namespace": namespace} if namespace else {}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **fields}
+
+
+def pod(name: str, volume: str) -> Manifest:
+    inline = {"name": "d", "csi": {"driver": names.DRIVER, "volumeAttributes": {"volume": volume}}}
+    return thing("Pod", name, api="v1", spec={"nodeName": "node-1", "volumes": [inline]}, status={"phase": "Running"})
+
+
+def withdrawn(**status: Any) -> Manifest:
+    handle = {"id": "aaaabbbb", "volumeHandle": "far/data/ccccdddd-aaaabbbb", **status}
+    spec = {"volume": {"name": "data", "namespace": "far"}}
+    held = {"finalizers": [names.FINALIZER]}
+    return thing("StorageAttachment", "theirs", spec=spec, status=handle, metadata=held)
+
+
+def observer(server: Server) -> AttachmentObserver:
+    """A watch has shown the volume, whose owner has withdrawn his consent, and no pod."""
+    index = Index()
+    index.keep_volume(thing("StorageVolume", "data", "far", spec={"type": "shared", "size": "1Gi"}), deleted=False)
+    return AttachmentObserver(server, index, HolderImage("moorage"))  # type: ignore[arg-type]
+
+
+async def test_a_pod_that_no_watch_has_shown_keeps_the_handle_of_a_withdrawn_attachment() -> None:
+    server = Server(Pod=[pod("late", "theirs")])
+
+    step = attachmentplan.plan(await observer(server)(withdrawn()))
+
+    assert step.status.volume_handle == "far/data/ccccdddd-aaaabbbb"
+    assert step.requeue_after
+
+
+@pytest.mark.parametrize("pods", [[], [pod("other", "another")]])
+async def test_the_handle_goes_when_a_fresh_look_finds_no_pod(pods: list[Manifest]) -> None:
+    step = attachmentplan.plan(await observer(Server(Pod=pods))(withdrawn()))
+
+    assert step.status.volume_handle is None
+
+
+@pytest.mark.parametrize("status", [{"volumeHandle": None}, {"attributes": NFS}], ids=["forgotten", "still open"])
+async def test_pods_are_listed_in_that_moment_only(status: Manifest) -> None:
+    server = Server(Pod=[pod("late", "theirs")])
+
+    await observer(server)(withdrawn(**status))
+
+    assert server.listed == []
