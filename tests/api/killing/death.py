@@ -53,9 +53,14 @@ class Doom:
         return f"{self.when} {self.call}"
 
 
-def dooms(calls: list[Call]) -> list[Doom]:
-    """Every moment worth dying at. A read changes no server, so before and after it are one moment."""
-    return [Doom(call, when) for call in calls for when in ("before", "after") if call.writes or when == "after"]
+def dooms(calls: list[Call], all_reads: bool) -> list[Doom]:
+    """Every moment worth dying at.
+
+    A read changes no server: before and after it are one moment, and so is the moment before the next call. So of reads
+    of one name the first is enough, unless `all_reads`.
+    """
+    writes = [Doom(each, when) for each in calls for when in ("before", "after") if each.writes]
+    return writes + [Doom(each, "after") for each in calls if not each.writes and (all_reads or each.count == 1)]
 
 
 @dataclass
