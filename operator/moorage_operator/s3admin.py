@@ -23,18 +23,26 @@ from moorage_operator.s3 import S3, EngineRefused
 
 
 async def ensure_user(admin: S3, key: Key) -> None:
-    """A user with exactly this secret; one that exists with another secret gets this one."""
+    """A user with exactly this secret; one that exists with another secret makes way.
+
+    Never /update-user: versitygw 1.8 then keeps a string of the request's buffer in its cache of accounts, and when the
+    buffer is used again, other users are refused (IAMCache.UpdateUserAccount does not copy; CreateAccount does).
+    """
+    try:
+        await _create_user(admin, key)
+    except EngineRefused as error:
+        if error.status != 409:
+            raise
+        await ensure_no_user(admin, key.access)
+        await _create_user(admin, key)
+
+
+async def _create_user(admin: S3, key: Key) -> None:
     account = (
         f"<Account><Access>{escape(key.access)}</Access><Secret>{escape(key.secret)}</Secret>"
         "<Role>user</Role><UserID/><GroupID/></Account>"
     )
-    try:
-        await admin.call("PATCH", "/create-user", body=account.encode())
-    except EngineRefused as error:
-        if error.status != 409:
-            raise
-        props = f"<MutableProps><Secret>{escape(key.secret)}</Secret></MutableProps>"
-        await admin.call("PATCH", "/update-user", (("access", key.access),), props.encode())
+    await admin.call("PATCH", "/create-user", body=account.encode())
 
 
 async def ensure_no_user(admin: S3, access: str) -> None:
@@ -94,10 +102,12 @@ class Engines:
                 await _own(s3, wanted)
             if wanted.adopts and wanted.adopts.uid:  # whoever still has the last owner's key is locked out
                 await ensure_no_user(admin, access_key(wanted.adopts.uid))
-            await ensure_user(admin, own)
+            theirs = S3(session, engine.endpoint, engine.region, own)
+            if not await theirs.is_known():  # one that is known stays: pods may be at work with it
+                await ensure_user(admin, own)
             await s3.ensure_policy(wanted.bucket, wanted.policy)
             await s3.ensure_versioning(wanted.bucket, wanted.versioning)
-            if not await S3(session, engine.endpoint, engine.region, own).works(wanted.bucket):
+            if not await theirs.works(wanted.bucket):
                 raise NotReady(f"bucket {wanted.bucket} does not let its own key in yet")
 
     async def remove(self, wanted: RemoveBucket) -> None:

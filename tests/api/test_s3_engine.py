@@ -171,6 +171,27 @@ async def test_making_it_again_changes_nothing_and_a_new_secret_replaces_the_old
     assert kept["Body"].read() == b"kept"
 
 
+async def test_users_that_are_made_again_and_again_disturb_no_other_key(
+    s3_server: S3Server, engines: KnownRoot
+) -> None:
+    made = [wanted(s3_server, f"steady-{number}") for number in range(5)]
+    for each in made:
+        await engines.make(each)
+    keys = {each.bucket: Key(each.access_key, each.secret_key) for each in made}
+    refused: list[str] = []
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        admin = S3(session, s3_server.admin_endpoint, "us-east-1", Key(s3_server.access, s3_server.secret))
+        for turn in range(40):
+            for key in keys.values():
+                await s3admin.ensure_user(admin, key)
+            for bucket, key in keys.items():
+                if not await S3(session, s3_server.endpoint, "us-east-1", key).works(bucket):
+                    refused.append(f"{bucket} in turn {turn}")
+
+    assert not refused
+
+
 async def test_versioning_follows_the_spec(s3_server: S3Server, engines: KnownRoot) -> None:
     client = boto(s3_server, s3_server.access, s3_server.secret)
 
