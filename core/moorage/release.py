@@ -49,6 +49,11 @@ def _let_go(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
     return _destroying(facts, "nobody uses it; the engine is told", status=freed, requeue_after=0)
 
 
+def is_free(facts: VolumeFacts) -> bool:
+    """Whether, by what was seen, its data may go next."""
+    return not facts.holders and not _standing(facts)
+
+
 def _standing(facts: VolumeFacts) -> tuple[Reference, ...]:
     uid = facts.volume.metadata["uid"]
     found = (facts.claim, facts.persistent_volume)

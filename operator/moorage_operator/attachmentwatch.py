@@ -79,7 +79,7 @@ class AttachmentRouter:
         name, store = name_of(body), self._index.attachments
         before = store.get(*name)
         if deleted:
-            store.drop(*name, body["metadata"]["uid"])
+            store.drop(body)
             if store.get(*name) is None:
                 self._wake_volume_of(name)
                 self._index.links.drop(name)
@@ -95,7 +95,7 @@ class AttachmentRouter:
         name, store = name_of(body), self._index.daemon_sets
         before = store.get(*name)
         if deleted:
-            store.drop(*name, body["metadata"]["uid"])
+            store.drop(body)
         else:
             store.put(body)
         # Its status changes with every pod, and nobody here reads it.
@@ -119,12 +119,12 @@ class AttachmentRouter:
     def _namespace(self, body: Manifest, deleted: bool) -> None:
         name = body["metadata"]["name"]
         before, after = self._index.namespaces.get(name), None if deleted else _labels(body)
-        if before == after:
-            return
         if after is None:
-            del self._index.namespaces[name]
+            self._index.namespaces.pop(name, None)
         else:
             self._index.namespaces[name] = after
+        if before == after:
+            return
         for each in self._index.attachments.values():
             if each["metadata"]["namespace"] == name:
                 self._add(key_of(each))

@@ -1,7 +1,7 @@
 """What the watches have shown so far, and whom a change concerns. One process, one event loop: no locks."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -69,10 +69,17 @@ class Index:
             for namespace, name in found
         }
 
+    def slender(self, kind: str) -> dict[str, object]:
+        """What is kept of objects of a kind without their uid, by namespace/name: another value is a newer look."""
+        stores: dict[str, Mapping[str, object]] = {"Node": self.nodes, "Namespace": self.namespaces}
+        if kind in stores:
+            return {f"/{name}": value for name, value in stores[kind].items()}
+        return {"/".join(pod): uses for pod, uses in self.pods.items()} if kind == "Pod" else {}
+
     def keep_volume(self, body: Manifest, deleted: bool) -> None:
         bucket, volume = shown_bucket(body), name_of(body)
         if deleted:
-            self.volumes.drop(*volume, body["metadata"]["uid"])
+            self.volumes.drop(body)
         else:
             self.volumes.put(body)
         if bucket and self.volumes.get(*volume):
@@ -98,7 +105,7 @@ class Index:
 
     def drop_persistent_volume(self, body: Manifest) -> None:
         handle, claim = holders.claimed_volume(body), holders.claim_of(body)
-        self.persistent_volumes.drop("", body["metadata"]["name"], body["metadata"]["uid"])
+        self.persistent_volumes.drop(body)
         if handle:
             whole = str(handle.volume)
             self._by_handle[whole].discard(body["metadata"]["name"])

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from moorage import conditions, holders, names
@@ -15,10 +16,11 @@ from moorage.errors import MoorageError
 from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use
 from moorage.model import Bucket, SecretRef, StorageBackend, StorageVolume
-from moorage.release import RELEASING
+from moorage.release import RELEASING, is_free
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
 from moorage_operator.index import Index, handle_of, id_of, placed_on, shown_bucket
+from moorage_operator.listing import Shown
 from moorage_operator.probe import Probe
 from moorage_operator.s3admin import Engines
 from moorage_operator.store import name_of
@@ -39,6 +41,7 @@ class Observer:
         self._engines = engines
         self._probe = probe
         self._account = account
+        self._fresh = Shown(cluster)
         self._deep: dict[str, float] = {}
 
     async def volume(self, body: Manifest) -> VolumeFacts:
@@ -49,7 +52,7 @@ class Observer:
         backed = deleting or (volume.status.share is not None and is_served(volume.status.share)) or _is_ready(bucket)
         claimed = deleting or (backed and volume.spec.claim != "None")
         listing = deleting and volume.status.phase in RELEASING and volume.status.release is None
-        return VolumeFacts(
+        facts = VolumeFacts(
             volume=volume,
             now=now(),
             backends=self._index.all_backends(),
@@ -60,6 +63,7 @@ class Observer:
             users=self._index.users(body),
             attachments=self._index.attachments_of(body),
         )
+        return replace(facts, holders=await self._unseen(volume, body)) if listing and is_free(facts) else facts
 
     async def bucket(self, body: Manifest) -> BucketFacts:
         bucket = Bucket.model_validate(body)
@@ -156,14 +160,21 @@ class Observer:
 
     # Who uses it, asked of the API server itself.
 
-    async def _holders(self, volume: StorageVolume, body: Manifest) -> tuple[str, ...]:
+    async def _unseen(self, volume: StorageVolume, body: Manifest) -> tuple[str, ...]:
+        """The last look before data goes: a PersistentVolume that somebody made by hand is known by the watch alone."""
+        fresh = await self._fresh.names(handle_of(body))
+        return await self._holders(volume, body, fresh) if fresh - self._shown_by(volume, body) else ()
+
+    async def _holders(
+        self, volume: StorageVolume, body: Manifest, more: frozenset[str] | set[str] = frozenset()
+    ) -> tuple[str, ...]:
         namespace, name = volume.metadata["namespace"], volume.metadata["name"]
         own = names.persistent_volume(volume.status.id)
         claims: set[Claim] = {(namespace, name)} if volume.spec.claim != "None" else set()
         attachments = await attachmentuse.holding(self._cluster, self._index, volume)
         found = {f"StorageAttachment {_full_name(each)}" for each in attachments}
         theirs = {name_of(each) for each in attachments}
-        for known in self._shown_by(volume, body):
+        for known in self._shown_by(volume, body) | more:
             seen = await self._cluster.get(Reference("v1", "PersistentVolume", known))
             claim = holders.claim_of(seen) if seen and _is_of(seen, handle_of(body)) else None
             if seen and claim and holders.is_bound(seen):

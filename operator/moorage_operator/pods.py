@@ -40,10 +40,15 @@ class Pods:
     def __iter__(self) -> Iterator[Name]:
         return iter(self._pods)
 
+    def items(self) -> Iterable[tuple[Name, Uses]]:
+        return self._pods.items()
+
     def put(self, pod: Name, after: Uses) -> Stir:
         """What is known of a pod now; `NOBODY` when it is gone or uses nothing."""
         before = self._pods.get(pod, NOBODY)
         if before == after:
+            if after != NOBODY:
+                self._pods[pod] = after  # a newer look, perhaps at another pod of this name
             return NO_STIR
         spots = [(way, node) for way in _ways(before) | _ways(after) for node in {before.node, after.node} - {""}]
         stood = [self.standing(*each) for each in spots]

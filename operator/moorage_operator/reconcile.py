@@ -149,8 +149,7 @@ class Reconciler:
         }
         self._metrics.status_writes.labels(kind).inc()
         answer = await self._cluster.apply(manifest, sub="status")
-        self._stores[kind].put(answer)
-        if kind == "StorageAttachment":
+        if self._stores[kind].put(answer) and kind == "StorageAttachment":
             self._index.links.put(answer)
         return answer
 

@@ -157,7 +157,7 @@ class Operator:
     async def _list(self) -> None:
         absent: set[str] = set()
         for api_version, kind, selectors in WATCHED:
-            before = self.index.known(kind)
+            before, looks = self.index.known(kind), self.index.slender(kind)
             there: set[str] = set()
             try:
                 async for page in self._cluster.pages(api_version, kind, **selectors):
@@ -168,12 +168,18 @@ class Operator:
                 if kind not in OURS:
                     raise
                 absent.add(kind)
+            newer = _newer(looks, self.index.slender(kind))
             for uid, body in before.items():
-                if uid not in there:  # known before the listing began and not in it: gone
+                if uid not in there and uid not in newer:  # known before the listing began and not in it: gone
                     self._router.see(body, deleted=True)
         self._listed, self._absent = time.monotonic(), frozenset(absent)
         if back := self._unwatched - self._absent:
             raise WatchesEnded(f"the CRDs of {', '.join(sorted(back))} are back; stopping, so that they are watched")
+
+
+def _newer(before: dict[str, object], after: dict[str, object]) -> set[str]:
+    """Those that a watch has shown during the listing: such a one may have been made anew under its old name."""
+    return {name for name, value in after.items() if value is not before.get(name)}
 
 
 def _identity(body: Manifest) -> str:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from moorage.actions import Manifest
 
 Name = tuple[str, str]  # namespace ("" if cluster-scoped), name
+REMEMBERED = 1024  # deletions
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,6 +27,7 @@ class Store:
 
     def __init__(self) -> None:
         self._items: dict[Name, Manifest] = {}
+        self._gone: dict[str, int] = {}  # uid -> version of its deletion
 
     def __len__(self) -> int:
         return len(self._items)
@@ -37,8 +39,13 @@ class Store:
         return list(self._items.values())
 
     def put(self, body: Manifest) -> bool:
-        """False for something older than what is known: our own write may be answered before the watch shows it."""
+        """False for something older than what is known.
+
+        Our own write may be answered after the watch has shown more, were it the deletion.
+        """
         key, known = name_of(body), self._items.get(name_of(body))
+        if self._gone.get(body["metadata"]["uid"], -1) >= version(body):
+            return False
         if known and known["metadata"]["uid"] == body["metadata"]["uid"] and version(known) > version(body):
             return False
         self._items[key] = slim(body)
@@ -48,10 +55,15 @@ class Store:
         """By uid."""
         return {each["metadata"]["uid"]: each for each in self._items.values()}
 
-    def drop(self, namespace: str, name: str, uid: str | None = None) -> None:
-        known = self._items.get((namespace, name))
-        if known and uid in (None, known["metadata"]["uid"]):
-            del self._items[(namespace, name)]
+    def drop(self, body: Manifest) -> None:
+        """The object with this uid is gone, as a watch said (in a newer version than is known) or a list did not."""
+        uid, known = body["metadata"]["uid"], self._items.get(name_of(body))
+        if known is None or version(body) > version(known):
+            self._gone[uid] = version(body)
+            if len(self._gone) > REMEMBERED:
+                del self._gone[next(iter(self._gone))]
+        if known and known["metadata"]["uid"] == uid:
+            del self._items[name_of(body)]
 
 
 def name_of(body: Manifest) -> Name:

@@ -145,7 +145,7 @@ def _is_shown(before: str | None, at: str) -> bool:
 
 def _keep(store: Store, body: Manifest, deleted: bool) -> None:
     if deleted:
-        store.drop(*name_of(body), body["metadata"]["uid"])
+        store.drop(body)
     else:
         store.put(body)
 

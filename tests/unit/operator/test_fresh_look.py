@@ -1,5 +1,6 @@
 """What is asked of the API server itself, because a watch may lag, before it is forgotten who has a volume."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,8 +9,12 @@ import pytest
 from moorage import attachmentplan, names
 from moorage.actions import Manifest, Reference
 from moorage.attachmentfacts import HolderImage
+from moorage.model import SecretRef
+from moorage.release import release
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.index import Index
+from moorage_operator.listing import Shown
+from moorage_operator.observe import Observer
 
 NFS = {"type": "shared", "mount": "nfs", "server": "nfs", "path": "/vol/x", "options": "vers=4.1"}
 
@@ -85,3 +90,66 @@ async def test_pods_are_listed_in_that_moment_only(status: Manifest) -> None:
     await observer(server)(withdrawn(**status))
 
     assert server.listed == []
+
+
+# PersistentVolumes that somebody made by hand.
+
+
+HANDLE = "ns/data/aaaabbbb"
+
+
+def by_hand(name: str = "mine", handle: str = HANDLE, phase: str = "Bound") -> Manifest:
+    claim = {"namespace": "users", "name": "theirs"}
+    spec = {"csi": {"driver": names.DRIVER, "volumeHandle": handle}, "claimRef": claim}
+    return thing("PersistentVolume", name, "", api="v1", spec=spec, status={"phase": phase})
+
+
+def leaving(phase: str = "DESTROYING") -> Manifest:
+    """A volume that nobody uses, as far as the watches have shown."""
+    metadata = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [names.FINALIZER]}
+    status = {"id": "aaaabbbb", "phase": phase}
+    return thing("StorageVolume", "data", metadata=metadata, spec={"type": "shared", "size": "1Gi"}, status=status)
+
+
+async def look(server: Server, body: Manifest) -> Any:
+    account = SecretRef(name="node", namespace="moorage")
+    observer = Observer(server, Index(), None, None, account)  # type: ignore[arg-type]
+    return release(await observer.volume(body)).status
+
+
+async def test_a_volume_shown_by_hand_that_no_watch_has_told_of_keeps_its_data() -> None:
+    status = await look(Server(PersistentVolume=[by_hand()]), leaving())
+
+    assert status.release is None
+    assert "in use by claim users/theirs" in [each.message for each in status.conditions if each.type == "Ready"]
+
+
+@pytest.mark.parametrize("other", [by_hand(phase="Released"), by_hand(handle="ns/other/ccccdddd")])
+async def test_data_goes_when_the_last_look_finds_nobody(other: Manifest) -> None:
+    server = Server(PersistentVolume=[other])
+
+    status = await look(server, leaving())
+
+    assert status.release is not None
+    assert server.listed.count("PersistentVolume") == 1
+
+
+async def test_there_is_no_last_look_before_destroying_is_written_or_while_a_pod_uses_it() -> None:
+    early, used = Server(), Server(Pod=[pod("user", "data")])
+
+    await look(early, leaving(phase="READY"))
+    await look(used, leaving())
+
+    assert "PersistentVolume" not in early.listed + used.listed
+
+
+async def test_volumes_that_go_together_share_a_list_and_who_comes_later_gets_a_later_one() -> None:
+    server = Server(PersistentVolume=[])
+    shown = Shown(server)  # type: ignore[arg-type]
+
+    before = await asyncio.gather(*(shown.names(HANDLE) for _ in range(50)))
+    server.objects["PersistentVolume"].append(by_hand())
+    after = await shown.names(HANDLE)
+
+    assert (before, after) == ([set()] * 50, {"mine"})
+    assert server.listed == ["PersistentVolume"] * 2
