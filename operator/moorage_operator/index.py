@@ -106,6 +106,8 @@ class Index:
     def drop_persistent_volume(self, body: Manifest) -> None:
         handle, claim = holders.claimed_volume(body), holders.claim_of(body)
         self.persistent_volumes.drop(body)
+        if self.persistent_volumes.get("", body["metadata"]["name"]):
+            return  # another one has the name by now
         if handle:
             whole = str(handle.volume)
             self._by_handle[whole].discard(body["metadata"]["name"])

@@ -16,6 +16,7 @@ from kubernetes.aio import client
 
 from moorage import names
 from moorage.actions import Manifest, Problem, Reference, part
+from moorage.errors import MoorageError
 from moorage.model import StorageBackend
 from moorage_operator import hooks
 from moorage_operator.cluster import Cluster, resource_path
@@ -160,13 +161,16 @@ class Bed:
 
     async def play_controllers(self) -> None:
         while True:
-            await self._bind()
-            for kind in ("PersistentVolumeClaim", "PersistentVolume"):
-                for each in await self.cluster.list("v1", kind):
-                    if "deletionTimestamp" in each["metadata"] and each["metadata"].get("finalizers"):
-                        with contextlib.suppress(Exception):
-                            await self.cluster.merge(self._of(each), {"metadata": {"finalizers": None}})
+            with contextlib.suppress(MoorageError):  # torn away in between: controllers look again
+                await self._bind()
+                await self._unprotect()
             await asyncio.sleep(0.05)
+
+    async def _unprotect(self) -> None:
+        for kind in ("PersistentVolumeClaim", "PersistentVolume"):
+            for each in await self.cluster.list("v1", kind):
+                if "deletionTimestamp" in each["metadata"] and each["metadata"].get("finalizers"):
+                    await self.cluster.merge(self._of(each), {"metadata": {"finalizers": None}})
 
     async def _bind(self) -> None:
         for each in await self.cluster.list("v1", "PersistentVolume"):
