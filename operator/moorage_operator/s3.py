@@ -123,14 +123,6 @@ class S3:
         body = f'<VersioningConfiguration xmlns="{xmlns}"><Status>{wanted}</Status></VersioningConfiguration>'
         await self.call("PUT", f"/{bucket}", query, body.encode())
 
-    async def is_known(self) -> bool:
-        """Whether the server knows this key, with this secret; raises NotReady when nobody answers."""
-        try:
-            await self.call("GET", "/")
-        except (EngineRefused, Forbidden):
-            return False
-        return True
-
     async def works(self, bucket: str) -> bool:
         """Whether this key can list the bucket; raises NotReady when nobody answers."""
         try:

@@ -103,7 +103,7 @@ class Engines:
             if wanted.adopts and wanted.adopts.uid:  # whoever still has the last owner's key is locked out
                 await ensure_no_user(admin, access_key(wanted.adopts.uid))
             theirs = S3(session, engine.endpoint, engine.region, own)
-            if not await theirs.is_known():  # one that is known stays: pods may be at work with it
+            if not await theirs.works(wanted.bucket):  # a key that works stays: pods may be at work with it
                 await ensure_user(admin, own)
             await s3.ensure_policy(wanted.bucket, wanted.policy)
             await s3.ensure_versioning(wanted.bucket, wanted.versioning)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from killing.death import DEATH, Call, Death, Doom, Mortal
+from killing.engine import engine_state
 from killing.mirror import Mirror
 from killing.players import RUNNING, Players
 from killing.snapshot import Snapshot, snapshot
@@ -187,11 +188,9 @@ class Run:
         """What differs from the snapshot `wanted` in the end; None when nothing does."""
         if await self.mirror.until(self.scope, lambda: self._is_idle() and self._snapshot() == wanted, PATIENCE):
             return None
-        lines = (json.dumps(each, indent=1, sort_keys=True).splitlines() for each in (wanted, self._snapshot()))
         queue = f"depth {self._operator.queue.depth}, busy {self._operator.queue.busy}" if self._operator else ""
         recent = ", ".join(str(each) for each in self._death.calls[-8:])
-        differs = difflib.unified_diff(*lines, "undisturbed", "after a death", lineterm="", n=4)
-        return "\n".join((f"queue: {queue}; last calls: {recent}", *differs))
+        return f"queue: {queue}; last calls: {recent}\n{_differ(wanted, self._snapshot())}"
 
     def _snapshot(self) -> Snapshot:
         return snapshot(self.mirror, self.scope)
@@ -211,9 +210,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Where a stage comes to rest when nobody disturbs it, and the operator's calls until then."""
+    """Where a stage comes to rest when nobody disturbs it, in cluster and engine, and the calls until then."""
 
     world: Snapshot
+    engine: dict[str, Any]
     calls: list[Call]
 
 
@@ -227,7 +227,7 @@ async def tell(run: Run, story: Story) -> list[Rest]:
         run.begin()
         await stage.do(run)
         world = await run.settle(stage.goal)
-        rests.append(Rest(world, list(run.calls)))
+        rests.append(Rest(world, await engine_state(run.mirror, run.scope), list(run.calls)))
     return rests
 
 
@@ -243,12 +243,18 @@ async def retell(
         before = run.deaths
         run.begin(*([doom] if doom else []))
         await stage.do(run)
-        differs = await run.reach(rest.world)
+        differs = await run.reach(rest.world) or _differ(rest.engine, await engine_state(run.mirror, run.scope))
         if run.deaths > before:
             died.add(number)
         if differs:
             return died, f"stage {stage.name!r}, killed {doom} ({run.deaths - before} deaths):\n{differs}"
     return died, None
+
+
+def _differ(wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    """Nothing when they are the same."""
+    lines = (json.dumps(each, indent=1, sort_keys=True).splitlines() for each in (wanted, found))
+    return "\n".join(difflib.unified_diff(*lines, "undisturbed", "after a death", lineterm="", n=4))
 
 
 async def _bury(*tasks: asyncio.Task[Any]) -> None:

@@ -26,7 +26,7 @@ def snapshot(mirror: Mirror, scope: str) -> Snapshot:
         if title.split("/")[0] in KINDS:
             made[title] = made.get(title, 0) + 1
     whole = {"objects": found, "events": _events(mirror.all(scope, "Event")), "made": made}
-    return json.loads(_plain(json.dumps(whole, sort_keys=True), mirror, scope))
+    return json.loads(plain_text(json.dumps(whole, sort_keys=True), mirror, scope))
 
 
 def _object(body: Manifest) -> Manifest:
@@ -45,7 +45,8 @@ def _events(events: list[Manifest]) -> dict[str, list[str]]:
     return told
 
 
-def _plain(text: str, mirror: Mirror, scope: str) -> str:
+def plain_text(text: str, mirror: Mirror, scope: str) -> str:
+    """Without what differs from run to run."""
     for uid, title in mirror.uids[scope].items():
         text = text.replace(uid, f"<uid {title}>").replace(names.short_id(uid), f"<id {title}>")
     return _TIME.sub("<time>", text.replace(scope, "<ns>"))
