@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -134,8 +134,9 @@ class Mortal(Cluster):
     async def pages(
         self, api_version: str, kind: str, namespace: str = "", **selectors: str
     ) -> AsyncGenerator[list[Manifest]]:
-        async for page in super().pages(api_version, kind, namespace, **selectors):
-            yield [each for each in page if scope_of(each) in (self._scope, None)]
+        async with aclosing(super().pages(api_version, kind, namespace, **selectors)) as pages:
+            async for page in pages:
+                yield [each for each in page if scope_of(each) in (self._scope, None)]
 
 
 @contextmanager
