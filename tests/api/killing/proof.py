@@ -152,6 +152,7 @@ def _untidy(world: Snapshot) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _stage(address: Address) -> AsyncIterator[tuple[Mirror, Players]]:
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # tasks of the dead have nothing to tell
     async with connected(address) as cluster:
         mirror = Mirror(cluster)
         players = Players(mirror)
