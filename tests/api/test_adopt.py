@@ -1,48 +1,20 @@
 """Keeping and adopting: the operator on a real kube-apiserver, buckets on a real S3 engine."""
 
-import base64
 import secrets
 from typing import Any
 
-import boto3
 import pytest
 from bed import Bed, condition, until
 from botocore.exceptions import ClientError
+from filled import Key, boto, bucket, key_of
 
 from moorage import names
 from moorage.actions import Manifest, Reference
 
-Key = dict[str, str]
-
-
-async def key_of(bed: Bed, bucket: str) -> Key:
-    secret = await bed.get("Secret", f"{bucket}-s3", "v1")
-    assert secret
-    return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
-
-
-def boto(key: Key) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=key["AWS_ENDPOINT_URL"],
-        region_name=key["AWS_REGION"],
-        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
-async def filled(bed: Bed, name: str, **spec: Any) -> Key:
-    """A READY Bucket with an object `k`; its key."""
-    await bed.make("Bucket", name, spec=spec)
-    await bed.phase(name, "READY", "Bucket")
-    key = await key_of(bed, name)
-    boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"precious")
-    return key
-
 
 async def kept(bed: Bed, name: str) -> Key:
     """The key that a Bucket had before it was deleted and its objects kept."""
-    key = await filled(bed, name, onDelete="Retain")
+    key = await bucket(bed, name, onDelete="Retain")
     await bed.delete("Bucket", name)
     await bed.gone("Bucket", name)
     return key
@@ -137,7 +109,7 @@ async def test_a_bucket_of_another_namespace_is_neither_adopted_nor_destroyed(be
 
 
 async def test_a_bucket_in_use_is_adopted_when_its_bucket_object_is_gone(bed: Bed) -> None:
-    key = await filled(bed, "models", onDelete="Retain")
+    key = await bucket(bed, "models", onDelete="Retain")
     await bed.make("Bucket", "again", spec={"adopt": key["BUCKET"]})
 
     message = await refused(bed, "again", "AdoptInUse")
@@ -168,7 +140,7 @@ async def test_of_two_that_adopt_one_bucket_exactly_one_wins(bed: Bed) -> None:
 
 
 async def test_an_adoption_that_never_came_about_destroys_nothing(bed: Bed) -> None:
-    key = await filled(bed, "models")
+    key = await bucket(bed, "models")
     await bed.make("Bucket", "again", spec={"adopt": key["BUCKET"], "onDelete": "Delete"})
     await refused(bed, "again", "AdoptInUse")
 
@@ -181,7 +153,7 @@ async def test_an_adoption_that_never_came_about_destroys_nothing(bed: Bed) -> N
 
 
 async def test_a_bucket_whose_object_was_torn_away_is_adopted_and_its_old_key_ends(bed: Bed) -> None:
-    key = await filled(bed, "models")
+    key = await bucket(bed, "models")
     await bed.kill()
     await bed.cluster.merge(bed.ref("Bucket", "models"), {"metadata": {"finalizers": None}})
     await bed.delete("Bucket", "models")

@@ -1,18 +1,17 @@
 """CRDs that are removed under a running operator take their objects along, in any order, and may come back."""
 
 import asyncio
-import base64
 import contextlib
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
-import boto3
 import pytest
 from bed import Bed, until
+from filled import bucket, has_data, shared
 
 from moorage import crd, model, names
-from moorage.actions import Manifest, Problem
+from moorage.actions import Problem
 from moorage.errors import MoorageError
 from moorage.model import StorageBackend
 from moorage_operator.cluster import Cluster
@@ -20,38 +19,6 @@ from moorage_operator.probe import Prober
 from moorage_operator.runtime import Operator
 from moorage_operator.s3admin import Engines
 from moorage_operator.settings import Settings
-
-
-async def shared(bed: Bed, name: str = "data", **spec: Any) -> Manifest:
-    await bed.make("StorageVolume", name, spec={"type": "shared", "size": "1Gi", **spec})
-    return await bed.phase(name, "READY")
-
-
-async def bucket(bed: Bed, name: str = "models", **spec: Any) -> dict[str, str]:
-    """A READY Bucket with an object in it; its key."""
-    await bed.make("Bucket", name, spec=spec)
-    await bed.phase(name, "READY", "Bucket")
-    secret = await bed.get("Secret", f"{name}-s3", "v1")
-    assert secret
-    key = {each: base64.b64decode(value).decode() for each, value in secret["data"].items()}
-    boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"precious")
-    return key
-
-
-def boto(key: dict[str, str]) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=key["AWS_ENDPOINT_URL"],
-        region_name=key["AWS_REGION"],
-        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
-def has_data(key: dict[str, str], server: Any) -> bool:
-    root = boto({**key, "AWS_ACCESS_KEY_ID": server.access, "AWS_SECRET_ACCESS_KEY": server.secret})
-    return key["BUCKET"] in [each["Name"] for each in root.list_buckets()["Buckets"]]
-
 
 # of the loop that is left behind
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -4,16 +4,15 @@ Peers hang here for ever: on a backend, a Secret or a StorageClass that is gone,
 objects that were torn away, on CRDs that are removed.
 """
 
-import base64
 import contextlib
 from typing import Any
 
-import boto3
 import pytest
 from bed import Bed, condition, until
+from filled import bucket, has_data, shared
 
 from moorage import names
-from moorage.actions import Manifest, Problem, Reference
+from moorage.actions import Problem, Reference
 from moorage.errors import MoorageError
 
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -32,37 +31,6 @@ async def tear(bed: Bed, kind: str, name: str, api: str = names.API_VERSION) -> 
     while await bed.get(kind, name, api) is not None:
         with contextlib.suppress(MoorageError):
             await bed.cluster.merge(bed.ref(kind, name, api), {"metadata": {"finalizers": None}})
-
-
-async def shared(bed: Bed, name: str = "data", **spec: Any) -> Manifest:
-    await bed.make("StorageVolume", name, spec={"type": "shared", "size": "1Gi", **spec})
-    return await bed.phase(name, "READY")
-
-
-async def bucket(bed: Bed, name: str = "models", **spec: Any) -> dict[str, str]:
-    """A READY Bucket with an object in it; its key."""
-    await bed.make("Bucket", name, spec=spec)
-    await bed.phase(name, "READY", "Bucket")
-    secret = await bed.get("Secret", f"{name}-s3", "v1")
-    assert secret
-    key = {each: base64.b64decode(value).decode() for each, value in secret["data"].items()}
-    boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"precious")
-    return key
-
-
-def boto(key: dict[str, str]) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=key["AWS_ENDPOINT_URL"],
-        region_name=key["AWS_REGION"],
-        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
-def has_data(key: dict[str, str], server: Any) -> bool:
-    root = boto({**key, "AWS_ACCESS_KEY_ID": server.access, "AWS_SECRET_ACCESS_KEY": server.secret})
-    return key["BUCKET"] in [each["Name"] for each in root.list_buckets()["Buckets"]]
 
 
 # The backend.

@@ -1,13 +1,12 @@
 """The operator against a real kube-apiserver and a real S3 engine."""
 
 import asyncio
-import base64
 import time
 from typing import Any
 
-import boto3
 import pytest
 from bed import PATIENCE, Bed, claim, condition, until
+from filled import boto, key_in
 
 from moorage import names
 from moorage.actions import Manifest, Problem
@@ -293,20 +292,6 @@ async def test_a_backend_in_use_stays_until_its_volumes_are_gone(bed: Bed) -> No
 # Buckets and object volumes.
 
 
-def key_of(secret: Manifest) -> dict[str, str]:
-    return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
-
-
-def boto(key: dict[str, str]) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=key["AWS_ENDPOINT_URL"],
-        region_name=key["AWS_REGION"],
-        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
 async def test_a_bucket_gets_a_secret_that_opens_it(bed: Bed) -> None:
     await bed.make("Bucket", "models", spec={})
 
@@ -314,7 +299,7 @@ async def test_a_bucket_gets_a_secret_that_opens_it(bed: Bed) -> None:
 
     secret = await bed.get("Secret", "models-s3", "v1")
     assert secret
-    key = key_of(secret)
+    key = key_in(secret)
     assert key["BUCKET"] == bucket["status"]["bucketName"] == f"models-{bucket['status']['id']}"
     assert bucket["status"]["secretName"] == "models-s3"
     boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"1")
@@ -326,7 +311,7 @@ async def test_a_deleted_bucket_takes_secret_and_objects_along(bed: Bed, s3_serv
     await bed.phase("models", "READY", "Bucket")
     secret = await bed.get("Secret", "models-s3", "v1")
     assert secret
-    key = key_of(secret)
+    key = key_in(secret)
     boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"1")
     boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"2")
 
@@ -348,7 +333,7 @@ async def test_a_secret_of_somebody_else_is_never_overwritten(bed: Bed) -> None:
 
     assert condition(failed, "Provisioned")["reason"] == "SecretConflict"
     assert secret
-    assert key_of(secret) == {"mine": "1"}
+    assert key_in(secret) == {"mine": "1"}
 
 
 async def test_an_object_volume_of_a_named_bucket(bed: Bed) -> None:
