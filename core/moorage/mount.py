@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from moorage.errors import InvalidInput
+from moorage.nfsoptions import NFS_OPTIONS
 from moorage.view import VIEW_KEYS, clean_path
 
 # Keys that Kubernetes adds to a volume context: pod information, the provisioner's identity.
@@ -27,20 +28,7 @@ _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 _REGION = re.compile(r"^[A-Za-z0-9-]{1,64}$")
 _PASSWORD = re.compile("//[^/]*@")  # user and password in a URL, never told
 
-# mount.nfs4 options that a class, a backend or a volume may set (nfs(5)); a value must match the whole pattern.
 _NUMBER = r"[0-9]{1,9}"
-NFS_OPTIONS: Mapping[str, str | None] = {
-    "vers": r"4\.[12]", "nfsvers": r"4\.[12]", "minorversion": "[12]", "proto": "tcp6?", "sec": "sys",
-    "hard": None, "soft": None, "softerr": None, "noresvport": None, "resvport": None,
-    "timeo": _NUMBER, "retrans": _NUMBER, "retry": _NUMBER, "port": _NUMBER, "nconnect": "([1-9]|1[0-6])",
-    "max_connect": "([1-9]|1[0-6])", "rsize": _NUMBER, "wsize": _NUMBER,
-    "ac": None, "noac": None, "actimeo": _NUMBER, "acregmin": _NUMBER, "acregmax": _NUMBER, "acdirmin": _NUMBER,
-    "acdirmax": _NUMBER, "cto": None, "nocto": None, "lookupcache": "(all|none|pos|positive)",
-    "write": "(lazy|eager|wait)",
-    "sharecache": None, "nosharecache": None, "rdirplus": None, "nordirplus": None,
-    "atime": None, "noatime": None, "nodiratime": None, "relatime": None, "sync": None, "async": None,
-    "nosuid": None, "nodev": None, "noexec": None, "ro": None, "rw": None,
-}  # fmt: skip
 
 # s3fs options that a claim's mountOptions may set: caching and limits, never identity or credentials.
 S3FS_OPTIONS: Mapping[str, str | None] = {

@@ -22,6 +22,7 @@ CSI_MANAGER = "moorage-csi"
 LABEL_VOLUME_UID = f"{GROUP}/volume-uid"
 LABEL_BUCKET_UID = f"{GROUP}/bucket-uid"
 LABEL_ATTACHMENT_UID = f"{GROUP}/attachment-uid"
+LABEL_BACKEND = f"{GROUP}/backend"  # on the worker pods of a filer: which StorageBackend
 MANAGED_BY = {"app.kubernetes.io/managed-by": "moorage"}
 
 # Tags on a bucket of an S3 engine: the Bucket that it belongs to.
@@ -31,6 +32,9 @@ TAG_UID = f"{GROUP}/uid"
 
 CLASS_SHARED = "moorage-shared"
 CLASS_OBJECT = "moorage-object"
+CLASS_LOCAL = "moorage-local"
+
+TOPOLOGY_NODE = f"topology.{GROUP}/node"  # label of a node: where volumes of its own disk can be used
 
 # Keys of a bucket's Secret: the names that AWS SDKs and tools read from the environment.
 # (Names of keys, not secrets: hence the noqa.)
@@ -59,6 +63,7 @@ NAME_MAX = 46  # keeps a volume handle, an attachment's too, within the 128 byte
 MOUNT_ROOT = "/mnt"  # where attachments mount volumes on nodes
 # A DNS label (RFC 1123) and a bucket's name, without their lengths; RE2 and Python read both the same way.
 LABEL_PATTERN = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+NODE_PATTERN = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 BUCKET_PATTERN = "^[a-z0-9]+(-[a-z0-9]+)*$"
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters, none that reads as another
 ID_PATTERN = "^[a-km-np-z2-9]{8}$"  # what `short_id` gives
@@ -100,6 +105,38 @@ class VolumeHandle:
             raise InvalidInput(f"volume id {text!r} is not of the form namespace/name/id")
         id, _, attachment = parts[2].partition("-")
         return cls(parts[0], parts[1], id, attachment)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotHandle:
+    """The CSI snapshot id: which StorageSnapshot, which incarnation of it."""
+
+    namespace: str
+    name: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}/{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a handle; raises InvalidInput when it was not made by `__str__`."""
+        parts = text.split("/")
+        if len(parts) != 3 or not all(parts):
+            raise InvalidInput(f"snapshot id {text!r} is not of the form namespace/name/id")
+        return cls(*parts)
+
+
+def topology_value(node: str) -> str:
+    """The value of TOPOLOGY_NODE for a node: its name, or, where that is no label value, a hash of it."""
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", node):
+        return node
+    return hashlib.sha256(node.encode()).hexdigest()[:32]
+
+
+def filer_worker(backend: str) -> str:
+    """Name of the pod that makes and removes folders on the filer of a StorageBackend with engine nfs."""
+    return f"moorage-filer-{backend}"
 
 
 def persistent_volume(id: str) -> str:

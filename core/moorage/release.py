@@ -10,7 +10,7 @@ from moorage.actions import Action, Delete, Notice, Plan, Reference, reference
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
 from moorage.manifests import is_owned
-from moorage.model import OnDelete, Phase, ShareState, StorageVolumeStatus
+from moorage.model import Phase, ShareState, StorageVolumeStatus, VolumeOnDelete
 from moorage.plan import conclude
 
 RELEASING = frozenset({Phase.DESTROYING, Phase.DESTROYED})
@@ -118,7 +118,7 @@ def _farewell(facts: VolumeFacts, lost: str) -> str:
         return "the volume is gone; its data stays where it is"
     if facts.volume.spec.adopt and not (share and share.export_id):
         return f"the volume is gone; kept share {facts.volume.spec.adopt} was not adopted, and stays as it was"
-    if facts.volume.spec.on_delete == OnDelete.Delete:
+    if facts.volume.spec.on_delete == VolumeOnDelete.Delete:
         return "the volume and its data are gone"
     kept = "the volume is gone; its data is kept, as onDelete asks"
     return f"{kept}; adopt: {facts.id} takes it over" if placed and placed.server else kept

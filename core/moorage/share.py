@@ -7,7 +7,7 @@ from moorage import adoption, ganesha
 from moorage.adoption import Adoption, Source
 from moorage.ganesha import Export
 from moorage.imagesize import usable_bytes
-from moorage.model import OnDelete
+from moorage.model import VolumeOnDelete
 from moorage.record import Record
 
 
@@ -24,12 +24,12 @@ class Wanted:
     uid: str
     size: int
     deleting: bool = False
-    release: OnDelete | None = None
+    release: VolumeOnDelete | None = None
     export_id: int = 0
     adoption: Adoption | None = None
 
     @property
-    def released(self) -> OnDelete | None:
+    def released(self) -> VolumeOnDelete | None:
         """Data may go only for a volume that is being deleted, and only on the operator's word."""
         return self.release if self.deleting else None
 
@@ -150,10 +150,10 @@ def plan(wanted: Wanted | None, seen: Seen, place: Place, source: Source | None 
     """
     if wanted is None:
         return Plan(_out_of_service(seen))
-    if wanted.released is OnDelete.Delete:
+    if wanted.released is VolumeOnDelete.Delete:
         gone = (EnsureAbsent(wanted.id),) if _on_disk(wanted, seen) else ()
         return Plan((*_out_of_service(seen), *gone))
-    if wanted.released is OnDelete.Retain:
+    if wanted.released is not None:
         mark = (EnsureRetained(wanted.id),) if seen.record and not seen.record.retained else ()
         return Plan((*_out_of_service(seen), *mark))
     return _serve(wanted, seen, place, source)

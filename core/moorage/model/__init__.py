@@ -1,4 +1,4 @@
-"""StorageVolume, StorageAttachment, Bucket and StorageBackend: what a user writes and what the status says.
+"""The kinds of the API: what a user writes and what the status says.
 
 The CRDs are generated from these models (`moorage.crd`), so a bound, a rule or a column stands here and nowhere else.
 Docstrings under fields are what `kubectl explain` shows. Rules that need two fields, or the old and the new object, are
@@ -18,6 +18,8 @@ from moorage.model.backend import (
     Engine,
     GaneshaEngine,
     Kept,
+    LocalEngine,
+    NfsEngine,
     S3Engine,
     S3Flavor,
     StorageBackend,
@@ -37,23 +39,35 @@ from moorage.model.base import (
     Rule,
     SecretRef,
     Size,
+    Usage,
+    VolumeOnDelete,
 )
 from moorage.model.bucket import Bucket, BucketSpec, BucketStatus
 from moorage.model.condition import Condition, Conditions, ConditionStatus
 from moorage.model.selector import Consent, LabelSelector, Operator, Requirement, ShareFrom
+from moorage.model.snapshot import (
+    ImageState,
+    SnapshotImage,
+    StorageSnapshot,
+    StorageSnapshotSpec,
+    StorageSnapshotStatus,
+)
 from moorage.model.volume import (
     MAX_SIZE,
     MIN_SIZE,
     BucketRef,
+    RootFolder,
     Share,
     ShareState,
+    Squash,
     StorageVolume,
     StorageVolumeSpec,
     StorageVolumeStatus,
+    VolumeSource,
     VolumeType,
 )
 
-KINDS: tuple[type[Resource], ...] = (StorageVolume, StorageAttachment, Bucket, StorageBackend)
+KINDS: tuple[type[Resource], ...] = (StorageVolume, StorageAttachment, StorageSnapshot, Bucket, StorageBackend)
 
 __all__ = [
     "KINDS",
@@ -73,11 +87,14 @@ __all__ = [
     "Detach",
     "Engine",
     "GaneshaEngine",
+    "ImageState",
     "Kept",
     "LabelSelector",
+    "LocalEngine",
     "Message",
     "Model",
     "Name",
+    "NfsEngine",
     "NodeGroup",
     "OnDelete",
     "Operator",
@@ -85,6 +102,7 @@ __all__ = [
     "Placement",
     "Requirement",
     "Resource",
+    "RootFolder",
     "Rule",
     "S3Engine",
     "S3Flavor",
@@ -93,15 +111,23 @@ __all__ = [
     "ShareFrom",
     "ShareState",
     "Size",
+    "SnapshotImage",
+    "Squash",
     "StorageAttachment",
     "StorageAttachmentSpec",
     "StorageAttachmentStatus",
     "StorageBackend",
     "StorageBackendSpec",
     "StorageBackendStatus",
+    "StorageSnapshot",
+    "StorageSnapshotSpec",
+    "StorageSnapshotStatus",
     "StorageVolume",
     "StorageVolumeSpec",
     "StorageVolumeStatus",
+    "Usage",
+    "VolumeOnDelete",
     "VolumeRef",
+    "VolumeSource",
     "VolumeType",
 ]

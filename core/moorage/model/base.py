@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from moorage import names, quantity
+from moorage import names, nfsoptions, quantity
 
 VALIDATIONS = "x-kubernetes-validations"
 NAME_PATH = ".metadata.name"
@@ -120,6 +120,13 @@ Bytes = Annotated[int, Field(ge=0, le=2**62, json_schema_extra={"format": "int64
 Size = Annotated[
     str, Field(max_length=20), matching(quantity.PATTERN, "write a whole number and a unit, such as 500Gi")
 ]
+NodeName = Annotated[str, Field(max_length=253), matching(names.NODE_PATTERN, "write the name of a Node")]
+MountOption = Annotated[
+    str,
+    Field(max_length=64, description="A mount option of nfs(5), one word or key=value."),
+    matching(nfsoptions.PATTERN, "write one NFS mount option that Moorage allows, such as nconnect=4 or rsize=1048576"),
+]
+MountOptions = Annotated[tuple[MountOption, ...], Field(max_length=16)]
 ShortId = Annotated[str, Field(max_length=16)]
 Moment = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})]
@@ -141,6 +148,14 @@ class OnDelete(StrEnum):
     Retain = "Retain"
 
 
+class VolumeOnDelete(StrEnum):
+    """Delete, Retain or Archive."""
+
+    Delete = "Delete"
+    Retain = "Retain"
+    Archive = "Archive"
+
+
 class Phase(StrEnum):
     """Where the object is in its life, in one word. Derived from the conditions, never an input."""
 
@@ -152,6 +167,19 @@ class Phase(StrEnum):
     DESTROYING = "DESTROYING"
     DESTROYED = "DESTROYED"
     FAILED = "FAILED"
+
+
+class Usage(Model):
+    """What a file system holds, as its own statfs(2) says; told by the agent that serves it, at most once a minute."""
+
+    used_bytes: Bytes = 0
+    """Bytes in use."""
+    free_bytes: Bytes = 0
+    """Bytes that can still be written."""
+    inodes: Bytes = 0
+    """Files and folders that it can hold at most, as far as the file system knows."""
+    inodes_used: Bytes = 0
+    """Files and folders in it."""
 
 
 class SecretRef(Model):
@@ -169,6 +197,6 @@ class Placement(Model):
     backend: Name
     """The StorageBackend."""
     engine: Name
-    """The engine of that backend: ganesha or s3."""
+    """The engine of that backend: ganesha, nfs, local or s3."""
     server: Annotated[str, Field(max_length=253)] = ""
-    """Engine ganesha: the server (pod) that holds the share."""
+    """Engine ganesha: the server (pod) that holds the share; nfs: the worker that makes folders; local: the node."""

@@ -9,11 +9,11 @@ from moorage.model.base import Label, Model, Rule, matching
 
 # As the API server checks labels' keys: an optional DNS subdomain of at most 253 characters, and a name of at most 63.
 _DNS = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-_KEY = rf"^({_DNS}([.]{_DNS})*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?$"
+LABEL_KEY_PATTERN = rf"^({_DNS}([.]{_DNS})*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?$"
 _VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
 LabelKey = Annotated[
-    str, Field(max_length=253), matching(_KEY, "write a label's key, such as pool or example.com/pool")
+    str, Field(max_length=253), matching(LABEL_KEY_PATTERN, "write a label's key, such as pool or example.com/pool")
 ]
 LabelValue = Annotated[
     str,
@@ -54,7 +54,8 @@ class LabelSelector(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            rule=f"!has(self.matchLabels) || self.matchLabels.all(key, size(key) <= 253 && key.matches(r'{_KEY}'))",
+            rule="!has(self.matchLabels)"
+            f" || self.matchLabels.all(key, size(key) <= 253 && key.matches(r'{LABEL_KEY_PATTERN}'))",
             message="write labels' keys such as pool or example.com/pool",
             field_path=".matchLabels",
         ),

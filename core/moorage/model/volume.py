@@ -22,7 +22,8 @@ from moorage.model.base import (
     Message,
     Model,
     Moment,
-    OnDelete,
+    MountOptions,
+    NodeName,
     Phase,
     Placement,
     Reason,
@@ -31,15 +32,20 @@ from moorage.model.base import (
     SecretRef,
     ShortId,
     Size,
+    Usage,
+    VolumeOnDelete,
     fixed,
     matching,
     validations,
 )
 from moorage.model.condition import Conditions
-from moorage.model.selector import Consent
+from moorage.model.selector import Consent, LabelValue
 
 MIN_SIZE = 256 * 2**20  # bytes; XFS wants 300 MiB, and the image adds 64 MiB for its log
 MAX_SIZE = 2**56  # bytes; keeps every size exact in an int64 and in `Size`
+
+# The id of a kept share, or a clean absolute path with no '.' and '..' in it, as on a filer.
+ADOPT_PATTERN = names.ID_PATTERN.rstrip("$") + r"$|^(/([^/.\p{Cc}][^/\p{Cc}]*|[.][^/.\p{Cc}][^/\p{Cc}]*))+$"
 
 _ELSE = "make another StorageVolume and copy the data"
 _PREFIX = (
@@ -62,6 +68,43 @@ class VolumeType(StrEnum):
     shared = "shared"
     object = "object"
     local = "local"
+
+
+class Squash(StrEnum):
+    """None, Root or All."""
+
+    none = "None"
+    Root = "Root"
+    All = "All"
+
+
+class RootFolder(Model):
+    """The root folder of a new volume."""
+
+    mode: Annotated[
+        str, Field(max_length=5), matching("^[0-2]?[0-7]{3}$", "write an octal mode, such as 0770 or 2775, in quotes")
+    ] = "0777"
+    """Its mode, in octal. 0777: every pod may write, whatever user it runs as."""
+    uid: Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra={"format": "int64"})] = 0
+    """The user that owns it, by number."""
+    gid: Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra={"format": "int64"})] = 0
+    """The group that owns it, by number."""
+
+
+class VolumeSource(Model):
+    """What a new shared volume begins with: exactly one."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            rule="has(self.snapshot) != has(self.volume)",
+            message="write exactly one of snapshot (a StorageSnapshot) or volume (a StorageVolume to clone)",
+        ),
+    )
+
+    snapshot: Label | None = None
+    """A StorageSnapshot in the same namespace."""
+    volume: Annotated[Label, Field(max_length=names.NAME_MAX)] | None = None
+    """A shared StorageVolume in the same namespace: cloned as it is now."""
 
 
 class BucketRef(Model):
@@ -97,6 +140,47 @@ class StorageVolumeSpec(Model):
         fixed("backend", _ELSE),
         fixed("bucket", _ELSE),
         fixed("adopt", _ELSE),
+        fixed("source", _ELSE),
+        fixed("root", _ELSE),
+        fixed("node", _ELSE),
+        Rule(
+            rule="self.mountOptions == oldSelf.mountOptions",
+            message=f"mountOptions cannot be changed after creation, a PersistentVolume's never change: {_ELSE},"
+            " or mount it by an attachment of its own",
+            field_path=".mountOptions",
+        ),
+        *(
+            Rule(
+                rule=f"self.type == 'shared' || {absent}",
+                message=f"remove {field}: only a shared volume has it",
+                field_path=f".{field}",
+            )
+            for field, absent in (
+                ("source", "!has(self.source)"),
+                ("squash", "self.squash == 'None'"),
+                ("mountOptions", "size(self.mountOptions) == 0"),
+            )
+        ),
+        Rule(
+            rule="!has(self.node) || self.type == 'local'",
+            message="remove node: only a local volume lives on one",
+            field_path=".node",
+        ),
+        Rule(
+            rule="!has(self.root) || self.type != 'object'",
+            message="remove root: the root of a bucket has no owner and no mode",
+            field_path=".root",
+        ),
+        Rule(
+            rule="!has(self.source) || !has(self.adopt)",
+            message="remove source or adopt: a volume begins with one of them",
+            field_path=".source",
+        ),
+        Rule(
+            rule="self.onDelete != 'Archive' || self.type == 'shared'",
+            message="onDelete: Archive is for shared volumes: write Delete or Retain",
+            field_path=".onDelete",
+        ),
         Rule(
             rule="!has(self.adopt) || self.type == 'shared'",
             message="remove adopt: only a shared volume adopts a share; name a kept bucket in a Bucket's spec.adopt",
@@ -140,21 +224,35 @@ class StorageVolumeSpec(Model):
     """The StorageBackend to live on; if absent, the default one for the type. Cannot be changed."""
     bucket: BucketRef | None = None
     """Object volumes: the bucket to show. If absent, one of the volume's name is made and owned. Cannot be changed."""
-    on_delete: OnDelete = OnDelete.Delete
-    """What happens to the data when the volume is deleted: Delete destroys it, Retain keeps it on the backend."""
+    on_delete: VolumeOnDelete = VolumeOnDelete.Delete
+    """What happens to the data when the volume is deleted: Delete destroys it, Retain keeps it on the backend, Archive
+    keeps it too and, on a filer, renames its folder to archived-<name of the folder>."""
     claim: Literal["Auto", "None"] = "Auto"
     """Auto makes a PersistentVolumeClaim of the volume's name, None makes none. Cannot be changed."""
     share: Consent | None = None
     """Which other namespaces may have a StorageAttachment of the volume. Taken back, it ends their attachments."""
     adopt: Annotated[
         str | None,
-        Field(max_length=8),
+        Field(max_length=512),
         matching(
-            names.ID_PATTERN, "write the 8 characters of a kept share's id: StorageBackend status.servers lists them"
+            ADOPT_PATTERN,
+            "write the 8 characters of a kept share's id (StorageBackend status.servers lists them), or a folder of the"
+            " filer, such as /home/research/imagenet",
         ),
     ] = None
-    """Take over the kept share with this id, data and all, in place of a new one. It must have belonged to a volume of
-    the same namespace. Cannot be changed."""
+    """Take over the kept share with this id, or, on a filer (engine nfs), this folder, data and all, in place of a new
+    one. A share must have belonged to a volume of the same namespace, a folder lie where the backend allows it. Cannot
+    be changed."""
+    source: VolumeSource | None = None
+    """Begin with the files of a snapshot or of another volume, without copying them. Cannot be changed."""
+    root: RootFolder | None = None
+    """Mode and owner of the root folder of a new shared or local volume; if absent 0777, root. Cannot be changed."""
+    squash: Squash = Squash.none
+    """Shared volumes: whom the server takes for nobody (65534). None: nobody; Root: the nodes' root; All: everybody."""
+    mount_options: MountOptions = ()
+    """Shared volumes: NFS mount options, over those of the backend. Cannot be changed."""
+    node: NodeName | None = None
+    """Local volumes: the node whose disk it lives on; if absent, the one with the most room. Cannot be changed."""
 
 
 class ShareState(StrEnum):
@@ -202,10 +300,14 @@ class StorageVolumeStatus(Model):
     """Size that the volume has now, in bytes with a unit; absent for object volumes."""
     placement: Placement | None = None
     """Where the operator put the volume; never changes afterwards."""
-    release: OnDelete | None = None
-    """Set when nobody holds a deleted volume any more: the share agent may now destroy (Delete) or keep (Retain)."""
+    release: VolumeOnDelete | None = None
+    """Set when nobody holds a deleted volume any more: the agent may now destroy (Delete) or keep (Retain, Archive)."""
     share: Share | None = None
-    """Shared volumes: what the share agent sees; written only by the agent."""
+    """Shared and local volumes: what the agent that serves it sees; written only by the agent."""
+    usage: Usage | None = None
+    """Shared and local volumes: how full it is; written only by the agent."""
+    topology: Annotated[dict[str, LabelValue] | None, Field(max_length=16)] = None
+    """Labels of the nodes that can use the volume, as in its PersistentVolume; absent: all nodes can."""
     bucket_name: Annotated[str | None, Field(max_length=63)] = None
     """Object volumes: the bucket's name in the S3 engine."""
     attributes: Annotated[dict[str, Annotated[str, Field(max_length=1024)]] | None, Field(max_length=16)] = None

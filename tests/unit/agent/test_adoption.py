@@ -11,7 +11,7 @@ from moorage import adoption, share
 from moorage.adoption import Adoption, Source
 from moorage.errors import Retry
 from moorage.ganesha import Export
-from moorage.model import Kept, OnDelete
+from moorage.model import Kept, VolumeOnDelete
 from moorage.record import Record
 from moorage.share import EnsureAbsent, EnsureAdopted, EnsureMounted, Place, Plan, Seen, Wanted
 from moorage_operator.agent.pool import Pool
@@ -81,7 +81,7 @@ def test_a_share_of_odd_size_is_adopted_by_a_volume_of_the_same_size() -> None:
 
 def test_a_volume_that_is_deleted_before_it_adopted_anything_adopts_nothing() -> None:
     assert share.plan(replace(WANTED, deleting=True), Seen(), PLACE, SOURCE) == Plan()
-    assert share.plan(replace(WANTED, deleting=True, release=OnDelete.Delete), Seen(), PLACE, SOURCE) == Plan()
+    assert share.plan(replace(WANTED, deleting=True, release=VolumeOnDelete.Delete), Seen(), PLACE, SOURCE) == Plan()
 
 
 def test_a_volume_that_was_served_adopts_no_second_time() -> None:
@@ -98,14 +98,14 @@ def test_an_adoption_that_a_crash_cut_in_two_is_finished_before_anything_is_serv
 
 def test_a_share_that_was_not_wholly_adopted_is_not_destroyed_with_the_volume() -> None:
     moved = RECORD.model_copy(update={"id": "new"})
-    released = replace(WANTED, deleting=True, release=OnDelete.Delete)
+    released = replace(WANTED, deleting=True, release=VolumeOnDelete.Delete)
 
     assert share.plan(released, Seen(moved, GIB + 64 * MIB), PLACE) == Plan()
 
 
 def test_a_share_that_was_adopted_but_never_said_to_be_served_is_not_destroyed() -> None:
     adopted = RECORD.model_copy(update={"id": "new", "uid": "uid-new", "retained": False})
-    released = replace(WANTED, deleting=True, release=OnDelete.Delete)
+    released = replace(WANTED, deleting=True, release=VolumeOnDelete.Delete)
     seen = Seen(adopted, GIB + 64 * MIB)
 
     assert share.plan(released, seen, PLACE) == Plan()

@@ -6,7 +6,7 @@ import pytest
 
 from moorage import names
 from moorage.adoption import Adoption
-from moorage.model import OnDelete
+from moorage.model import VolumeOnDelete
 from moorage.share import Wanted
 from moorage_operator.agent.catalogue import Catalogue, Standing, node_addresses
 
@@ -54,7 +54,7 @@ def test_deletion_and_release_are_read(catalogue: Catalogue) -> None:
 
     catalogue.take_volume(UID, item)
 
-    assert catalogue.entries[ID].wanted.released is OnDelete.Retain
+    assert catalogue.entries[ID].wanted.released is VolumeOnDelete.Retain
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from moorage.errors import InvalidInput
 from moorage.ganesha import Export
-from moorage.model import OnDelete, Share, ShareState
+from moorage.model import Share, ShareState, VolumeOnDelete
 from moorage.record import Record
 from moorage.share import Seen, Wanted
 from moorage_operator.agent.report import share_status
@@ -77,7 +77,7 @@ def test_a_share_that_was_lost_keeps_the_export_id_that_proves_it_existed() -> N
 
 
 def test_released_is_said_only_when_it_is_done() -> None:
-    released = Wanted("abc", "default", "data", "uid", 2**30, deleting=True, release=OnDelete.Delete)
+    released = Wanted("abc", "default", "data", "uid", 2**30, deleting=True, release=VolumeOnDelete.Delete)
 
     assert share_status(SETTINGS, released, Seen(), "", "").state is ShareState.Released
     assert share_status(SETTINGS, released, SERVED, "OSError", "busy").state is ShareState.Failed

@@ -6,7 +6,7 @@ import pytest
 
 from moorage import imagesize, share
 from moorage.ganesha import Export
-from moorage.model import OnDelete
+from moorage.model import VolumeOnDelete
 from moorage.record import Record
 from moorage.share import (
     EnsureAbsent,
@@ -30,7 +30,7 @@ RECORD = Record(id="abc", namespace="default", name="data", uid="uid-1", export_
 EXPORT = Export(7, "/export/abc", "/vol/abc", ("10.0.0.1",))
 SERVED = Seen(RECORD, GIB + 64 * MIB, GIB, True, EXPORT)
 GONE = replace(WANTED, deleting=True)
-DELETED, RETAINED = replace(GONE, release=OnDelete.Delete), replace(GONE, release=OnDelete.Retain)
+DELETED, RETAINED = replace(GONE, release=VolumeOnDelete.Delete), replace(GONE, release=VolumeOnDelete.Retain)
 KEPT = RECORD.model_copy(update={"retained": True})
 
 CASES = {
@@ -58,7 +58,7 @@ CASES = {
     "never shrinks": (replace(WANTED, size=512 * MIB), SERVED, ()),
     "deleting but held: served on, not grown": (replace(GONE, size=2 * GIB), SERVED, ()),
     "deleting before it was made": (GONE, Seen(), ()),
-    "release without deletion is no release": (replace(WANTED, release=OnDelete.Delete), SERVED, ()),
+    "release without deletion is no release": (replace(WANTED, release=VolumeOnDelete.Delete), SERVED, ()),
     "released": (DELETED, SERVED, (EnsureUnexported(7), EnsureUnmounted("abc"), EnsureAbsent("abc"))),
     "released, half done": (DELETED, replace(SERVED, exported=None, mounted=False), (EnsureAbsent("abc"),)),
     "released, image unlinked": (DELETED, Seen(record=RECORD), (EnsureAbsent("abc"),)),

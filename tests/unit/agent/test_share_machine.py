@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from moorage import adoption, imagesize, share
 from moorage.adoption import Adoption, Source
 from moorage.ganesha import Export
-from moorage.model import OnDelete
+from moorage.model import VolumeOnDelete
 from moorage.record import Record
 from moorage.share import Action, Place, Seen, Wanted
 
@@ -73,8 +73,8 @@ class Shares(RuleBasedStateMachine):
         if name in self.wanted:
             self.wanted[name] = replace(self.wanted[name], deleting=True)
 
-    @rule(name=st.sampled_from(IDS), how=st.sampled_from(OnDelete))
-    def release(self, name: str, how: OnDelete) -> None:
+    @rule(name=st.sampled_from(IDS), how=st.sampled_from(VolumeOnDelete))
+    def release(self, name: str, how: VolumeOnDelete) -> None:
         """The operator may be wrong about the time: a release without deletion must not count."""
         if name in self.wanted and not self.wanted[name].release:
             self.wanted[name] = replace(self.wanted[name], release=how)
@@ -87,7 +87,7 @@ class Shares(RuleBasedStateMachine):
         self.create(name, 256)
         self.agent_settles(name)
         self.client_writes(name)
-        self.wanted[name] = replace(self.wanted[name], deleting=True, release=OnDelete.Retain)
+        self.wanted[name] = replace(self.wanted[name], deleting=True, release=VolumeOnDelete.Retain)
         self.agent_settles(name)
 
     @rule(name=st.sampled_from(IDS))
@@ -177,7 +177,7 @@ class Shares(RuleBasedStateMachine):
                 disk.record = disk.record.model_copy(update={"retained": retained})
             case share.EnsureAbsent(name):
                 assert self.wanted[name].deleting
-                assert self.wanted[name].release is OnDelete.Delete
+                assert self.wanted[name].release is VolumeOnDelete.Delete
                 disk.image = disk.data = disk.fs = 0
                 disk.record = None
                 self.written.pop(name, None)

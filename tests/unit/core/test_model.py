@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from moorage import model
-from moorage.model import Bucket, OnDelete, Phase, StorageBackend, StorageVolume, VolumeType
+from moorage.model import Bucket, OnDelete, Phase, StorageBackend, StorageVolume, VolumeOnDelete, VolumeType
 
 VOLUME: dict[str, Any] = {
     "apiVersion": "moorage.dev/v1alpha1",
@@ -28,7 +28,7 @@ def test_reads_an_object_in_the_words_of_the_api() -> None:
 
     assert (volume.spec.type, volume.spec.on_delete, volume.status.phase) == (
         VolumeType.object,
-        OnDelete.Retain,
+        VolumeOnDelete.Retain,
         Phase.READY,
     )
     assert volume.spec.bucket is not None and volume.spec.bucket.prefix == "a/"
@@ -38,20 +38,21 @@ def test_reads_an_object_in_the_words_of_the_api() -> None:
 def test_writes_what_it_read() -> None:
     volume = StorageVolume.model_validate(VOLUME)
 
-    assert volume.spec.dump() == VOLUME["spec"]
+    assert volume.spec.dump() == {**VOLUME["spec"], "squash": "None", "mountOptions": []}
     assert StorageVolume.model_validate(volume.dump()) == volume
 
 
 def test_absent_is_not_written_as_null() -> None:
     spec = model.StorageVolumeSpec(type=VolumeType.shared, size="1Gi")
 
-    assert spec.dump() == {"type": "shared", "size": "1Gi", "onDelete": "Delete", "claim": "Auto"}
+    told = {"type": "shared", "size": "1Gi", "onDelete": "Delete", "claim": "Auto"}
+    assert spec.dump() == {**told, "squash": "None", "mountOptions": []}
 
 
 def test_drops_fields_of_a_newer_version() -> None:
-    volume = StorageVolume.model_validate({**VOLUME, "spec": {**VOLUME["spec"], "snapshot": "s"}})
+    volume = StorageVolume.model_validate({**VOLUME, "spec": {**VOLUME["spec"], "tier": "s"}})
 
-    assert "snapshot" not in volume.spec.dump()
+    assert "tier" not in volume.spec.dump()
 
 
 def test_an_object_without_status_or_spec_is_read() -> None:
@@ -75,7 +76,7 @@ def test_values_cannot_be_changed_in_place() -> None:
 
 
 def test_a_backend_holds_one_engine() -> None:
-    engine = {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs"}}
+    engine = {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs", "overcommit": False}}
 
     backend = StorageBackend.model_validate({"metadata": {"name": "shared"}, "spec": {"engine": engine}})
 

@@ -1,0 +1,27 @@
+"""Mount options of NFS (nfs(5)) that a class, a backend, a volume or a claim may set, and what their values look like.
+
+An option that is not here is refused: `addr`, `clientaddr`, `context`, `fsc` could turn a mount into another one.
+"""
+
+from collections.abc import Mapping
+
+_NUMBER = "[0-9]{1,9}"
+
+# None: a flag; else what its whole value must match.
+NFS_OPTIONS: Mapping[str, str | None] = {
+    "vers": "4[.][12]", "nfsvers": "4[.][12]", "minorversion": "[12]", "proto": "tcp6?", "sec": "sys",
+    "hard": None, "soft": None, "softerr": None, "noresvport": None, "resvport": None,
+    "timeo": _NUMBER, "retrans": _NUMBER, "retry": _NUMBER, "port": _NUMBER, "nconnect": "([1-9]|1[0-6])",
+    "max_connect": "([1-9]|1[0-6])", "rsize": _NUMBER, "wsize": _NUMBER,
+    "ac": None, "noac": None, "actimeo": _NUMBER, "acregmin": _NUMBER, "acregmax": _NUMBER, "acdirmin": _NUMBER,
+    "acdirmax": _NUMBER, "cto": None, "nocto": None, "lookupcache": "(all|none|pos|positive)",
+    "write": "(lazy|eager|wait)",
+    "sharecache": None, "nosharecache": None, "rdirplus": None, "nordirplus": None,
+    "atime": None, "noatime": None, "nodiratime": None, "relatime": None, "sync": None, "async": None,
+    "nosuid": None, "nodev": None, "noexec": None, "ro": None, "rw": None,
+}  # fmt: skip
+
+# One pattern for all, for the API server: RE2 and Python read it the same way.
+PATTERN = "^({})$".format(
+    "|".join(key if value is None else f"{key}={value}" for key, value in sorted(NFS_OPTIONS.items()))
+)
