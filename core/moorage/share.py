@@ -142,11 +142,12 @@ class Plan:
         return cls(actions, reason, message)
 
 
-def plan(wanted: Wanted | None, seen: Seen, place: Place, source: Source | None = None) -> Plan:
+def plan(wanted: Wanted | None, seen: Seen, place: Place | None, source: Source | None = None) -> Plan:
     """What to do for one share. `wanted` is None for an orphan: data on the pool that no StorageVolume owns.
 
     Data is removed only for a volume that is being deleted and released; an orphan is served no more, and kept.
-    `source` is the share that `wanted` adopts, if there is one.
+    `place` is None where shares are not exported: one that is mounted is served then. `source` is the share that
+    `wanted` adopts, if there is one.
     """
     if wanted is None:
         return Plan(_out_of_service(seen))
@@ -159,7 +160,7 @@ def plan(wanted: Wanted | None, seen: Seen, place: Place, source: Source | None 
     return _serve(wanted, seen, place, source)
 
 
-def _serve(wanted: Wanted, seen: Seen, place: Place, source: Source | None) -> Plan:
+def _serve(wanted: Wanted, seen: Seen, place: Place | None, source: Source | None) -> Plan:
     if not seen.record:
         return _without_record(wanted, source)
     if seen.record.uid != wanted.uid:  # it was moved here, and a crash came before its owner was written
@@ -204,10 +205,12 @@ def _adopt(wanted: Wanted, asked: Adoption, source: Source | None) -> Plan:
     return Plan((EnsureAdopted(wanted, source.record),))
 
 
-def _mounted(wanted: Wanted, seen: Seen, place: Place, record: Record) -> Plan:
+def _mounted(wanted: Wanted, seen: Seen, place: Place | None, record: Record) -> Plan:
     """Exported first, grown afterwards: a full pool must not keep an existing share from being served."""
     short = seen.fs_bytes < usable_bytes(wanted.size) and not wanted.deleting
     grow = (EnsureGrown(wanted.id, usable_bytes(wanted.size)),) if short else ()
+    if place is None:
+        return Plan(grow)
     if not place.clients:
         return Plan.stuck("NoClients", "no node address is known yet: the share is not exported", *grow)
     export = place.export(record)

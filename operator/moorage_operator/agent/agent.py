@@ -1,158 +1,57 @@
-"""The agent: feeds in, shares converged, status out."""
+"""The share agent: an NFS server in front of the shares of its pool."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import TypeGuard
 
-from moorage import adoption, ganesha, imagesize, names
-from moorage.errors import MoorageError, NotFound, Retry
-from moorage.model import Kept, ShareState
+from moorage import ganesha
+from moorage.errors import Retry
 from moorage.record import Record
-from moorage.share import Place, Seen, Wanted
-from moorage_operator.agent.api import BACKENDS, NODES, VOLUMES, Api, Feed, Object
-from moorage_operator.agent.catalogue import Catalogue, Entry, Standing, node_addresses
+from moorage.share import Place
+from moorage_operator.agent.api import NODES, Api, Feed, Object
+from moorage_operator.agent.catalogue import Catalogue, node_addresses
+from moorage_operator.agent.keeper import Keeper
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
-from moorage_operator.agent.reconcile import Shares
-from moorage_operator.agent.report import BackendReport, VolumeReport, share_state, share_status
 from moorage_operator.agent.server import Server
 from moorage_operator.agent.settings import Settings
-from moorage_operator.agent.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-_WORKERS = 8
-_RETRY = 5.0
-_PERIOD = 10.0
-_RESYNC = 60.0
 _PATIENCE = 30.0  # Ganesha may be away this long before its shares are called Failed
-_GATHER = 0.2  # what changes together is reported once
-_SLOW = 1.0  # after this, a share in the making says Creating
 
 
-class Agent:
+class Agent(Keeper):
     """Owns the server of one pool."""
 
     def __init__(self, settings: Settings, pool: Pool, api: Api) -> None:
-        self.pool = pool
-        self.mounts = Mounts(settings.export_root, pool)
         self.server = Server(settings.run_dir, pool.recovery, settings.nfs_port, self._everything)
-        self.catalogue = Catalogue(settings.pod, settings.namespace, settings.stateful_set)
-        self.failures: dict[str, str] = {}
-        self.heartbeat = time.monotonic()
+        catalogue = Catalogue(settings.pod, settings.namespace, settings.stateful_set)
+        super().__init__(settings, pool, Mounts(settings.export_root, pool), self.server, catalogue, api)
         self._settings = settings
-        self._shares = Shares(pool, self.mounts, self.server, self._owner)
-        self._queue = WorkQueue(self._work, _WORKERS)
-        self._volumes = Feed(api, VOLUMES, self._volume_changed)
-        self._backends = Feed(api, BACKENDS, self._backend_changed)
         self._nodes = Feed(api, NODES, self._node_changed)
-        self._volume_report = VolumeReport(api)
-        self._backend_report = BackendReport(api, settings.pod)
-        self._report_due = asyncio.Event()
         self._clients = pool.state.clients
-        self._told: set[str] = set()
 
     @property
     def place(self) -> Place:
         clients = ganesha.client_list(self._clients, self._settings.extra_clients)
         return Place(str(self._settings.export_root), clients)
 
-    def served(self) -> tuple[Record, ...]:
-        """Shares on the pool that shall be served, whether or not they are."""
-        return tuple(record for record in self.pool.records() if self._shall_serve(record))
-
-    def orphans(self) -> tuple[Record, ...]:
-        """Shares whose StorageVolume is gone without a release: kept, not served."""
-        return tuple(
-            record
-            for record in self.pool.records()
-            if not record.retained and self.catalogue.standing(record.id) is Standing.orphan
-        )
-
-    def kept(self) -> tuple[Kept, ...] | None:
-        """Shares that a volume may adopt; None before it is known which volumes there are. Blocking."""
-        if not self.catalogue.synced:
-            return None
-        return adoption.kept(self._shares.source(record) for record in self.pool.records())
-
     async def restore(self) -> None:
-        """Before Ganesha starts: mount what is on the pool, so that clients find every export at once."""
-        records = [record for record in await asyncio.to_thread(self.pool.records) if not record.retained]
-        gate = asyncio.Semaphore(_WORKERS)
+        """Before Ganesha starts, so that clients find every export at once."""
+        await super().restore()
+        log.info("%d shares to export at start", len(self.server.exports))
 
-        async def one(record: Record) -> None:
-            async with gate:
-                try:
-                    await asyncio.to_thread(self.mounts.ensure_mounted, record.id)
-                except (MoorageError, OSError) as error:
-                    log.error("share %s is not mounted: %s", record.id, error)
-                    return
-            if self.place.clients:
-                self.server.exports[record.export_id] = self.place.export(record)
-
-        await asyncio.gather(*(one(record) for record in records))
-        log.info("%d shares on the pool, %d to export at start", len(records), len(self.server.exports))
+    def _restored(self, record: Record) -> None:
+        if self.place.clients:
+            self.server.exports[record.export_id] = self.place.export(record)
 
     async def run(self) -> None:
-        """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.server.run())
-            group.create_task(self._queue.run())
-            group.create_task(self._backends.run())
             group.create_task(self._nodes.run())
-            group.create_task(self._tick())
-            # Which volumes are ours depends on the backends.
-            await self._backends.listed.wait()
-            group.create_task(self._volumes.run())
-            await self._volumes.listed.wait()
-            self._everything()
-
-    async def _tick(self) -> None:
-        looked = 0.0
-        while True:
-            self.heartbeat = time.monotonic()
-            if self.heartbeat - looked > _RESYNC or not self.catalogue.synced:
-                looked = self.heartbeat
-                self._everything()
-            await self._report_pool()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._report_due.wait(), _PERIOD)
-                await asyncio.sleep(_GATHER)
-            self._report_due.clear()
-
-    async def _report_pool(self) -> None:
-        total, free = await asyncio.to_thread(self.pool.space)
-        kept = await asyncio.to_thread(self.kept)
-        mine = [item for item in self._backends.objects.values() if item["metadata"]["name"] in self.catalogue.backends]
-        try:
-            for item in mine:
-                await self._backend_report.write(item, total, imagesize.room(free), kept)
-        except MoorageError as error:
-            log.warning("%s", error)
-
-    def _everything(self) -> None:
-        """Look at every share again: all that is wanted, and all that is on the pool."""
-        self.catalogue.synced = self._volumes.synced
-        for volume_id in self.catalogue.entries.keys() | self.pool.ids():
-            self._queue.add(volume_id)
-
-    def _volume_changed(self, uid: str, item: Object | None) -> None:
-        volume_id = names.short_id(uid)
-        before = self.catalogue.entries.get(volume_id)
-        self.catalogue.take_volume(uid, item)
-        after = self.catalogue.entries.get(volume_id)
-        if item is None:
-            self._report_due.set()
-        if not before or not after or before.wanted != after.wanted:  # our own status writes come back here too
-            self._queue.add(volume_id)
-
-    def _backend_changed(self, _uid: str, _item: Object | None) -> None:
-        if self.catalogue.take_backends(self._backends.objects.values()):
-            self._report_due.set()
-            for uid, item in self._volumes.objects.items():
-                self._volume_changed(uid, item)
+            group.create_task(super().run())
 
     def _node_changed(self, _uid: str, _item: Object | None) -> None:
         found = ganesha.client_list(node_addresses(self._nodes.objects.values()))
@@ -162,88 +61,7 @@ class Agent:
             self.pool.keep_clients(found)
             self._everything()
 
-    def _shall_serve(self, record: Record) -> bool:
-        entry = self.catalogue.entries.get(record.id)
-        released = entry and entry.wanted.released
-        return not record.retained and not released and self.catalogue.standing(record.id) is not Standing.orphan
-
-    async def _work(self, volume_id: str) -> float | None:
-        standing = self.catalogue.standing(volume_id)
-        entry = self.catalogue.entries.get(volume_id)
-        try:
-            wanted = entry.wanted if entry else await self._held(volume_id, standing)
-            if not entry and not wanted and standing is not Standing.orphan:
-                return None
-            await self._settle(volume_id, entry, wanted)
-        except (MoorageError, OSError, ValueError) as error:
-            if self._passing(error):
-                log.debug("share %s: %s", volume_id, error)
-                return _RETRY
-            self._note(volume_id, str(error) or type(error).__name__)
-            return _RETRY
-        return _RETRY if volume_id in self.failures else None
-
-    def _owner(self, record: Record) -> str:
-        if not self.catalogue.synced:
-            raise Retry("which StorageVolumes there are is not known yet")
-        if self.catalogue.standing(record.id) is Standing.orphan:
-            return ""
-        return f"StorageVolume {record.namespace}/{record.name}"
-
-    async def _held(self, volume_id: str, standing: Standing) -> Wanted | None:
-        """Serve on as the record says, for as long as the cluster does not say otherwise."""
-        record = await asyncio.to_thread(self.pool.record, volume_id)
-        if standing is not Standing.held or not record or record.retained:
-            return None
-        return Wanted(record.id, record.namespace, record.name, record.uid, record.size)
-
-    async def _settle(self, volume_id: str, entry: Entry | None, wanted: Wanted | None) -> None:
-        work = asyncio.create_task(self._shares.converge(volume_id, wanted, self.place))
-        await asyncio.wait({work}, timeout=_SLOW)
-        if not work.done() and entry and not entry.reported:
-            await self._volume_report.write(entry, share_state(self._settings, entry.wanted, ShareState.Creating))
-        try:
-            seen, plan = await work
-            reason, message = plan.reason, plan.message
-        except (MoorageError, OSError) as error:
-            if self._passing(error):
-                if entry and not entry.reported:
-                    waiting = share_state(self._settings, entry.wanted, ShareState.Creating, error.reason, str(error))
-                    await self._volume_report.write(entry, waiting)
-                raise
-            reason = error.reason if isinstance(error, MoorageError) else "OSError"
-            seen, message = await self._shares.observe(volume_id), str(error)
-        self._note(volume_id, message)
-        if wanted and wanted.adoption:
-            self._report_due.set()
-        if entry:
-            await self._report(entry, seen, reason, message)
-        elif seen.record and not seen.record.retained and not wanted:
-            self._tell_orphan(seen.record)
-
-    def _tell_orphan(self, record: Record) -> None:
-        if record.id not in self._told:
-            self._told.add(record.id)
-            log.warning(
-                "share %s was StorageVolume %s/%s, which is gone without a release: its data is kept and not served",
-                record.id, record.namespace, record.name,
-            )  # fmt: skip
-
     def _passing(self, error: Exception) -> TypeGuard[Retry]:
-        """Not worth a change of status: a restart of Ganesha is over before anybody could act on it."""
+        """A restart of Ganesha is over before anybody could act on it."""
         down = self.server.down_since
         return isinstance(error, Retry) and (down is None or time.monotonic() - down < _PATIENCE)
-
-    def _note(self, volume_id: str, trouble: str) -> None:
-        if trouble:
-            if self.failures.get(volume_id) != trouble:
-                log.warning("share %s: %s", volume_id, trouble)
-            self.failures[volume_id] = trouble
-        else:
-            self.failures.pop(volume_id, None)
-
-    async def _report(self, entry: Entry, seen: Seen, reason: str, message: str) -> None:
-        try:
-            await self._volume_report.write(entry, share_status(self._settings, entry.wanted, seen, reason, message))
-        except NotFound:
-            log.info("StorageVolume %s/%s is gone", entry.wanted.namespace, entry.wanted.name)

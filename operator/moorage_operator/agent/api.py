@@ -45,8 +45,9 @@ class Api:
     async def close(self) -> None:
         await self._api.close()
 
-    async def get(self, path: str) -> Object:
-        response = await self._request("GET", path, _DEADLINE)
+    async def get(self, path: str, selector: str = "") -> Object:
+        query = f"?{urlencode({'fieldSelector': selector})}" if selector else ""
+        response = await self._request("GET", f"{path}{query}", _DEADLINE)
         return cast(Object, json.loads(await response.read()))
 
     async def apply_status(self, path: str, manager: str, body: Object) -> None:
@@ -54,10 +55,9 @@ class Api:
         query = urlencode({"fieldManager": manager, "force": "true"})
         await self._request("PATCH", f"{path}/status?{query}", _DEADLINE, body)
 
-    async def watch(self, path: str, version: str) -> Any:
-        query = urlencode(
-            {"watch": "true", "resourceVersion": version, "timeoutSeconds": _RELIST, "allowWatchBookmarks": "true"}
-        )
+    async def watch(self, path: str, version: str, selector: str = "") -> Any:
+        asked = {"watch": "true", "resourceVersion": version, "timeoutSeconds": _RELIST, "allowWatchBookmarks": "true"}
+        query = urlencode(asked | ({"fieldSelector": selector} if selector else {}))
         return await self._request("GET", f"{path}?{query}", _RELIST + 10.0)
 
     async def _request(self, method: str, path: str, deadline: float, body: Object | None = None) -> Any:
@@ -86,12 +86,14 @@ class Feed:
     A failed list changes nothing: what was last known stands. `synced` after the first list that succeeded.
     """
 
-    def __init__(self, api: Api, path: str, changed: Callable[[str, Object | None], None]) -> None:
+    def __init__(self, api: Api, path: str, changed: Callable[[str, Object | None], None], selector: str = "") -> None:
+        """`selector`: a field selector; an object that it ceases to fit is gone as far as the feed is concerned."""
         self.objects: dict[str, Object] = {}
         self.synced = False
         self.listed = asyncio.Event()
         self._api = api
         self._path = path
+        self._selector = selector
         self._changed = changed
 
     async def run(self) -> None:
@@ -103,7 +105,7 @@ class Feed:
                 await asyncio.sleep(_PAUSE)
 
     async def _list(self) -> str:
-        answer = await self._api.get(self._path)
+        answer = await self._api.get(self._path, self._selector)
         fresh = {str(item["metadata"]["uid"]): item for item in cast(list[Object], answer["items"])}
         gone = self.objects.keys() - fresh.keys()
         self.objects, self.synced = fresh, True
@@ -116,7 +118,7 @@ class Feed:
         return str(answer["metadata"]["resourceVersion"])
 
     async def _follow(self, version: str) -> None:
-        answer = await self._api.watch(self._path, version)
+        answer = await self._api.watch(self._path, version, self._selector)
         try:
             buffer = b""
             async for chunk in answer.content.iter_any():

@@ -8,13 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from moorage import ganesha, names, quantity
+from moorage import ganesha, names, placement, quantity
 from moorage.adoption import Adoption
 from moorage.errors import InvalidInput
-from moorage.model import Share, StorageBackend, StorageVolume
+from moorage.model import Engine, Share, StorageBackend, StorageVolume
 from moorage.share import Wanted
 
 log = logging.getLogger(__name__)
+
+LOCAL = "local"
 
 
 class Standing(Enum):
@@ -37,9 +39,10 @@ class Entry:
 class Catalogue:
     """Filled by the feeds. Nothing is an orphan before a list of all StorageVolumes has succeeded."""
 
-    pod: str
+    server: str  # what placements call it
     namespace: str
-    stateful_set: str
+    workload: str  # the StatefulSet or DaemonSet that backends name
+    engine: str = placement.GANESHA
     synced: bool = False
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     known: set[str] = field(default_factory=set[str])
@@ -77,8 +80,7 @@ class Catalogue:
         except ValidationError as error:
             log.warning("StorageBackend %s: %s", item["metadata"].get("name"), error)
             return None
-        engine = backend.spec.engine.ganesha
-        ours = engine and (engine.namespace, engine.stateful_set) == (self.namespace, self.stateful_set)
+        ours = _owner(backend.spec.engine, self.engine) == (self.namespace, self.workload)
         return str(backend.metadata["name"]) if ours else None
 
     def _entry(self, item: Mapping[str, Any]) -> Entry | None:
@@ -87,8 +89,8 @@ class Catalogue:
         except ValidationError as error:
             log.warning("StorageVolume %s: %s", item["metadata"].get("name"), error)
             return None
-        placement, share, metadata = volume.status.placement, volume.status.share, volume.metadata
-        if not placement or placement.server != self.pod or placement.backend not in self.backends:
+        placed, share, metadata = volume.status.placement, volume.status.share, volume.metadata
+        if not placed or placed.server != self.server or placed.backend not in self.backends:
             return None
         if volume.status.id != names.short_id(str(metadata["uid"])) or not volume.spec.size:
             return None
@@ -101,9 +103,18 @@ class Catalogue:
             deleting=bool(metadata.get("deletionTimestamp")),
             release=volume.status.release,
             export_id=share.export_id if share else 0,
-            adoption=Adoption(volume.spec.adopt, placement.backend, self.pod) if volume.spec.adopt else None,
+            adoption=Adoption(volume.spec.adopt, placed.backend, self.server) if volume.spec.adopt else None,
         )
         return Entry(wanted, share)
+
+
+def _owner(engine: Engine, kind: str) -> tuple[str, str] | None:
+    """Namespace and name of the workload that serves a backend of this kind."""
+    if kind == placement.GANESHA and engine.ganesha:
+        return engine.ganesha.namespace, engine.ganesha.stateful_set
+    if kind == LOCAL and engine.local:
+        return engine.local.namespace, engine.local.daemon_set
+    return None
 
 
 def node_addresses(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

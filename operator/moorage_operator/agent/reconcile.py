@@ -3,37 +3,59 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from moorage import adoption, share
 from moorage.adoption import Source
 from moorage.errors import NotReady, Retry
+from moorage.ganesha import Export
 from moorage.record import Record
 from moorage.share import Action, Place, Seen, Wanted
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
-from moorage_operator.agent.server import Server
 
 log = logging.getLogger(__name__)
 
 _ROUNDS = 5  # adoption, a mount, its export, growth: four; one more shows that nothing is left
 
 
-class Shares:
-    """The three places where a share is: pool, mount table, Ganesha."""
+class Exports(Protocol):
+    """What makes shares reachable from elsewhere."""
 
-    def __init__(self, pool: Pool, mounts: Mounts, server: Server, owner: Callable[[Record], str]) -> None:
+    def exported(self, export_id: int) -> Export | None: ...
+    async def ensure_exported(self, export: Export) -> None: ...
+    async def ensure_unexported(self, export_id: int) -> None: ...
+
+
+class NoExports:
+    """Of shares that are used where they are mounted."""
+
+    def exported(self, export_id: int) -> Export | None:
+        return None
+
+    async def ensure_exported(self, export: Export) -> None:
+        return
+
+    async def ensure_unexported(self, export_id: int) -> None:
+        return
+
+
+class Shares:
+    """The three places where a share is: pool, mount table, exports."""
+
+    def __init__(self, pool: Pool, mounts: Mounts, exports: Exports, owner: Callable[[Record], str]) -> None:
         """`owner` names the living StorageVolume that has a share, or gives ""; raises Retry when it cannot know."""
         self.pool = pool
         self.mounts = mounts
-        self.server = server
+        self._exports = exports
         self._owner = owner
 
     async def observe(self, volume_id: str) -> Seen:
         seen = await asyncio.to_thread(self._on_disk, volume_id)
-        exported = self.server.exported(seen.record.export_id) if seen.record else None
+        exported = self._exports.exported(seen.record.export_id) if seen.record else None
         return share.with_export(seen, exported)
 
-    async def converge(self, volume_id: str, wanted: Wanted | None, place: Place) -> tuple[Seen, share.Plan]:
+    async def converge(self, volume_id: str, wanted: Wanted | None, place: Place | None) -> tuple[Seen, share.Plan]:
         """Act until nothing is left to do; the last look, and the plan's trouble if there is one."""
         for _ in range(_ROUNDS):
             seen = await self.observe(volume_id)
@@ -52,16 +74,16 @@ class Shares:
             case share.EnsureImage(wanted):
                 await asyncio.to_thread(self.pool.ensure_image, wanted)
             case share.EnsureAdopted(wanted, source):
-                await self.server.ensure_unexported(source.export_id)
+                await self._exports.ensure_unexported(source.export_id)
                 await asyncio.to_thread(self.pool.adopt, wanted, source.id)
             case share.EnsureMounted(volume_id):
                 await asyncio.to_thread(self.mounts.ensure_mounted, volume_id)
             case share.EnsureGrown(volume_id, size):
                 await asyncio.to_thread(self.mounts.ensure_grown, volume_id, size)
             case share.EnsureExported(export):
-                await self.server.ensure_exported(export)
+                await self._exports.ensure_exported(export)
             case share.EnsureUnexported(export_id):
-                await self.server.ensure_unexported(export_id)
+                await self._exports.ensure_unexported(export_id)
             case share.EnsureUnmounted(volume_id):
                 await asyncio.to_thread(self.mounts.ensure_unmounted, volume_id)
             case share.EnsureRetained(volume_id, retained):

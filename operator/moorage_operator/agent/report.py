@@ -1,31 +1,53 @@
 """Status out: `status.share` of a StorageVolume, and this server's entry in `status.servers` of its backend."""
 
-from typing import Any
+from typing import Any, Protocol
 
-from moorage import ganesha, names
+from moorage import names
 from moorage.model import BackendServer, Kept, Share, ShareState, StorageBackend
 from moorage.share import Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, Api, Object
 from moorage_operator.agent.catalogue import Entry
-from moorage_operator.agent.settings import Settings
 
 _MESSAGE_MAX = 1024
 _WORTH = 100  # a change of more than one part in so many is written
 
 
-def share_status(settings: Settings, wanted: Wanted, seen: Seen, reason: str, message: str) -> Share:
+class Site(Protocol):
+    """Where shares are served."""
+
+    @property
+    def server(self) -> str:
+        """What status.placement.server and status.servers call it."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """What nodes mount from; empty when nothing is exported."""
+        ...
+
+    @property
+    def exports(self) -> bool:
+        """Whether a share must be exported, and not only mounted, to be of use."""
+        ...
+
+    def path(self, volume_id: str) -> str:
+        """Of the export, or of the mount on the node."""
+        ...
+
+
+def share_status(site: Site, wanted: Wanted, seen: Seen, reason: str, message: str) -> Share:
     """A share that is served stays Served when it cannot grow: the reason says what is wrong with it."""
-    up = bool(seen.exported and seen.mounted)
+    up = seen.mounted and (seen.exported is not None or not site.exports)
     if wanted.released:
         state = ShareState.Failed if message or up else ShareState.Released
-        return share_state(settings, wanted, state, reason, message)
+        return share_state(site, wanted, state, reason, message)
     if not seen.record or not up:
-        return share_state(settings, wanted, ShareState.Failed if message else ShareState.Creating, reason, message)
+        return share_state(site, wanted, ShareState.Failed if message else ShareState.Creating, reason, message)
     return Share(
         state=ShareState.Served,
-        server=settings.pod,
-        address=settings.address,
-        path=ganesha.pseudo_path(wanted.id),
+        server=site.server,
+        address=site.address,
+        path=site.path(wanted.id),
         export_id=seen.record.export_id,
         size_bytes=seen.fs_bytes,
         reason=reason,
@@ -33,10 +55,10 @@ def share_status(settings: Settings, wanted: Wanted, seen: Seen, reason: str, me
     )
 
 
-def share_state(settings: Settings, wanted: Wanted, state: ShareState, reason: str = "", message: str = "") -> Share:
+def share_state(site: Site, wanted: Wanted, state: ShareState, reason: str = "", message: str = "") -> Share:
     """A share that nobody can mount. The export id stays: it tells that there was data once."""
     return Share(
-        state=state, server=settings.pod, export_id=wanted.export_id, reason=reason, message=message[:_MESSAGE_MAX]
+        state=state, server=site.server, export_id=wanted.export_id, reason=reason, message=message[:_MESSAGE_MAX]
     )
 
 
@@ -59,21 +81,21 @@ class VolumeReport:
 class BackendReport:
     """Each server has a field manager of its own: one for all would take the others' entries away."""
 
-    def __init__(self, api: Api, pod: str) -> None:
+    def __init__(self, api: Api, server: str) -> None:
         self._api = api
-        self._pod = pod
+        self._server = server
 
     async def write(self, item: Object, total: int, free: int, kept: tuple[Kept, ...] | None) -> None:
         """`kept` None: not known yet, so what was said before stands."""
         backend = StorageBackend.model_validate(item)
-        before = next((server for server in backend.status.servers if server.name == self._pod), None)
+        before = next((server for server in backend.status.servers if server.name == self._server), None)
         if kept is None:
             kept = before.kept if before else ()
         if before and not _differs(before, total, free) and before.kept == kept:
             return
         name = str(backend.metadata["name"])
-        servers = [BackendServer(name=self._pod, total_bytes=total, free_bytes=free, kept=kept).dump()]
-        manager = f"{names.AGENT_MANAGER}-{self._pod}"
+        servers = [BackendServer(name=self._server, total_bytes=total, free_bytes=free, kept=kept).dump()]
+        manager = f"{names.AGENT_MANAGER}-{self._server}"
         await self._api.apply_status(
             f"{BACKENDS}/{name}", manager, _body("StorageBackend", {"name": name}, {"servers": servers})
         )

@@ -23,6 +23,17 @@ class Settings:
     log_level: str
 
     @property
+    def server(self) -> str:
+        return self.pod
+
+    @property
+    def exports(self) -> bool:
+        return True
+
+    def path(self, volume_id: str) -> str:
+        return ganesha.pseudo_path(volume_id)
+
+    @property
     def stateful_set(self) -> str:
         return self.pod.rpartition("-")[0]
 
