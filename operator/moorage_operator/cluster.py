@@ -120,11 +120,24 @@ class Cluster:
             query["continue"] = token
 
     async def list_ours(self, kind: str, namespace: str = "", **selectors: str) -> list[Manifest]:
-        """All objects of a kind of our own; none when its CRD was removed, which took them along."""
+        """All objects of a kind of our own; none when its CRD was removed, which took them along.
+
+        That they are gone is believed only when discovery says so too: what stands between us and the API server may
+        answer 404 for reasons of its own, and data goes by what is listed.
+        """
         try:
             return [admit(each) for each in await self.list(names.API_VERSION, kind, namespace, **selectors)]
-        except NotFound:
+        except NotFound as error:
+            if await self._is_served(kind):
+                raise ApiUnavailable(f"{error}, but the API server says that it serves the kind") from error
             return []
+
+    async def _is_served(self, kind: str) -> bool:
+        try:
+            group = await self._call("GET", f"/apis/{names.API_VERSION}")
+        except NotFound:  # the last of our CRDs has gone, and the group with it
+            return False
+        return any(each["name"] == _PLURALS[kind] for each in group["resources"])
 
     async def list(self, api_version: str, kind: str, namespace: str = "", **selectors: str) -> list[Manifest]:
         """All objects of a kind, as `pages` gives them."""

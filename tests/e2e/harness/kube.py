@@ -15,6 +15,7 @@ T = TypeVar("T")
 KINDS = {
     "StorageVolume": "storagevolumes.moorage.dev",
     "StorageAttachment": "storageattachments.moorage.dev",
+    "StorageSnapshot": "storagesnapshots.moorage.dev",
     "Bucket": "buckets.moorage.dev",
 }
 

@@ -1,0 +1,62 @@
+"""The server has gone and somebody writes: pods still end, and the node goes on serving other volumes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.install import NAMESPACE
+from harness.kube import Kube, wait_for
+from harness.manifests import by_claim, pod, shared, volume
+
+WRITE = "while :; do dd if=/dev/zero of=/data/big bs=64k count=64 conv=fsync 2>/dev/null; echo x > /tmp/wrote; done"
+
+
+@pytest.fixture
+def no_server(kube: Kube) -> Iterator[None]:
+    """Afterwards the NFS server is there again."""
+    yield
+    kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=1")
+    kube("rollout", "status", "statefulset/moorage-nfs", "-n", NAMESPACE, "--timeout=180s", timeout=190)
+
+
+@pytest.mark.usefixtures("no_server")
+def test_a_pod_that_writes_ends_and_others_begin_while_the_server_is_gone(
+    kube: Kube, namespace: str, workers: list[str]
+) -> None:
+    kube.apply(shared("files", "256Mi", namespace), volume("objects", namespace, type="object"))
+    for name in ("files", "objects"):
+        kube.wait_phase("StorageVolume", name, "READY", namespace)
+    kube.apply(*(pod(name, by_claim("files"), namespace, workers[0], command=WRITE) for name in ("w1", "w2")))
+    for name in ("w1", "w2"):
+        kube.wait_pod(name, namespace, timeout=180)
+        wait_for("it writes", lambda name=name: kube.exec(name, "ls", "/tmp", namespace=namespace), 60)
+
+    kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=0")
+    kube.wait_gone("pod", "moorage-nfs-0", NAMESPACE, timeout=120)
+    kube("delete", "pods", "w1", "w2", "-n", namespace, "--wait=false")
+    kube.apply(pod("other", by_claim("objects"), namespace, workers[0]))
+
+    kube.wait_pod("other", namespace, timeout=120)  # the node plugin serves others meanwhile
+    for name in ("w1", "w2"):
+        kube.wait_gone("pod", name, namespace, timeout=60)
+    # Nothing of the dead mount is left on the node.
+    left = kube.cluster.node_exec(workers[0], ["cat", "/proc/mounts"])
+    assert [line for line in left.splitlines() if " nfs4 " in line and namespace in line] == []
+
+
+@pytest.mark.usefixtures("no_server")
+def test_what_waits_for_the_server_goes_on_when_it_is_back(kube: Kube, namespace: str, workers: list[str]) -> None:
+    kube.apply(shared("files", "256Mi", namespace))
+    kube.wait_phase("StorageVolume", "files", "READY", namespace)
+    kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=0")
+    kube.wait_gone("pod", "moorage-nfs-0", NAMESPACE, timeout=120)
+    kube.apply(pod("early", by_claim("files"), namespace, workers[0]))
+
+    def told() -> list[str]:
+        said = [event["message"] for event in kube.events("Pod", "early", namespace)]
+        return [each for each in said if "MountVolume" in each]
+
+    assert wait_for("the pod says why it waits", told, 150)
+    kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=1")
+
+    kube.wait_pod("early", namespace, timeout=240)
