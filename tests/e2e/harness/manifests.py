@@ -5,6 +5,7 @@ from typing import Any
 Object = dict[str, Any]
 API = "moorage.dev/v1alpha1"
 BUSYBOX = "docker.io/library/busybox:1.37"
+MOORAGE = "docker.io/moorage/moorage:0.1.0"
 
 
 def volume(name: str, namespace: str = "default", **spec: Any) -> Object:
