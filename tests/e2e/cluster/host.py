@@ -20,6 +20,7 @@ LOCAL_NEEDS: Mapping[str, str] = {
     "setpriv": "util-linux",
     "losetup": "mount",
     "mkfs.ext4": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
     "modprobe": "kmod",
     "openssl": "openssl",
     "patchelf": "patchelf",

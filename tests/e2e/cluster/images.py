@@ -140,6 +140,10 @@ def tool_recipes(tools: Path) -> list[Recipe]:
     return [
         _program("registry.k8s.io/sig-storage/csi-provisioner:v6.3.0", tools / "csi-provisioner"),
         _program("registry.k8s.io/sig-storage/csi-resizer:v2.2.0", tools / "csi-resizer"),
+        *(
+            _program(f"registry.k8s.io/sig-storage/{name}:v8.7.0", tools / name)
+            for name in ("csi-snapshotter", "snapshot-controller")
+        ),
         _program("registry.k8s.io/coredns/coredns:v1.15.0", tools / "coredns"),
         pause("registry.k8s.io/pause:3.10.1"),
     ]

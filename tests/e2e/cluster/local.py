@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from time import monotonic, sleep, time
 
-from . import controlplane, dns, host, network, nsnode, pki, remains, umlnode
+from . import controlplane, disks, dns, host, network, nsnode, pki, remains, umlnode
 from .cache import locked
 from .command import CommandFailed
 from .golden import ensure_golden, link_tree
@@ -27,6 +27,7 @@ from .umlkernel import ensure_kernel, ensure_stable_kernel
 from .umlroot import ensure_root
 
 HERE = Path(__file__).parent
+POOL_BYTES = 64 << 30  # of the namespace node's NFS pool; a sparse file
 
 
 class Local(Provider):
@@ -134,6 +135,7 @@ class Local(Provider):
         for kind in ("crt", "key"):
             shutil.copy2(state.pki / f"{node.name}.{kind}", home / f"tls.{kind}")
         if node.kind == "namespace":
+            disks.make(state, nsnode.POOL, POOL_BYTES)
             link_tree(golden, home / "disk")
             nsnode.prepare(state, node, tools)
         else:
@@ -213,6 +215,22 @@ class Local(Provider):
 
     def node_start(self, node: str) -> None:
         self._start_node(node_named(node), Path(self.state.facts()["tools"]))
+
+    def disk(self, name: str, size: int) -> None:
+        """Make a disk of `size` bytes that can move between nodes, an XFS on it. One that is there stays as it is."""
+        disks.make(self.state, name, size)
+
+    def remove_disk(self, name: str) -> None:
+        """Throw a disk away that no node has."""
+        disks.remove(self.state, name)
+
+    def attach_disk(self, node: str, name: str) -> str:
+        """Give the disk to a running node; its device there. DiskInUse names another node that has it."""
+        return disks.attach(self.state, node_named(node), name)
+
+    def detach_disk(self, node: str, name: str) -> None:
+        """Take the disk from a node that has unmounted it. A node whose power was cut has lost its disks already."""
+        disks.detach(self.state, node_named(node), name)
 
     def node_kernel(self, node: str, old: bool) -> None:
         """Cut the power of a user-mode-linux node and start it with the stable package's kernel, or the usual one."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from . import network, nodeconfig
+from . import disks, network, nodeconfig
 from .cache import cache_dir
 from .command import CommandFailed, run
 from .layout import Node
@@ -14,6 +14,7 @@ from .process import Identity, children, identify, kill
 from .state import State, seen
 from .umlroot import ensure_root
 
+POOL = "pool"  # the disk under its NFS server's pool, an XFS, so that volumes can be cloned; see values-local.yaml
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -38,6 +39,7 @@ def prepare(state: State, node: Node, tools: Path) -> None:
         "TOOLS": str(seen(tools)),
         "DISK": f"{seen_home}/disk",
         "INIT": str(seen(state.home / "init")),
+        "POOL": str(seen(disks.path(state, POOL))),
         "LABELS": nodeconfig.kubelet_labels(node),
     }
     (home / "node.env").write_text(nodeconfig.environment(values))

@@ -94,13 +94,18 @@ SOURCES: Mapping[str, Source] = {
     "agnhost": Source("k8s.io/kubernetes/test/images/agnhost"),
     # it speaks CSI 1.13, with which the big module's Kubernetes does not compile, so it has a small one
     "csi-sanity": Source("github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity", module="csi-sanity"),
+    # its libraries are newer than the big module's, so it has a small one
+    **{
+        name: Source(f"github.com/kubernetes-csi/external-snapshotter/v8/cmd/{name}", module="snapshotter")
+        for name in ("csi-snapshotter", "snapshot-controller")
+    },
     # its YAML library clashes with the big module's, so it has a small one
     "helm-unittest": Source("github.com/helm-unittest/helm-unittest/cmd/helm-unittest", module="helm-unittest"),
 }
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "etcd")
 NODE = ("kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr")
 CNI = ("cni/ptp", "cni/loopback", "cni/host-local", "cni/portmap")
-IN_IMAGES = ("csi-provisioner", "csi-resizer", "coredns")
+IN_IMAGES = ("csi-provisioner", "csi-resizer", "csi-snapshotter", "snapshot-controller", "coredns")
 # What a running local cluster, and the tests on it, need.
 LOCAL = (*CONTROL_PLANE, *NODE, *CNI, *IN_IMAGES, "helm", "csi-sanity")
 # What the External Storage suite needs; built only when it runs.
@@ -166,6 +171,13 @@ class Toolchain:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft / produced(source), target)
         shutil.rmtree(draft)
+
+
+def module_folder(source: Source, module: str) -> Path:
+    """Where Go keeps the files of a module that `source` is built with; fetched if it is not there."""
+    where = HOME / source.module
+    run(["go", "mod", "download", module], cwd=where, timeout=600, env=ENVIRONMENT)
+    return Path(run(["go", "list", "-m", "-f", "{{.Dir}}", module], cwd=where, env=ENVIRONMENT).stdout.strip())
 
 
 def _go(home: Path, sources: list[Source], draft: Path, what: str) -> None:

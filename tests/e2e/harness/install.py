@@ -6,6 +6,7 @@ from pathlib import Path
 from cluster.command import CommandFailed, run
 from cluster.provider import Provider
 from cluster.toolchain import Toolchain
+from harness.snapshotter import ensure_snapshotter
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "moorage"
@@ -25,7 +26,8 @@ def helm(cluster: Provider, *args: str, timeout: float = WAIT + 30) -> str:
 
 
 def install(cluster: Provider, *extra: str) -> str:
-    """`helm upgrade --install --wait` with the cluster's own values; Helm's notes."""
+    """`helm upgrade --install --wait` with the cluster's own values; Helm's notes. Snapshots' part of the cluster goes first."""
+    ensure_snapshotter(cluster)
     values = ["--values", str(cluster.values)] if cluster.values else []
     wanted = [RELEASE, str(CHART), "-n", NAMESPACE, "--create-namespace", *values]
     try:

@@ -15,6 +15,14 @@ own var-log /var/log
 own opt /opt
 own etc-cni /etc/cni
 own srv /srv
+# The pool of a node that has one. Right after a power cut the kernel may still be about to let go of it.
+if [ -n "${POOL:-}" ]; then
+  mkdir -p /var/lib/moorage/nfs
+  for _ in $(seq 100); do
+    mount -o loop "$POOL" /var/lib/moorage/nfs && break
+    sleep 0.1
+  done
+fi
 mkdir -p /opt/cni/bin /etc/cni/net.d /run/lock /run/netns /run/containerd /var/lib/kubelet
 mount --bind "$TOOLS/cni" /opt/cni/bin
 cp "$HOME_DIR/cni.conflist" /etc/cni/net.d/10-bed.conflist
