@@ -26,7 +26,7 @@ def helm(cluster: Provider, *args: str, timeout: float = WAIT + 30) -> str:
 
 
 def install(cluster: Provider, *extra: str) -> str:
-    """`helm upgrade --install --wait` with the cluster's own values; Helm's notes. Snapshots' part of the cluster goes first."""
+    """`helm upgrade --install --wait` with the cluster's own values; Helm's notes. Snapshots' part goes first."""
     ensure_snapshotter(cluster)
     values = ["--values", str(cluster.values)] if cluster.values else []
     wanted = [RELEASE, str(CHART), "-n", NAMESPACE, "--create-namespace", *values]

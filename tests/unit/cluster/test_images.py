@@ -87,6 +87,8 @@ def test_references_are_those_of_the_contract_with_the_chart_and_carry_the_versi
     assert others == [
         "registry.k8s.io/sig-storage/csi-provisioner:v6.3.0",
         "registry.k8s.io/sig-storage/csi-resizer:v2.2.0",
+        "registry.k8s.io/sig-storage/csi-snapshotter:v8.7.0",
+        "registry.k8s.io/sig-storage/snapshot-controller:v8.7.0",
         "registry.k8s.io/coredns/coredns:v1.15.0",
         "registry.k8s.io/pause:3.10.1",
         "docker.io/library/busybox:1.37",
