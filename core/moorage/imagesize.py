@@ -11,6 +11,7 @@ LOG_BYTES = 64 * 2**20
 SMALLEST = 256 * 2**20  # mkfs.xfs refuses file systems under 300 MB; the log is 64 MiB of that
 POOL_RESERVE = 16 * 2**20  # left for share.json files and the NFS recovery records
 SMALLEST_GROUP = 64 * BLOCK  # XFS_MIN_AG_BLOCKS of the kernel's growfs
+_MAPPED = 128  # bytes of data per byte of its map, when each block is an extent of its own (16 bytes, half-full nodes)
 
 
 def usable_bytes(size: int) -> int:
@@ -36,6 +37,18 @@ def group_bytes(superblock: bytes) -> int:
         raise ValueError("the image does not begin with an XFS superblock")
     block_size = int.from_bytes(superblock[4:8], "big")
     return block_size * int.from_bytes(superblock[84:88], "big")
+
+
+def superblock_uuid(superblock: bytes) -> bytes:
+    """The UUID of a file system, from the first 96 bytes of it (sb_uuid of xfs_dsb)."""
+    if superblock[:4] != b"XFSB":
+        raise ValueError("the image does not begin with an XFS superblock")
+    return superblock[32:48]
+
+
+def copies_bytes(shared: int) -> int:
+    """Bytes that the pool needs to copy `shared` bytes block by block, and to note where each block lies."""
+    return shared + -(-shared // _MAPPED)
 
 
 def room(free: int) -> int:

@@ -1,4 +1,8 @@
-"""What must outlive the agent, the pod and the cluster: the records on a pool."""
+"""What must outlive the agent, the pod and the cluster: the records on a pool.
+
+Snapshots came after version 1 and did not change it: an older agent leaves the folder `snapshots` and the field
+`source` alone. It only does not know that shared blocks are promised (docs/adr/0015).
+"""
 
 from pydantic import Field
 
@@ -20,6 +24,23 @@ class Record(Model):
     retained: bool = False
     former: tuple[str, ...] = ()
     """Ids that the share had before it was adopted, oldest first."""
+    source: str = ""
+    """Id of the snapshot or volume that it began with: it may share blocks with others."""
+
+
+class SnapshotRecord(Model):
+    """`snapshot.json` beside a snapshot's image. Written last: an image without it is unfinished and of no moment."""
+
+    version: int = POOL_VERSION
+    id: str
+    namespace: str
+    name: str
+    uid: str
+    volume_id: str
+    volume_name: str
+    size: int
+    taken: str
+    """When the blocks came to be shared (RFC 3339)."""
 
 
 class PoolState(Model):

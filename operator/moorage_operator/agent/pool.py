@@ -1,20 +1,21 @@
-"""The pool volume: `pool.json`, `lock`, `recovery/` and `volumes/<id>/{image,share.json}`."""
+"""The pool volume: `pool.json`, `lock`, `recovery/`, `volumes/<id>/{image,share.json}`, and `snapshots/`."""
 
 import fcntl
-import os
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from moorage import ganesha, imagesize
-from moorage.errors import InUse, NoCapacity, NotOffered, Retry
+from moorage.errors import InUse, NotOffered, Retry
 from moorage.record import POOL_VERSION, PoolState, Record
 from moorage.share import Wanted
-from moorage_operator.agent.command import CommandFailed, run
+from moorage_operator.agent.allocation import allocate
+from moorage_operator.agent.command import run
 from moorage_operator.agent.files import sync_file, sync_folder, write_durably
+from moorage_operator.agent.room import Room
 
-_RESERVE_DEADLINE = 600.0  # ext4 takes seconds per terabyte; this is for a busy disk
 _FORMAT_DEADLINE = 300.0
 _FORMAT_OPTIONS = Path("/usr/share/xfsprogs/mkfs/lts_5.15.conf")
 
@@ -23,12 +24,14 @@ _PROTOFILE = "/\n0 0\nd--777 0 0\n$\n"
 
 
 class Pool:
-    """Blocking; called in threads. One thread at a time takes space or export ids."""
+    """Blocking; called in threads. One thread at a time takes space (`room.taking`) or export ids."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.volumes = root / "volumes"
+        self.snapshots = root / "snapshots"
         self.recovery = root / "recovery"
+        self.room = Room(root, self._images, self.shares_blocks)
         self.state = PoolState()
         self._taking = threading.Lock()
         self._held: IO[str] | None = None
@@ -36,6 +39,7 @@ class Pool:
     def open(self) -> None:
         """Lock the pool and read its state; raises InUse when another server has it, NotOffered when it is newer."""
         self.volumes.mkdir(parents=True, exist_ok=True)
+        self.snapshots.mkdir(exist_ok=True)
         self.recovery.mkdir(exist_ok=True)
         self._held = (self.root / "lock").open("a")
         try:
@@ -90,9 +94,13 @@ class Pool:
             return 0
 
     def space(self) -> tuple[int, int]:
-        """Total and free bytes of the pool's file system."""
-        figures = os.statvfs(self.root)
-        return figures.f_blocks * figures.f_frsize, figures.f_bavail * figures.f_frsize
+        """Bytes of the pool's file system, and those of them that are free and not promised."""
+        total, free = self.room.space()
+        return total, max(0, free)
+
+    def shares_blocks(self) -> bool:
+        """Whether any image may share blocks with another file."""
+        return any(self.snapshots.iterdir()) or any(record.source for record in self.records())
 
     def ensure_image(self, wanted: Wanted) -> None:
         """A formatted image and its record.
@@ -102,6 +110,10 @@ class Pool:
         image = self.image(wanted.id)
         if not image.exists():
             self._make_image(image, wanted.size)
+        self.ensure_record(wanted)
+
+    def ensure_record(self, wanted: Wanted, source: str = "") -> None:
+        """`source` is the id of the snapshot or volume whose blocks the image shares."""
         with self._taking:
             if self.record(wanted.id):
                 return
@@ -114,6 +126,7 @@ class Pool:
                     uid=wanted.uid,
                     export_id=export_id,
                     size=wanted.size,
+                    source=source,
                 )
             )
 
@@ -148,8 +161,9 @@ class Pool:
         image = self.image(volume_id)
         before = image.stat()
         if before.st_size < size:
-            with self._taking:
-                self._take(image, size, size - before.st_blocks * 512, back_to=before.st_size)
+            with self.room.taking:
+                self.room.check(size - before.st_blocks * 512)
+                allocate(image, size, back_to=before.st_size)
 
     def save_record(self, record: Record) -> None:
         write_durably(self.volumes / record.id / "share.json", record.model_dump_json(by_alias=True, indent=2) + "\n")
@@ -190,11 +204,11 @@ class Pool:
         target = imagesize.image_bytes(size)
         fresh, proto = image.with_name("image.tmp"), image.with_name("root.proto")
         fresh.unlink(missing_ok=True)
-        with self._taking:
-            self._check_room(target)
+        with self.room.taking:
+            self.room.check(target)
             image.parent.mkdir(exist_ok=True)
             fresh.touch(mode=0o600)
-            self._take(fresh, target, target, back_to=None)
+            allocate(fresh, target, back_to=None)
         proto.write_text(_PROTOFILE)
         log = f"size={imagesize.LOG_BYTES}"
         # -K: no discard, which would give the reserved blocks back.
@@ -206,34 +220,5 @@ class Pool:
         sync_folder(image.parent)
         sync_folder(self.volumes)
 
-    def _check_room(self, need: int) -> None:
-        _, free = self.space()
-        if free - imagesize.POOL_RESERVE < need:
-            raise NoCapacity(
-                f"the pool has {max(0, free - imagesize.POOL_RESERVE)} bytes free and {need} are needed: "
-                "enlarge the pool, or delete volumes"
-            )
-
-    def _take(self, image: Path, size: int, need: int, back_to: int | None) -> None:
-        """fallocate(2), never its emulation by writing; on failure the file is as before, or gone."""
-        self._check_room(need)
-        try:
-            run(["fallocate", "-l", str(size), str(image)], _RESERVE_DEADLINE)
-        except CommandFailed as error:
-            _give_back(image, back_to)
-            text = str(error)
-            if "No space left" in text:
-                raise NoCapacity(f"the pool ran full while {size} bytes were reserved: enlarge it") from error
-            if "not supported" in text:
-                raise NotOffered("the pool's file system cannot reserve space: use ext4 or xfs") from error
-            raise
-        except BaseException:
-            _give_back(image, back_to)
-            raise
-
-
-def _give_back(image: Path, size: int | None) -> None:
-    if size is None:
-        image.unlink(missing_ok=True)
-        return
-    os.truncate(image, size)
+    def _images(self) -> Iterable[Path]:
+        return (image for volume_id in self.ids() if (image := self.image(volume_id)).exists())
