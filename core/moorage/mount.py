@@ -4,6 +4,7 @@ The attributes are what `status.attributes` of a StorageVolume and `volumeAttrib
 
     shared: type, mount=nfs,  server, path, options
     object: type, mount=s3fs, endpoint, bucket, prefix, region
+    local:  type, mount=local, share
 
 and, of a StorageAttachment: mountFrom, readOnly, mountAs, attachment (`moorage.view`)
 
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from moorage import names
 from moorage.errors import InvalidInput
 from moorage.nfsoptions import NFS_OPTIONS
 from moorage.view import VIEW_KEYS, clean_path
@@ -26,6 +28,7 @@ _HOST = re.compile(r"^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:
 _URL = re.compile(r"^https?://[A-Za-z0-9\[\]:.-]{1,500}$")
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 _REGION = re.compile(r"^[A-Za-z0-9-]{1,64}$")
+_SHARE = re.compile(names.ID_PATTERN)
 _PASSWORD = re.compile("//[^/]*@")  # user and password in a URL, never told
 
 _NUMBER = r"[0-9]{1,9}"
@@ -37,6 +40,9 @@ S3FS_OPTIONS: Mapping[str, str | None] = {
     "connect_timeout": _NUMBER, "readwrite_timeout": _NUMBER, "retries": "[0-9]{1,2}",
     "noatime": None, "noexec": None, "nosuid": None, "nodev": None, "ro": None, "rw": None,
 }  # fmt: skip
+
+# A local volume is mounted by its agent before any claim is looked at: a claim's mountOptions would come too late.
+LOCAL_OPTIONS: Mapping[str, str | None] = {}
 
 # What every s3fs gets. compat_dir: folders that other S3 tools made implicitly are seen, and a prefix need not exist.
 # No object is remembered as absent and attributes are kept for a second only, because other nodes and S3 tools write
@@ -116,8 +122,34 @@ class S3fs:
         }  # fmt: skip
 
 
-MountPlan = Nfs | S3fs
-_KINDS: Mapping[tuple[str, str], type[Nfs] | type[S3fs]] = {("shared", "nfs"): Nfs, ("object", "s3fs"): S3fs}
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A local volume: a share of this node's own agent, which has mounted it already."""
+
+    share: str
+    kind = "local"
+    fstypes = ("xfs",)
+
+    @classmethod
+    def parse(cls, attributes: Mapping[str, str]) -> Self:
+        _only(attributes, "type", "mount", "share")
+        return cls(_matching(attributes, "share", _SHARE, "the id of a share"))
+
+    def check(self, flags: Iterable[str], folder: str = "/") -> None:
+        """Raises InvalidInput: the volume is mounted by the node's agent, so a claim's `mountOptions` come too late,
+        and it is mounted whole, as a disk of one's own is.
+        """
+        options(_flatten(flags), LOCAL_OPTIONS, "local")
+        if folder != "/":
+            raise InvalidInput(f"a local volume is always mounted whole: remove mountFrom {folder}")
+
+
+MountPlan = Nfs | S3fs | Local
+_KINDS: Mapping[tuple[str, str], type[Nfs] | type[S3fs] | type[Local]] = {
+    ("shared", "nfs"): Nfs,
+    ("object", "s3fs"): S3fs,
+    ("local", "local"): Local,
+}
 
 
 def parse(attributes: Mapping[str, str]) -> MountPlan:
@@ -127,15 +159,15 @@ def parse(attributes: Mapping[str, str]) -> MountPlan:
     if kind is None:
         raise InvalidInput(
             f"volume attributes say type {own.get('type', '')!r}, mount {own.get('mount', '')!r}: this driver mounts "
-            "type shared by nfs and type object by s3fs; use the claim that the StorageVolume made"
+            "type shared by nfs, type object by s3fs and type local; use the claim that the StorageVolume made"
         )
     return kind.parse(own)
 
 
 def check_flags(kind: str, flags: Iterable[str]) -> None:
-    """Raises InvalidInput for a `mountOptions` entry that a volume of this type (shared or object) does not take."""
-    allowed, program = (NFS_OPTIONS, "NFS") if kind == Nfs.kind else (S3FS_OPTIONS, "s3fs")
-    options(_flatten(flags), allowed, program)
+    """Raises InvalidInput for a `mountOptions` entry that a volume of this type does not take."""
+    taken = {Nfs.kind: (NFS_OPTIONS, "NFS"), S3fs.kind: (S3FS_OPTIONS, "s3fs"), Local.kind: (LOCAL_OPTIONS, "local")}
+    options(_flatten(flags), *taken[kind])
 
 
 def options(given: Iterable[str], allowed: Mapping[str, str | None], program: str) -> tuple[str, ...]:

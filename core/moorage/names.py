@@ -34,6 +34,8 @@ CLASS_SHARED = "moorage-shared"
 CLASS_OBJECT = "moorage-object"
 CLASS_LOCAL = "moorage-local"
 
+LOCAL_DISKS = "local"  # folder of <kubelet>/plugins/<DRIVER> where a node's agent mounts its local volumes
+
 TOPOLOGY_NODE = f"topology.{GROUP}/node"  # label of a node: where volumes of its own disk can be used
 
 # Keys of a bucket's Secret: the names that AWS SDKs and tools read from the environment.

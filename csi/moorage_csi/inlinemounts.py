@@ -40,6 +40,9 @@ class InlineMounts:
         """`target` shows what the pod's author asked for."""
         found = await asked.find(self._api())
         plan, group = plans.parse(found.attributes), options.volume_mount_group
+        view = asked.view.within(found.view)
+        if isinstance(plan, plans.Local):
+            plan.check(options.mount_flags, view.folder)
         path = inline.mount_path(self._root, found.handle.id, plan, group)
         async with self._locks[path]:
             known = self._store.load(volume_id) or Volume(volume_id, path, inline=True)
@@ -47,7 +50,7 @@ class InlineMounts:
                 base = await self._stager.ensure(
                     str(found.handle), plan, path, options.mount_flags, group, found.secrets
                 )
-                await self._publisher.publish(known, base, target, wanted.of(asked.view.within(found.view)))
+                await self._publisher.publish(known, base, target, wanted.of(view))
             except BaseException:
                 if mounts.at(target) is None:  # else an earlier call published it, and its pod goes on
                     await self._drop(known.unpublished(target))

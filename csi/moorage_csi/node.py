@@ -61,7 +61,7 @@ class Node(rpc.Servicer):
         self._tools = tools
         self._runner = tools.runner
         self._store = Store(tools.directory / "state")
-        self._stager = Stager(tools.runner, tools.mounter)
+        self._stager = Stager(tools.runner, tools.mounter, self._store.disks)
         self._watcher = Watcher(tools.runner)
         self._hosts = HostMounts(tools.runner, tools.mount_root, tools.api)
         self._publisher = Publisher(tools.runner, self._store, self._hosts)
@@ -143,6 +143,8 @@ class Node(rpc.Servicer):
             await self._inline.publish(volume_id, target, wanted, volume_capability.mount, asked)
             return csi.NodePublishVolumeResponse()
         plan, view = plans.parse(volume_context), View.parse(volume_context)
+        if isinstance(plan, plans.Local):
+            plan.check(volume_capability.mount.mount_flags, view.folder)
         before = self._store.load(volume_id)
         host = await self._hosts.wanted(volume_id, view, volume_context, before.targets.get(target) if before else None)
         base = await self._staged(volume_id, staging_target_path, plan, volume_capability.mount)
@@ -169,6 +171,8 @@ class Node(rpc.Servicer):
             return await self._stager.ensure(volume_id, plan, staging, flags, group, secrets)
         if base is None or base.fstype not in plan.fstypes:
             raise InUse(f"{volume_id} is not staged at {staging or 'any path'}: call NodeStageVolume first")
+        if isinstance(plan, plans.Local) and base.device != self._stager.disk(plan).device:
+            raise InUse(f"{staging} shows {base.source}, not local volume {plan.share}: unstage that first")
         if isinstance(plan, plans.Nfs) and not same_export(base, plan):
             raise InUse(f"{staging} shows {base.source}, not {plan.path} of {volume_id}: unstage that first")
         if not answers:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from moorage.errors import AlreadyExists, InUse, NotFound
-from moorage.mount import FOREIGN_PREFIXES, Nfs, S3fs
+from moorage.mount import FOREIGN_PREFIXES, Local, Nfs, S3fs
 from moorage_csi import capability, mounts
 from moorage_csi.hostmounts import HostMounts
 from moorage_csi.mounts import Mount
@@ -103,8 +103,16 @@ def refuse_foreign(store: Store, volume_id: str, known: Volume | None, path: str
     if other:
         raise NotFound(f"{path} is of volume {other}, not of {volume_id}")
     present = mounts.at(path)
-    if present and present.fstype not in (*Nfs.fstypes, *S3fs.fstypes):
+    if present and present.fstype not in (*Nfs.fstypes, *S3fs.fstypes) and not _is_local(store, present):
         raise NotFound(f"{path} is a mount of type {present.fstype} ({present.source}), not of volume {volume_id}")
+
+
+def _is_local(store: Store, mount: Mount) -> bool:
+    """Whether it is a local volume's: other drivers have file systems of its type on the node, too."""
+    disks = mounts.canonical(str(store.disks))
+    return mount.fstype in Local.fstypes and any(
+        each.device == mount.device and each.target.startswith(f"{disks}/") for each in mounts.table()
+    )
 
 
 def requested(given: csi.VolumeCapability, readonly: bool, context: Mapping[str, str]) -> str:

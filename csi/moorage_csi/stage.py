@@ -1,13 +1,17 @@
-"""The real mount of a volume on this node: NFS by mount.nfs4 in a killable child, buckets by the mounter."""
+"""The real mount of a volume on this node: NFS by mount.nfs4 in a killable child, buckets by the mounter.
+
+Local volumes are mounted by the node's agent already, and bound from there.
+"""
 
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from moorage import names
 from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotFound, NotReady, Retry
-from moorage.mount import MountPlan, Nfs, S3fs
+from moorage.mount import Local, MountPlan, Nfs, S3fs
 from moorage_csi import mounts
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
@@ -17,6 +21,7 @@ log = logging.getLogger(__name__)
 _MOUNT_SECONDS = 40.0  # the kubelet calls again; a shorter wait tells the user sooner what is wrong
 _RESOLVE_SECONDS = 15.0
 _PROBE_SECONDS = 15.0
+_BIND_SECONDS = 15.0
 _NO_EXPORT = "No such file or directory"  # mount.nfs4, when the server says ENOENT; "No such device" is another matter
 
 
@@ -32,9 +37,11 @@ class Mounter(Protocol):
 class Stager:
     """Mounts volumes where they are staged, and takes the mounts away again. Both can be repeated."""
 
-    def __init__(self, runner: Runner, mounter: Mounter) -> None:
+    def __init__(self, runner: Runner, mounter: Mounter, disks: Path) -> None:
+        """`disks`: where the node's agent has mounted the local volumes, each at its id."""
         self._runner = runner
         self._mounter = mounter
+        self._disks = disks
 
     async def ensure(
         self, volume_id: str, plan: MountPlan, path: str, flags: Sequence[str], group: str, secrets: Mapping[str, str]
@@ -42,6 +49,9 @@ class Stager:
         """The volume is mounted at `path` and has answered; raises AlreadyExists when something else is there."""
         if isinstance(plan, Nfs):
             await self._ensure_nfs(plan, path, plan.with_flags(flags))
+        elif isinstance(plan, Local):
+            plan.check(flags)
+            await self._ensure_local(plan, path)
         else:
             await self._ensure_s3fs(volume_id, plan, path, plan.parameters(flags, group), secrets)
         mount = mounts.at(path)
@@ -104,6 +114,33 @@ class Stager:
         output = await self._runner.run(("stat", "--file-system", "--format=%T", path), _PROBE_SECONDS, about=path)
         if output.status:
             raise NotReady(f"the volume mounted at {path} does not answer: {output.complaint}")
+
+    async def _ensure_local(self, plan: Local, path: str) -> None:
+        disk, present = self.disk(plan), mounts.at(path)
+        if present and present.device != disk.device:
+            raise AlreadyExists(f"{present.source} ({present.fstype}) is mounted at {path}, not volume {plan.share}")
+        await self._probe(disk.target)
+        if present:
+            return
+        mounts.make_directory(path)
+        try:
+            output = await self._runner.run(("mount", "-c", "-n", "--bind", disk.target, path), _BIND_SECONDS)
+            bound = mounts.at(path)
+            if bound is None or bound.device != disk.device:  # never the bare folder beneath it
+                raise NotReady(f"volume {plan.share} is not seen at {path} after the bind mount: {output.complaint}")
+        except BaseException:
+            await mounts.ensure_absent(self._runner, path, keep_directory=True)
+            raise
+
+    def disk(self, plan: Local) -> Mount:
+        """Where this node's agent has mounted the volume; raises NotReady until it has."""
+        disk = mounts.at(str(self._disks / plan.share))
+        if disk is None or disk.fstype not in plan.fstypes:
+            raise NotReady(
+                f"local volume {plan.share} is not mounted on this node (yet): its agent does that; is the pod of "
+                "DaemonSet moorage-local running here?"
+            )
+        return disk
 
     async def _ensure_s3fs(
         self, volume_id: str, plan: S3fs, path: str, parameters: Mapping[str, str], secrets: Mapping[str, str]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from moorage import names
 from moorage.view import View
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.disks = directory.parent / names.LOCAL_DISKS
+        """Where the node's agent mounts local volumes."""
 
     def load(self, volume_id: str) -> Volume | None:
         return _read(self._file(volume_id))
