@@ -393,8 +393,8 @@ CASES = [
         INVALID, "volume_mount_group '1000 x' is not a numeric group id", volume_capability=capability(group="1000 x"),
     ),
     stage(
-        INVALID, "volume attributes say type '', mount '': this driver mounts type shared by nfs and type object by "
-        "s3fs; use the claim that the StorageVolume made", volume_context={},
+        INVALID, "volume attributes say type '', mount '': this driver mounts type shared by nfs, type object by "
+        "s3fs and type local; use the claim that the StorageVolume made", volume_context={},
     ),
     stage(
         INVALID, "volume attributes password are not known; allowed: type, mount, server, path, options",
