@@ -3,15 +3,13 @@
 import asyncio
 import json
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, Self, cast
 from urllib.parse import urlencode
 
-import aiohttp
-from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
-
 from moorage.errors import MoorageError, NotFound, Retry
+from moorage_operator.agent.wire import Access, Wire
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +18,6 @@ Object = dict[str, Any]
 VOLUMES = "/apis/moorage.dev/v1alpha1/storagevolumes"
 BACKENDS = "/apis/moorage.dev/v1alpha1/storagebackends"
 NODES = "/api/v1/nodes"
-_DEADLINE = 30.0
 _RELIST = 30  # seconds of one watch; a silent one cannot outlive it
 _PAUSE = 2.0
 
@@ -28,56 +25,40 @@ _PAUSE = 2.0
 class Api:
     """Raises NotFound, and Retry for what may pass: other answers are a MoorageError with the server's words."""
 
-    def __init__(self, api: Any) -> None:
-        self._api = api
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     @classmethod
     async def connect(cls) -> Self:
         """In a cluster by the service account, else by KUBECONFIG."""
-        settings: Any = cast(Any, client).Configuration()
-        loader = cast(Any, config)
-        if os.environ.get("KUBERNETES_SERVICE_HOST"):
-            loader.load_incluster_config(client_configuration=settings)
-        else:
-            await loader.load_kube_config(client_configuration=settings)
-        return cls(cast(Any, client).ApiClient(settings))
+        return cls(Wire(await Access.find()))
 
     async def close(self) -> None:
-        await self._api.close()
+        self._wire.close()
 
     async def get(self, path: str, selector: str = "") -> Object:
         query = f"?{urlencode({'fieldSelector': selector})}" if selector else ""
-        response = await self._request("GET", f"{path}{query}", _DEADLINE)
-        return cast(Object, json.loads(await response.read()))
+        return cast(Object, json.loads(await self._request("GET", f"{path}{query}")))
 
     async def apply_status(self, path: str, manager: str, body: Object) -> None:
         """Server-side apply of `body` on the status of the object at `path`; the manager owns just what is in it."""
         query = urlencode({"fieldManager": manager, "force": "true"})
-        await self._request("PATCH", f"{path}/status?{query}", _DEADLINE, body)
+        await self._request("PATCH", f"{path}/status?{query}", body)
 
-    async def watch(self, path: str, version: str, selector: str = "") -> Any:
+    async def watch(self, path: str, version: str, selector: str = "") -> AsyncGenerator[Object]:
+        """Events, until the server ends the watch."""
         asked = {"watch": "true", "resourceVersion": version, "timeoutSeconds": _RELIST, "allowWatchBookmarks": "true"}
         query = urlencode(asked | ({"fieldSelector": selector} if selector else {}))
-        return await self._request("GET", f"{path}?{query}", _RELIST + 10.0)
+        async with aclosing(self._wire.lines(f"{path}?{query}", _RELIST + 10.0)) as lines:
+            async for line in lines:
+                yield cast(Object, json.loads(line))
 
-    async def _request(self, method: str, path: str, deadline: float, body: Object | None = None) -> Any:
-        kind = "application/apply-patch+yaml" if body is not None else "application/json"
-        headers = {"Accept": "application/json", "Content-Type": kind}
-        try:
-            call = await self._api.param_serialize(
-                method=method, resource_path=path, header_params=headers, query_params=[], body=body,
-                auth_settings=["BearerToken"],
-            )  # fmt: skip
-            timeout = aiohttp.ClientTimeout(total=deadline, sock_connect=10.0)
-            answer = (await self._api.call_api(*call, _request_timeout=timeout)).response
-            if answer.status < 300:
-                if method == "PATCH":
-                    await answer.read()
-                return answer
-            text = (await answer.read()).decode(errors="replace")
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Retry(f"API server: {method} {path}: {error or type(error).__name__}") from error
-        raise _refusal(answer.status, f"API server: {method} {path}: {answer.status} {_message(text)}")
+    async def _request(self, method: str, path: str, body: Object | None = None) -> bytes:
+        status, text = await self._wire.exchange(method, path, body)
+        if status < 300:
+            return text
+        said = _message(text.decode(errors="replace"))
+        raise _refusal(status, f"API server: {method} {path.partition('?')[0]}: {status} {said}")
 
 
 class Feed:
@@ -100,7 +81,7 @@ class Feed:
         while True:
             try:
                 await self._follow(await self._list())
-            except (MoorageError, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            except (MoorageError, OSError, ValueError) as error:
                 log.warning("%s: %s", self._path, error or type(error).__name__)
                 await asyncio.sleep(_PAUSE)
 
@@ -118,17 +99,13 @@ class Feed:
         return str(answer["metadata"]["resourceVersion"])
 
     async def _follow(self, version: str) -> None:
-        answer = await self._api.watch(self._path, version, self._selector)
-        try:
-            buffer = b""
-            async for chunk in answer.content.iter_any():
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                for line in lines:
-                    self._take(cast(Object, json.loads(line)))
-        finally:
-            answer.close()
+        async with aclosing(self._api.watch(self._path, version, self._selector)) as events:
+            async for event in events:
+                self._take(event)
 
     def _take(self, event: Object) -> None:
+        if "type" not in event:  # no watch at all: the server's answer says why
+            raise Retry(f"watch refused: {event.get('message', '')}")
         if event["type"] == "BOOKMARK":
             return
         if event["type"] == "ERROR":

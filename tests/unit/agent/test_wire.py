@@ -1,0 +1,134 @@
+"""HTTP as the API server speaks it: bodies of each kind, kept connections, streams, and what goes wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moorage.errors import MoorageError, NotFound, Retry
+from moorage_operator.agent.api import VOLUMES, Api, Feed
+from moorage_operator.agent.wire import Access, Wire
+
+
+@asynccontextmanager
+async def server(answer: Callable[[str], bytes | None]) -> AsyncIterator[tuple[Wire, list[str]]]:
+    """Answers each request's head by bytes; None closes the connection. Gives a wire to it and the heads seen."""
+    heads: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            except asyncio.IncompleteReadError:
+                break
+            length = [line.partition(": ")[2] for line in head.splitlines() if line.startswith("Content-Length")]
+            body = (await reader.readexactly(int(length[0]))).decode() if length else ""
+            heads.append(head + body)
+            said = answer(head)
+            if said is None:
+                break
+            writer.write(said)
+            await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    wire = Wire(Access(f"http://127.0.0.1:{port}", token="secret"))
+    try:
+        yield wire, heads
+    finally:
+        wire.close()
+        listening.close()
+
+
+def plain(body: bytes, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunked(*chunks: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(
+        f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n" for chunk in (*chunks, b"")
+    )
+
+
+@pytest.mark.parametrize("answer", [plain(b'{"a": 1}'), chunked(b'{"a"', b": 1}")])
+async def test_bodies_of_each_kind_are_read_whole(answer: bytes) -> None:
+    async with server(lambda _: answer) as (wire, _):
+        assert await Api(wire).get("/x") == {"a": 1}
+
+
+async def test_a_connection_is_used_again_and_one_that_the_server_closed_is_replaced() -> None:
+    said: list[bytes | None] = [plain(b"{}"), plain(b"{}"), None, plain(b'{"new": true}')]
+    async with server(lambda _: said.pop(0)) as (wire, heads):
+        api = Api(wire)
+        await api.get("/1")
+        await api.get("/2")
+        assert await api.get("/3") == {"new": True}
+    assert [head.split(" ")[1] for head in heads] == ["/1", "/2", "/3", "/3"]
+
+
+async def test_an_apply_carries_token_manager_and_body() -> None:
+    async with server(lambda _: plain(b"{}")) as (wire, heads):
+        await Api(wire).apply_status("/x", "moorage-agent-node-1", {"status": {"a": 1}})
+    assert heads[0].startswith("PATCH /x/status?fieldManager=moorage-agent-node-1&force=true HTTP/1.1\r\n")
+    assert "Authorization: Bearer secret\r\n" in heads[0]
+    assert "Content-Type: application/apply-patch+yaml\r\n" in heads[0]
+    assert heads[0].endswith('{"status": {"a": 1}}')
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [("404 Not Found", NotFound), ("409 Conflict", Retry), ("503 Busy", Retry), ("403 Forbidden", MoorageError)],
+)
+async def test_refusals_carry_the_servers_words(status: str, error: type[MoorageError]) -> None:
+    async with server(lambda _: plain(b'{"message": "because"}', status)) as (wire, _):
+        with pytest.raises(error, match=r"GET /x: \d+ because"):
+            await Api(wire).get("/x?fieldSelector=a")
+
+
+async def test_a_server_that_is_not_there_is_a_retry() -> None:
+    with pytest.raises(Retry, match="GET /x"):
+        await Api(Wire(Access("http://127.0.0.1:9"))).get("/x")
+
+
+async def test_a_token_is_read_anew_for_each_request(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    access = Access("http://127.0.0.1:9", token)
+    token.write_text("one\n")
+    assert access.authorization() == "Authorization: Bearer one\r\n"
+    token.write_text("two\n")
+    assert access.authorization() == "Authorization: Bearer two\r\n"
+    token.unlink()
+    with pytest.raises(MoorageError, match="the pod must mount one"):
+        access.authorization()
+
+
+async def test_a_feed_lists_and_watches_with_its_selector() -> None:
+    listed = b'{"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"uid": "a", "managedFields": []}}]}'
+    events = chunked(
+        b'{"type": "ADDED", "object": {"metadata": {"uid": "b"}}}\n{"type": "DEL',
+        b'ETED", "object": {"metadata": {"uid": "a"}}}\n',
+        b'{"type": "BOOKMARK", "object": {"metadata": {}}}\n',
+    )
+    said = [plain(listed), events]
+    seen: list[tuple[str, bool]] = []
+    done = asyncio.Event()
+
+    def changed(uid: str, item: dict[str, Any] | None) -> None:
+        seen.append((uid, item is not None))
+        if len(seen) == 3:
+            done.set()
+
+    async with server(lambda _: said.pop(0) if said else None) as (wire, heads):
+        feed = Feed(Api(wire), VOLUMES, changed, "status.placement.server=node-1")
+        running = asyncio.create_task(feed.run())
+        await asyncio.wait_for(done.wait(), 10)
+        running.cancel()
+
+    assert seen == [("a", True), ("b", True), ("a", False)]
+    assert "fieldSelector=status.placement.server%3Dnode-1" in heads[0]
+    assert "watch=true" in heads[1] and "resourceVersion=7" in heads[1] and "fieldSelector=" in heads[1]
+    assert feed.objects.keys() == {"b"}
