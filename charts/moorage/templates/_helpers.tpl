@@ -140,3 +140,127 @@ moorage-s3.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
 {{- fail (printf "%s: hostPath (%s) and storageClass (%s) exclude each other: leave one of them empty" .name .store.hostPath .store.storageClass) }}
 {{- end }}
 {{- end }}
+
+{{/* The sets of NFS servers as {"sets": [...]}: nfs itself first, then its groups, in the values' order. */}}
+{{- define "moorage.nfsSets" -}}
+{{- $sets := list }}
+{{- with .Values.nfs }}
+{{- if .enabled }}
+{{- $first := dict "name" "moorage-nfs" "component" "nfs" "at" "nfs" "backend" .backend "pool" .pool "replicas" .replicas "overcommit" .overcommit "mountOptions" .mountOptions }}
+{{- $sets = list (set $first "values" (include "moorage.nfsServer" (dict "nfs" . "server" dict "replicas" .replicas "component" "nfs") | fromJson)) }}
+{{- $nfs := . }}
+{{- range .groups }}
+{{- $component := printf "nfs-%s" .name }}
+{{- $replicas := .replicas | default 1 }}
+{{- $pool := mergeOverwrite (dict "size" $nfs.pool.size "storageClass" "" "accessMode" $nfs.pool.accessMode "hostPath" "") (deepCopy (.pool | default dict)) }}
+{{- $group := dict "name" (printf "moorage-%s" $component) "component" $component "at" (printf "nfs.groups (%s)" .name) "pool" $pool "replicas" $replicas "overcommit" (.overcommit | default false) "mountOptions" (.mountOptions | default list) "nodeSelector" .nodeSelector "minNodes" .minNodes }}
+{{- $group = set $group "backend" (dict "name" .name "default" (.default | default false)) }}
+{{- $group = set $group "storageClass" (.storageClass | default dict) }}
+{{- $sets = append $sets (set $group "values" (include "moorage.nfsServer" (dict "nfs" $nfs "server" (.server | default dict) "replicas" $replicas "component" $component) | fromJson)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $places := dict }}
+{{- range $sets }}
+{{- include "moorage.checkStore" (dict "name" (printf "%s.pool" .at) "store" .pool) }}
+{{- if .pool.hostPath }}
+{{- if gt (int .replicas) 1 }}
+{{- fail (printf "%s: pool.hostPath is one directory and replicas is %d: each server needs a pool of its own, so take claims (pool.storageClass) or groups with a directory each" .at (int .replicas)) }}
+{{- end }}
+{{- if hasKey $places .pool.hostPath }}
+{{- fail (printf "%s and %s have the same pool.hostPath %s: two servers in one pool would destroy it" (get $places .pool.hostPath) .at .pool.hostPath) }}
+{{- end }}
+{{- $_ := set $places .pool.hostPath .at }}
+{{- end }}
+{{- end }}
+{{- dict "sets" $sets | toJson }}
+{{- end }}
+
+{{/* Pod settings of a set of NFS servers: those of nfs, with what a group says of its own; they leave a dead node soon. */}}
+{{- define "moorage.nfsServer" -}}
+{{- $values := pick .nfs "serviceAccount" "priorityClassName" "nodeSelector" "tolerations" "affinity" "podAnnotations" "resources" | deepCopy }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "resources" }}
+{{- if hasKey $.server $key }}{{ $_ := set $values $key (get $.server $key) }}{{ end }}
+{{- end }}
+{{- $tolerations := $values.tolerations | default list }}
+{{- range $state := list "unreachable" "not-ready" }}
+{{- $tolerations = append $tolerations (dict "key" (printf "node.kubernetes.io/%s" $state) "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int $.nfs.leaveNodeAfterSeconds)) }}
+{{- end }}
+{{- $_ := set $values "tolerations" $tolerations }}
+{{- if and (gt (int .replicas) 1) (not $values.affinity) }}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (dict "app.kubernetes.io/name" "moorage" "app.kubernetes.io/component" .component)) }}
+{{- $_ := set $values "affinity" (dict "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $term)))) }}
+{{- end }}
+{{- $values | toJson }}
+{{- end }}
+
+{{/* Names of all StorageBackends of the release, in a line; two of one name are refused. */}}
+{{- define "moorage.backendNames" -}}
+{{- $names := list }}
+{{- range (include "moorage.nfsSets" . | fromJson).sets }}{{ $names = append $names .backend.name }}{{ end }}
+{{- with .Values.s3 }}{{ if .enabled }}{{ $names = append $names .backend.name }}{{ end }}{{ end }}
+{{- with .Values.local }}{{ if .enabled }}{{ $names = append $names .backend.name }}{{ end }}{{ end }}
+{{- range .Values.filers }}{{ $names = append $names .name }}{{ end }}
+{{- if ne (len $names) (len (uniq $names)) }}
+{{- fail (printf "two StorageBackends have the same name: %s (nfs.backend, nfs.groups, filers, local.backend, s3.backend)" (join ", " $names)) }}
+{{- end }}
+{{- include "moorage.checkClasses" . }}
+{{- join " " $names }}
+{{- end }}
+
+{{/* Refuse two StorageClasses of one name. */}}
+{{- define "moorage.checkClasses" -}}
+{{- $classes := list "moorage-shared" "moorage-object" "moorage-local" }}
+{{- range rest (include "moorage.nfsSets" . | fromJson).sets }}
+{{- $classes = append $classes (include "moorage.className" (dict "backend" .backend.name "class" .storageClass)) }}
+{{- end }}
+{{- range .Values.filers }}{{ $classes = append $classes (include "moorage.className" (dict "backend" .name "class" .storageClass)) }}{{ end }}
+{{- range $i, $name := compact $classes }}
+{{- if has $name (slice (compact $classes) 0 $i) }}
+{{- fail (printf "two StorageClasses have the same name: %s (give one of them another storageClass.name, or storageClass.create: false)" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Name of the StorageClass of a group or filer; empty if it gets none. */}}
+{{- define "moorage.className" -}}
+{{- $class := .class | default dict }}
+{{- if ne (get $class "create" | toString) "false" }}{{ $class.name | default (printf "moorage-%s" .backend) }}{{ end }}
+{{- end }}
+
+{{/* Who may use a backend, and how its volumes are mounted; of a set of NFS servers or a filer. */}}
+{{- define "moorage.backendReach" -}}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .minNodes }}
+minNodes: {{ . }}
+{{- end }}
+{{- with .mountOptions }}
+mountOptions:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* StorageClass of a group of NFS servers or a filer: (dict "ctx" $ "backend" name "class" its storageClass). */}}
+{{- define "moorage.backendClass" -}}
+{{- $class := .class | default dict }}
+{{- with include "moorage.className" . }}
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: {{ . }}
+  labels:
+    {{- include "moorage.labels" (dict "ctx" $.ctx "component" "csi-controller") | nindent 4 }}
+  {{- if $class.default }}
+  annotations: {storageclass.kubernetes.io/is-default-class: "true"}
+  {{- end }}
+provisioner: csi.moorage.dev
+parameters: {type: shared, backend: {{ $.backend }}}
+reclaimPolicy: {{ $class.reclaimPolicy | default "Delete" }}
+allowVolumeExpansion: true
+volumeBindingMode: Immediate
+{{- end }}
+{{- end }}
