@@ -25,7 +25,7 @@ class Record(Model):
     former: tuple[str, ...] = ()
     """Ids that the share had before it was adopted, oldest first."""
     source: str = ""
-    """Id of the snapshot or volume that it began with: it may share blocks with others."""
+    """The snapshot or volume that it began with, such as snapshot/nightly: it may share blocks with others."""
 
 
 class SnapshotRecord(Model):

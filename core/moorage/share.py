@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from moorage import adoption, ganesha
+from moorage.actions import Problem
 from moorage.adoption import Adoption, Source
+from moorage.clone import Asked, Origin
 from moorage.ganesha import Export
 from moorage.imagesize import usable_bytes
 from moorage.model import VolumeOnDelete
@@ -27,6 +29,7 @@ class Wanted:
     release: VolumeOnDelete | None = None
     export_id: int = 0
     adoption: Adoption | None = None
+    source: Asked | None = None
 
     @property
     def released(self) -> VolumeOnDelete | None:
@@ -43,11 +46,21 @@ class Seen:
     fs_bytes: int = 0
     mounted: bool = False
     exported: Export | None = None
+    unfinished: bool = False
+    """An image was begun and never finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnsureImage:
     wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureCloned:
+    """An image that shares its blocks with the origin's."""
+
+    wanted: Wanted
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,7 @@ class EnsureAbsent:
 
 Action = (
     EnsureImage
+    | EnsureCloned
     | EnsureAdopted
     | EnsureMounted
     | EnsureGrown
@@ -142,7 +156,11 @@ class Plan:
         return cls(actions, reason, message)
 
 
-def plan(wanted: Wanted | None, seen: Seen, place: Place | None, source: Source | None = None) -> Plan:
+Beginning = Source | Origin | Problem | None
+"""What a new share begins with: a kept one that it adopts, one whose blocks it shares, or why it cannot (yet)."""
+
+
+def plan(wanted: Wanted | None, seen: Seen, place: Place | None, beginning: Beginning = None) -> Plan:
     """What to do for one share. `wanted` is None for an orphan: data on the pool that no StorageVolume owns.
 
     Data is removed only for a volume that is being deleted and released; an orphan is served no more, and kept.
@@ -157,12 +175,12 @@ def plan(wanted: Wanted | None, seen: Seen, place: Place | None, source: Source 
     if wanted.released is not None:
         mark = (EnsureRetained(wanted.id),) if seen.record and not seen.record.retained else ()
         return Plan((*_out_of_service(seen), *mark))
-    return _serve(wanted, seen, place, source)
+    return _serve(wanted, seen, place, beginning)
 
 
-def _serve(wanted: Wanted, seen: Seen, place: Place | None, source: Source | None) -> Plan:
+def _serve(wanted: Wanted, seen: Seen, place: Place | None, beginning: Beginning) -> Plan:
     if not seen.record:
-        return _without_record(wanted, source)
+        return _without_record(wanted, seen, beginning)
     if seen.record.uid != wanted.uid:  # it was moved here, and a crash came before its owner was written
         return _take_over(wanted, seen.record)
     if not seen.image_bytes:
@@ -185,7 +203,7 @@ def _take_over(wanted: Wanted, record: Record) -> Plan:
     return Plan((EnsureAdopted(wanted, record),))
 
 
-def _without_record(wanted: Wanted, source: Source | None) -> Plan:
+def _without_record(wanted: Wanted, seen: Seen, beginning: Beginning) -> Plan:
     """A new share; but never an empty one for a volume that was served: then this is the wrong pool, or a lost one."""
     if wanted.export_id:
         text = f"the pool holds nothing of share {wanted.id}, which was served before: is this the right pool?"
@@ -193,12 +211,24 @@ def _without_record(wanted: Wanted, source: Source | None) -> Plan:
     if wanted.deleting:
         return Plan()
     if wanted.adoption:
-        return _adopt(wanted, wanted.adoption, source)
+        return _adopt(wanted, wanted.adoption, beginning)
+    if wanted.source and not seen.image_bytes:  # an image without a record is whole, whatever became of its source
+        return _clone(wanted, wanted.source, beginning)
     return Plan((EnsureImage(wanted), EnsureMounted(wanted.id)))
 
 
-def _adopt(wanted: Wanted, asked: Adoption, source: Source | None) -> Plan:
+def _clone(wanted: Wanted, asked: Asked, beginning: Beginning) -> Plan:
+    """Never an empty image where there shall be files."""
+    if isinstance(beginning, Origin):
+        return Plan((EnsureCloned(wanted, beginning), EnsureMounted(wanted.id)))
+    if isinstance(beginning, Problem):
+        return Plan.stuck(beginning.reason, beginning.message)
+    return Plan.stuck("NotOffered", f"this server cannot make a share from {asked.words}: make a volume without source")
+
+
+def _adopt(wanted: Wanted, asked: Adoption, beginning: Beginning) -> Plan:
     """Never an empty image in the place of the one asked for."""
+    source = beginning if isinstance(beginning, Source) else None
     refused = adoption.refusal(asked, wanted.namespace, wanted.size, source)
     if refused or not source:
         return Plan.stuck(refused.reason, refused.message) if refused else Plan()
@@ -241,4 +271,4 @@ def _on_disk(wanted: Wanted, seen: Seen) -> bool:
         return False
     if seen.record:
         return seen.record.uid == wanted.uid
-    return bool(seen.image_bytes)
+    return bool(seen.image_bytes) or seen.unfinished

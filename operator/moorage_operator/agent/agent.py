@@ -6,16 +6,21 @@ import time
 from typing import TypeGuard
 
 from moorage import ganesha
+from moorage.clone import Asked
 from moorage.errors import Retry
 from moorage.record import Record
 from moorage.share import Place
 from moorage_operator.agent.api import NODES, Api, Feed, Object
 from moorage_operator.agent.catalogue import Catalogue, node_addresses
+from moorage_operator.agent.clones import Clones
 from moorage_operator.agent.keeper import Keeper
 from moorage_operator.agent.mounts import Mounts
+from moorage_operator.agent.origins import Origins
 from moorage_operator.agent.pool import Pool
 from moorage_operator.agent.server import Server
 from moorage_operator.agent.settings import Settings
+from moorage_operator.agent.snapshotpool import SnapshotPool
+from moorage_operator.agent.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +33,12 @@ class Agent(Keeper):
     def __init__(self, settings: Settings, pool: Pool, api: Api) -> None:
         self.server = Server(settings.run_dir, pool.recovery, settings.nfs_port, self._everything)
         catalogue = Catalogue(settings.pod, settings.namespace, settings.stateful_set)
-        super().__init__(settings, pool, Mounts(settings.export_root, pool), self.server, catalogue, api)
+        mounts = Mounts(settings.export_root, pool)
+        super().__init__(settings, pool, mounts, self.server, catalogue, api)
+        kept = SnapshotPool(pool)
+        self.snapshots = Snapshots(api, catalogue, pool, kept, mounts, self._snapshot_changed)
+        origins = Origins(lambda: list(self._volumes.objects.values()), self.snapshots.items, pool, kept, mounts)
+        self._shares.clones = Clones(pool, kept, mounts, origins, settings.server)
         self._settings = settings
         self._nodes = Feed(api, NODES, self._node_changed)
         self._clients = pool.state.clients
@@ -52,6 +62,24 @@ class Agent(Keeper):
             group.create_task(self.server.run())
             group.create_task(self._nodes.run())
             group.create_task(super().run())
+            await self._backends.listed.wait()
+            group.create_task(self.snapshots.run())
+
+    def _everything(self) -> None:
+        super()._everything()
+        self.snapshots.everything()
+
+    def _snapshot_changed(self, namespace: str, name: str) -> None:
+        """Room, and volumes that may wait for it."""
+        self._report_due.set()
+        for volume_id, entry in self.catalogue.entries.items():
+            wanted = entry.wanted
+            if wanted.namespace == namespace and wanted.source and wanted.source == Asked("snapshot", name):
+                self._queue.add(volume_id)
+
+    def _backend_changed(self, uid: str, item: Object | None) -> None:
+        super()._backend_changed(uid, item)
+        self.snapshots.everything()
 
     def _node_changed(self, _uid: str, _item: Object | None) -> None:
         found = ganesha.client_list(node_addresses(self._nodes.objects.values()))

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 VOLUMES = "/apis/moorage.dev/v1alpha1/storagevolumes"
+SNAPSHOTS = "/apis/moorage.dev/v1alpha1/storagesnapshots"
 BACKENDS = "/apis/moorage.dev/v1alpha1/storagebackends"
 NODES = "/api/v1/nodes"
 _RELIST = 30  # seconds of one watch; a silent one cannot outlive it

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from moorage import ganesha, names, placement, quantity
 from moorage.adoption import Adoption
+from moorage.clone import Asked
 from moorage.errors import InvalidInput
 from moorage.model import Engine, Share, StorageBackend, StorageVolume
 from moorage.share import Wanted
@@ -104,6 +105,7 @@ class Catalogue:
             release=volume.status.release,
             export_id=share.export_id if share else 0,
             adoption=Adoption(volume.spec.adopt, placed.backend, self.server) if volume.spec.adopt else None,
+            source=Asked.of(volume.spec.source),
         )
         return Entry(wanted, share)
 

@@ -46,6 +46,15 @@ class Mounts:
         with loop.attached(self._pool.image(volume_id)) as device:
             run(["mount", "-t", "xfs", "-o", "nosuid,nodev,noexec", str(device), str(point)], _MOUNT_DEADLINE)
 
+    def replay(self, image: Path, name: str) -> None:
+        """Mount a copy of an image once, beside what has the same UUID, so that its log is clean afterwards."""
+        point = self.point(name)
+        point.mkdir(mode=0o700, exist_ok=True)
+        with loop.attached(image) as device:
+            options = "nouuid,nosuid,nodev,noexec"
+            run(["mount", "-t", "xfs", "-o", options, str(device), str(point)], _MOUNT_DEADLINE)
+        self.ensure_unmounted(name)
+
     def ensure_unmounted(self, volume_id: str) -> None:
         point = self.point(volume_id)
         if self.mounted(volume_id):

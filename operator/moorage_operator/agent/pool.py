@@ -11,6 +11,7 @@ from moorage import ganesha, imagesize
 from moorage.errors import InUse, NotOffered, Retry
 from moorage.record import POOL_VERSION, PoolState, Record
 from moorage.share import Wanted
+from moorage_operator.agent import reflink
 from moorage_operator.agent.allocation import allocate
 from moorage_operator.agent.command import run
 from moorage_operator.agent.files import sync_file, sync_folder, write_durably
@@ -32,6 +33,7 @@ class Pool:
         self.snapshots = root / "snapshots"
         self.recovery = root / "recovery"
         self.room = Room(root, self._images, self.shares_blocks)
+        self.clones = False
         self.state = PoolState()
         self._taking = threading.Lock()
         self._held: IO[str] | None = None
@@ -54,6 +56,7 @@ class Pool:
                 f"pool version {self.state.version} is newer than this agent: go back to the newer release"
             )
         self._save(self.state)
+        self.clones = reflink.offered(self.root)
 
     def close(self) -> None:
         if self._held:
@@ -93,6 +96,10 @@ class Pool:
         except FileNotFoundError:
             return 0
 
+    def unfinished(self, volume_id: str) -> bool:
+        """Whether an image was begun and not finished."""
+        return self.image(volume_id).with_name("image.tmp").exists()
+
     def space(self) -> tuple[int, int]:
         """Bytes of the pool's file system, and those of them that are free and not promised."""
         total, free = self.room.space()
@@ -110,10 +117,9 @@ class Pool:
         image = self.image(wanted.id)
         if not image.exists():
             self._make_image(image, wanted.size)
-        self.ensure_record(wanted)
+        self._ensure_record(wanted)
 
-    def ensure_record(self, wanted: Wanted, source: str = "") -> None:
-        """`source` is the id of the snapshot or volume whose blocks the image shares."""
+    def _ensure_record(self, wanted: Wanted) -> None:
         with self._taking:
             if self.record(wanted.id):
                 return
@@ -126,7 +132,7 @@ class Pool:
                     uid=wanted.uid,
                     export_id=export_id,
                     size=wanted.size,
-                    source=source,
+                    source=str(wanted.source or ""),
                 )
             )
 

@@ -7,10 +7,13 @@ from typing import Protocol
 
 from moorage import adoption, share
 from moorage.adoption import Source
-from moorage.errors import NotReady, Retry
+from moorage.clone import Origin
+from moorage.errors import NotOffered, NotReady, Retry
 from moorage.ganesha import Export
 from moorage.record import Record
-from moorage.share import Action, Place, Seen, Wanted
+from moorage.share import Action, Beginning, Place, Seen, Wanted
+from moorage_operator.agent.clones import Clones
+from moorage_operator.agent.longwork import in_long_thread
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
 
@@ -48,6 +51,7 @@ class Shares:
         self.pool = pool
         self.mounts = mounts
         self._exports = exports
+        self.clones: Clones | None = None
         self._owner = owner
 
     async def observe(self, volume_id: str) -> Seen:
@@ -59,8 +63,8 @@ class Shares:
         """Act until nothing is left to do; the last look, and the plan's trouble if there is one."""
         for _ in range(_ROUNDS):
             seen = await self.observe(volume_id)
-            source = await self._source(wanted, seen) if wanted else None
-            plan = share.plan(wanted, seen, place, source)
+            beginning = await self._beginning(wanted, seen) if wanted else None
+            plan = share.plan(wanted, seen, place, beginning)
             if not plan.actions:
                 return seen, plan
             for action in plan.actions:
@@ -73,6 +77,8 @@ class Shares:
         match action:
             case share.EnsureImage(wanted):
                 await asyncio.to_thread(self.pool.ensure_image, wanted)
+            case share.EnsureCloned(wanted, origin):
+                await self._clone(wanted, origin)
             case share.EnsureAdopted(wanted, source):
                 await self._exports.ensure_unexported(source.export_id)
                 await asyncio.to_thread(self.pool.adopt, wanted, source.id)
@@ -89,14 +95,29 @@ class Shares:
             case share.EnsureRetained(volume_id, retained):
                 await asyncio.to_thread(self.pool.ensure_retained, volume_id, retained)
             case share.EnsureAbsent(volume_id):
+                if self.clones:
+                    await asyncio.to_thread(self.clones.ensure_no_leftovers, volume_id)
                 await asyncio.to_thread(self.pool.ensure_absent, volume_id)
 
-    async def _source(self, wanted: Wanted, seen: Seen) -> Source | None:
+    async def _clone(self, wanted: Wanted, origin: Origin) -> None:
+        if not self.clones:
+            raise NotOffered("this server makes no clones")
+        await in_long_thread(self.clones.ensure_cloned, wanted, origin)
+
+    async def _beginning(self, wanted: Wanted, seen: Seen) -> Beginning:
+        """What a share that is not there yet begins with."""
+        if seen.record or wanted.deleting:
+            return None
+        if wanted.source and self.clones:
+            return await asyncio.to_thread(self.clones.beginning, wanted)
+        return await self._source(wanted)
+
+    async def _source(self, wanted: Wanted) -> Source | None:
         """The kept share that a volume without a share of its own asks for; raises Retry while it is still mounted.
 
         Its own turn in the queue takes it out of service: two hands on one mount would be in each other's way.
         """
-        if not wanted.adoption or seen.record or wanted.deleting:
+        if not wanted.adoption:
             return None
         record = adoption.find(await asyncio.to_thread(self.pool.records), wanted.adoption.id)
         if record is None:
@@ -117,4 +138,5 @@ class Shares:
             image_bytes=self.pool.image_bytes(volume_id),
             fs_bytes=self.mounts.size(volume_id) if mounted else 0,
             mounted=mounted,
+            unfinished=self.pool.unfinished(volume_id),
         )

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from moorage import names
+from moorage import clone, names
 from moorage.model import BackendServer, Kept, Share, ShareState, StorageBackend
 from moorage.share import Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, Api, Object
@@ -42,7 +42,8 @@ def share_status(site: Site, wanted: Wanted, seen: Seen, reason: str, message: s
         state = ShareState.Failed if message or up else ShareState.Released
         return share_state(site, wanted, state, reason, message)
     if not seen.record or not up:
-        return share_state(site, wanted, ShareState.Failed if message else ShareState.Creating, reason, message)
+        failed = message and reason != clone.NOT_YET
+        return share_state(site, wanted, ShareState.Failed if failed else ShareState.Creating, reason, message)
     return Share(
         state=ShareState.Served,
         server=site.server,

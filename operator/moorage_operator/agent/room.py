@@ -21,6 +21,7 @@ from moorage_operator.agent import extents
 _FRESH = 300.0  # seconds; what writers have copied since is room that is offered this much later
 _FRESH_ENOUGH = 15.0  # before a refusal
 _LOOK = 10.0  # seconds for one image
+_BUDGET = 15.0  # seconds for all of them, before the heartbeat is missed; who is left out gets a turn next time
 
 
 @dataclass(slots=True)
@@ -64,7 +65,9 @@ class Room:
             images = set(self._images())
             for image in self._figures.keys() - images:
                 del self._figures[image]
-            return imagesize.copies_bytes(sum(self._shared(image, fresh) for image in images))
+            ends = time.monotonic() + _BUDGET
+            by_age = sorted(images, key=lambda image: self._figures[image].at if image in self._figures else 0.0)
+            return imagesize.copies_bytes(sum(self._shared(image, fresh, ends) for image in by_age))
 
     def check(self, need: int) -> None:
         """Raises NoCapacity when `need` bytes more cannot be promised."""
@@ -94,18 +97,20 @@ class Room:
     def renew(self, image: Path) -> int:
         """Look anew, after blocks came to be shared; the image's shared bytes."""
         with self.taking:
-            return self._shared(image, 0.0)
+            return self._shared(image, 0.0, time.monotonic() + _LOOK)
 
     def _left(self) -> int:
         return self.space()[1] - imagesize.POOL_RESERVE
 
-    def _shared(self, image: Path, fresh: float) -> int:
+    def _shared(self, image: Path, fresh: float, ends: float) -> int:
+        """An old figure, or all of the image's blocks, when there is no time to look: never too little."""
         figure, now = self._figures.get(image), time.monotonic()
-        if figure and now - figure.at < fresh:
+        if figure and (now - figure.at < fresh or now >= ends):
             return figure.shared
         try:
-            shared = extents.look(image, _LOOK).shared
+            shared = extents.look(image, min(_LOOK, ends - now)).shared
         except FileNotFoundError:
             return 0
-        self._figures[image] = _Figure(shared, now)
+        if now < ends:
+            self._figures[image] = _Figure(shared, now)
         return shared

@@ -1,0 +1,118 @@
+"""Images that begin with the files of a snapshot or of another share, without copying them."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from moorage import clone, imagesize
+from moorage.actions import Problem
+from moorage.clone import Here, Origin
+from moorage.errors import MoorageError
+from moorage.share import Wanted
+from moorage_operator.agent import extents, reflink
+from moorage_operator.agent.allocation import allocate
+from moorage_operator.agent.command import run
+from moorage_operator.agent.files import sync_file, sync_folder
+from moorage_operator.agent.mounts import Mounts
+from moorage_operator.agent.origins import Origins
+from moorage_operator.agent.pool import Pool
+from moorage_operator.agent.snapshotpool import LOOK, SnapshotPool
+
+_UUID_DEADLINE = 120.0
+
+
+class Clones:
+    """Blocking; called in threads, for one share by one thread at a time."""
+
+    def __init__(self, pool: Pool, snapshots: SnapshotPool, mounts: Mounts, origins: Origins, server: str) -> None:
+        self._pool = pool
+        self._snapshots = snapshots
+        self._mounts = mounts
+        self._origins = origins
+        self._server = server
+
+    def beginning(self, wanted: Wanted) -> Origin | Problem | None:
+        """What a volume with a source begins with, or why it cannot (yet)."""
+        if not wanted.source:
+            return None
+        origin = self._origins.find(wanted.namespace, wanted.source)
+        refused = clone.refusal(wanted.source, wanted.size, origin, Here(self._server, self._pool.clones))
+        return refused or origin
+
+    def ensure_cloned(self, wanted: Wanted, origin: Origin) -> None:
+        """A mountable image and its record, which comes last; each attempt begins anew."""
+        image = self._pool.image(wanted.id)
+        if not image.exists():
+            self._make(wanted, origin, image)
+        self._pool.ensure_image(wanted)
+
+    def ensure_no_leftovers(self, volume_id: str) -> None:
+        """A crash may have left an unfinished image mounted."""
+        self._mounts.ensure_unmounted(_scratch(volume_id))
+
+    def _make(self, wanted: Wanted, origin: Origin, image: Path) -> None:
+        from_snapshot = wanted.source is not None and wanted.source.is_snapshot
+        source = self._snapshots.image(origin.id) if from_snapshot else self._pool.image(origin.id)
+        fresh = image.with_name("image.tmp")
+        self.ensure_no_leftovers(wanted.id)
+        image.parent.mkdir(exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        if not from_snapshot:
+            reflink.sync_file_system(self._mounts.point(origin.id))
+        try:
+            self._share(source, fresh, _length(source, wanted, origin), from_snapshot, wanted.id)
+        except BaseException:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
+        sync_folder(image.parent)
+        sync_folder(self._pool.volumes)
+
+    def _share(self, source: Path, fresh: Path, length: int, from_snapshot: bool, volume_id: str) -> None:
+        """All of the image's blocks are reserved or promised: the rest is taken, the shared ones may be copied later.
+
+        A snapshot is never written to, so only the clone's side of the blocks needs a promise.
+        """
+        room, found = self._pool.room, extents.look(source, LOOK, sync=True)
+        copies = imagesize.copies_bytes(found.written + (0 if from_snapshot else found.own))
+        with room.promise(copies + length - found.written) as promise:
+            reflink.clone_file(source, fresh)
+            with room.taking:
+                promise.bytes = copies
+                allocate(fresh, length, back_to=None)
+                room.check(0)
+            self._settle(source, fresh, volume_id)
+            with room.taking:
+                fresh.rename(fresh.with_name("image"))
+                room.renew(fresh.with_name("image"))
+                if not from_snapshot:
+                    room.renew(source)
+                promise.bytes = 0
+
+    def _settle(self, source: Path, fresh: Path, volume_id: str) -> None:
+        """Replay the log of what was in use, and a name of its own: XFS and NFS handles tell file systems by UUID."""
+        self._mounts.replay(fresh, _scratch(volume_id))
+        run(["xfs_admin", "-U", "generate", str(fresh)], _UUID_DEADLINE)
+        if _uuid(fresh) == _uuid(source):  # xfs_db's exit code says nothing
+            raise MoorageError(f"the file system in {fresh} keeps the UUID of its source: xfs_admin did not change it")
+        sync_file(fresh)
+
+
+def _scratch(volume_id: str) -> str:
+    return f".{volume_id}"
+
+
+def _length(source: Path, wanted: Wanted, origin: Origin) -> int:
+    """Bytes of the image: room to grow in is taken at once."""
+    now = source.stat().st_size
+    if imagesize.usable_bytes(wanted.size) <= origin.size:
+        return now
+    return max(now, imagesize.grown_image_bytes(wanted.size, imagesize.group_bytes(_superblock(source))))
+
+
+def _uuid(image: Path) -> bytes:
+    return imagesize.superblock_uuid(_superblock(image))
+
+
+def _superblock(image: Path) -> bytes:
+    with image.open("rb") as file:
+        return file.read(96)
