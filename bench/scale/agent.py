@@ -8,7 +8,7 @@ from typing import Any
 
 from moorage import names, quantity
 from moorage.errors import MoorageError
-from moorage_operator.agent.api import VOLUMES, Api, Feed, Object
+from moorage_operator.agent.api import BACKENDS, VOLUMES, Api, Feed, Object
 
 SERVER = "moorage-nfs-0"
 NAMESPACE = "moorage"
@@ -34,12 +34,30 @@ def manifest(volume: Object, whole: Object) -> Object:
     return {"apiVersion": api, "kind": "StorageVolume", "metadata": metadata, "status": {"share": whole}}
 
 
+async def tell_room(api: Api, backend: Object) -> None:
+    """Enough for all."""
+    metadata = {"name": backend["metadata"]["name"]}
+    body: Object = {"apiVersion": names.API_VERSION, "kind": "StorageBackend", "metadata": metadata}
+    body["status"] = {"servers": [{"name": SERVER, "totalBytes": 2**60, "freeBytes": 2**59, "clones": True}]}
+    await api.apply_status(f"{BACKENDS}/{metadata['name']}", f"{names.AGENT_MANAGER}-{SERVER}", body)
+
+
 async def serve(api: Api) -> None:
+    silent: asyncio.Queue[Object] = asyncio.Queue()
     waiting: asyncio.Queue[Object] = asyncio.Queue()
 
     def changed(_: str, volume: Object | None) -> None:
         if volume and (wanted := share(volume)) and wanted != volume["status"].get("share"):
             waiting.put_nowait(volume)
+
+    def backend_changed(_: str, backend: Object | None) -> None:
+        ours = backend and backend["spec"]["engine"].get("ganesha")
+        if backend and ours and not backend.get("status", {}).get("servers"):
+            silent.put_nowait(backend)
+
+    async def tell() -> None:
+        while True:
+            await tell_room(api, await silent.get())
 
     async def work() -> None:
         while True:
@@ -53,6 +71,8 @@ async def serve(api: Api) -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(Feed(api, VOLUMES, changed).run())
+        group.create_task(Feed(api, BACKENDS, backend_changed).run())
+        group.create_task(tell())
         for _ in range(WORKERS):
             group.create_task(work())
 

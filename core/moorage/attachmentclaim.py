@@ -5,7 +5,7 @@ from typing import Any
 from moorage import claims, manifests, names
 from moorage.actions import Action, Apply, Create, Manifest, Problem, part
 from moorage.attachmentfacts import AttachmentFacts
-from moorage.model import StorageVolume
+from moorage.model import StorageVolume, VolumeType
 
 
 def handle(facts: AttachmentFacts, volume: StorageVolume) -> str:
@@ -53,7 +53,8 @@ def actions(facts: AttachmentFacts, volume: StorageVolume) -> tuple[Action, ...]
     claim, found = facts.claim, facts.persistent_volume
     # immutable once there
     seen = part(found, "spec", "csi").get("volumeAttributes", {}) if found else attributes(facts, volume)
-    wanted = persistent_volume(facts, volume, seen, claims.rebind(found, claim))
+    nodes = claims.affinity(found, volume.status.topology)
+    wanted = persistent_volume(facts, volume, seen, nodes, claims.rebind(found, claim))
     made: list[Action] = []
     if found is None or ("deletionTimestamp" not in found["metadata"] and claims.drifted(found, wanted)):
         made.append(Apply(wanted))
@@ -62,14 +63,20 @@ def actions(facts: AttachmentFacts, volume: StorageVolume) -> tuple[Action, ...]
     return tuple(made)
 
 
-def _modes(facts: AttachmentFacts) -> list[str]:
-    return ["ReadOnlyMany"] if facts.attachment.spec.read_only else ["ReadWriteMany"]
+def _modes(facts: AttachmentFacts, volume: StorageVolume) -> list[str]:
+    many = volume.spec.type != VolumeType.local
+    return ["ReadOnlyMany"] if facts.attachment.spec.read_only and many else manifests.modes(volume)
 
 
 def persistent_volume(
-    facts: AttachmentFacts, volume: StorageVolume, attributes: dict[str, str], claim_uid: str | None = None
+    facts: AttachmentFacts,
+    volume: StorageVolume,
+    attributes: dict[str, str],
+    nodes: Manifest,
+    claim_uid: str | None = None,
 ) -> Manifest:
-    """Bound beforehand to the claim; `claim_uid` binds it again to a claim that was made anew."""
+    """Bound beforehand to the claim; `claim_uid` binds it again to a claim that was made anew. `nodes`: the part of its
+    spec that says which nodes can use it (`manifests.affinity`)."""
     metadata, secret = facts.attachment.metadata, volume.status.secret_ref
     source: dict[str, Any] = {
         "driver": names.DRIVER,
@@ -91,12 +98,13 @@ def persistent_volume(
         },
         "spec": {
             "capacity": {"storage": manifests.capacity(volume)},
-            "accessModes": _modes(facts),
+            "accessModes": _modes(facts, volume),
             "volumeMode": "Filesystem",
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": "",
             "claimRef": claim | ({"uid": claim_uid} if claim_uid else {}),
             "csi": source,
+            **nodes,
         },
     }
 
@@ -113,7 +121,7 @@ def persistent_volume_claim(facts: AttachmentFacts, volume: StorageVolume) -> Ma
             "ownerReferences": [manifests.owner("StorageAttachment", metadata)],
         },
         "spec": {
-            "accessModes": _modes(facts),
+            "accessModes": _modes(facts, volume),
             "volumeMode": "Filesystem",
             "storageClassName": "",
             "volumeName": names.persistent_volume(facts.id),

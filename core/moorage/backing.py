@@ -1,13 +1,13 @@
-"""What serves a volume: a share of an NFS server, or a bucket; or what it still waits for."""
+"""What serves a volume: a share of an NFS server, a disk of a node, or a bucket; or what it still waits for."""
 
 from dataclasses import dataclass
 
-from moorage import conditions, manifests, names, placement
+from moorage import conditions, manifests, names, nfsoptions, origin, placement, quantity
 from moorage.actions import Action, Create, Problem
 from moorage.facts import VolumeFacts, backend_trouble
-from moorage.model import Bucket, Phase, Placement, SecretRef, Share, ShareState, VolumeType
+from moorage.model import Bucket, Phase, Placement, SecretRef, Share, ShareState, StorageBackend, VolumeType
 
-NFS_OPTIONS = "vers=4.1,hard,noresvport,timeo=600,retrans=2"
+NFS_OPTIONS = ("vers=4.1", "hard", "noresvport", "timeo=600", "retrans=2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,39 +22,45 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """What serves the volume, and how a node mounts it."""
+    """What serves the volume, how a node mounts it, and which nodes can (`topology`: their labels; None: all)."""
 
     placement: Placement
     attributes: dict[str, str]
+    topology: dict[str, str] | None = None
     secret: SecretRef | None = None
     bucket_name: str | None = None
 
 
 def find_backing(facts: VolumeFacts) -> Backing | Waiting:
-    match facts.volume.spec.type:
-        case VolumeType.shared:
-            return _find_share(facts)
-        case VolumeType.object:
-            return _find_bucket(facts)
-        case VolumeType.local:
-            message = "volumes of type local are not offered yet: delete this one and use type shared"
-            return Waiting(Phase.FAILED, Problem("NotOffered", message))
+    return _find_bucket(facts) if facts.volume.spec.type == VolumeType.object else _find_share(facts)
 
 
-# Shared: the agent on the server makes the share, we wait until it is served.
+# Shared and local: the agent on the server (of a filer: its worker; of a node: the node's) makes the share, we wait
+# until it is served.
 
 
 def _find_share(facts: VolumeFacts) -> Backing | Waiting:
-    spec, status = facts.volume.spec, facts.volume.status
-    placed = status.placement or placement.place(spec.backend, placement.GANESHA, facts.backends, spec.adopt)
+    status = facts.volume.status
+    placed = status.placement or _place(facts)
     if isinstance(placed, Problem):
-        return Waiting(Phase.FAILED if placed.reason == placement.ADOPT_NOT_FOUND else Phase.PENDING, placed)
+        return Waiting(Phase.FAILED if placed.reason in placement.REFUSED else Phase.PENDING, placed)
     share = status.share
     if share and share.server == placed.server and is_served(share):
-        return Backing(placed, _nfs_attributes(share))
+        return Backing(placed, _attributes(facts, placed, share), _topology(facts, placed))
     if share and share.state == ShareState.Failed:
         return Waiting(Phase.FAILED, Problem(share.reason or "ShareFailed", share.message), placed)
     return Waiting(Phase.PROVISIONING, _share_not_made(facts, placed), placed)
+
+
+def _place(facts: VolumeFacts) -> Placement | Problem:
+    spec = facts.volume.spec
+    begins = origin.find(spec.source, facts.volume.metadata["namespace"], facts.source) if spec.source else None
+    if isinstance(begins, Problem):
+        return begins
+    size = quantity.parse(spec.size) if spec.size else 0
+    engines = placement.ENGINES_FOR[spec.type]
+    asked = placement.Asked(engines, spec.backend, size, spec.adopt, spec.node, begins)
+    return placement.place(asked, facts.backends, facts.room)
 
 
 def is_served(share: Share) -> bool:
@@ -69,14 +75,33 @@ def _share_not_made(facts: VolumeFacts, placed: Placement) -> Problem:
     return Problem("ShareCreating", f"the share is being made on {placed.server}")
 
 
-def _nfs_attributes(share: Share) -> dict[str, str]:
+def _attributes(facts: VolumeFacts, placed: Placement, share: Share) -> dict[str, str]:
+    if placed.engine == placement.LOCAL:
+        return {"type": VolumeType.local.value, "mount": "local", "share": facts.id}
     return {
         "type": VolumeType.shared.value,
         "mount": "nfs",
         "server": share.address,
         "path": share.path,
-        "options": NFS_OPTIONS,
+        "options": (facts.volume.status.attributes or {}).get("options") or _options(facts, placed),
     }
+
+
+def _options(facts: VolumeFacts, placed: Placement) -> str:
+    """Decided once, as in the PersistentVolume: a change of the backend's options concerns new volumes."""
+    backend = _backend(facts, placed)
+    theirs = backend.spec.mount_options if backend else ()
+    return ",".join(nfsoptions.merged(NFS_OPTIONS, theirs, facts.volume.spec.mount_options))
+
+
+def _topology(facts: VolumeFacts, placed: Placement) -> dict[str, str] | None:
+    """Decided once, as in the PersistentVolume, whose affinity never changes."""
+    known, backend = facts.volume.status.topology, _backend(facts, placed)
+    return placement.topology(backend, placed) if backend and not known else known
+
+
+def _backend(facts: VolumeFacts, placed: Placement) -> StorageBackend | None:
+    return next((each for each in facts.backends if each.metadata["name"] == placed.backend), None)
 
 
 # Object: a Bucket, named or owned, does the work.
@@ -138,4 +163,4 @@ def _bucket_backing(facts: VolumeFacts, bucket: Bucket) -> Backing | Waiting:
         "region": seen.region or "",
     }
     secret = SecretRef(name=seen.secret_name, namespace=bucket.metadata["namespace"])
-    return Backing(seen.placement, attributes, secret, seen.bucket_name)
+    return Backing(seen.placement, attributes, secret=secret, bucket_name=seen.bucket_name)

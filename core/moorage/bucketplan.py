@@ -34,7 +34,7 @@ def plan(facts: BucketFacts) -> Plan[BucketStatus]:
     status, spec = facts.bucket.status, facts.bucket.spec
     hold = () if names.FINALIZER in facts.bucket.metadata.get("finalizers", ()) else (Hold(),)
     if status.placement is None:
-        placed = placement.place(spec.backend, placement.S3, facts.backends)
+        placed = placement.place(placement.Asked((placement.S3,), spec.backend), facts.backends)
         if isinstance(placed, Problem):
             return _waiting(facts, Phase.PENDING, placed, hold)
         # Written before anything is made: whoever deletes the Bucket after a crash must know where to look.

@@ -1,5 +1,7 @@
 """What stands for a volume in the cluster: PersistentVolume and claim."""
 
+from collections.abc import Mapping
+
 from moorage import manifests, names, quantity
 from moorage.actions import Action, Apply, Create, Manifest, Problem
 from moorage.backing import Backing
@@ -27,13 +29,23 @@ def claim_actions(facts: VolumeFacts, backing: Backing) -> tuple[Action, ...]:
     attributes = (
         found["spec"]["csi"].get("volumeAttributes", {}) if found else backing.attributes
     )  # immutable once there
-    wanted = manifests.persistent_volume(facts.volume, facts.id, attributes, backing.secret, rebind(found, claim))
+    wanted = manifests.persistent_volume(
+        facts.volume, facts.id, attributes, backing.secret, affinity(found, backing.topology), rebind(found, claim)
+    )
     actions: list[Action] = []
     if found is None or ("deletionTimestamp" not in found["metadata"] and drifted(found, wanted)):
         actions.append(Apply(wanted))
     if claim is None:
         actions.append(Create(manifests.persistent_volume_claim(facts.volume, facts.id)))
     return tuple(actions)
+
+
+def affinity(found: Manifest | None, topology: Mapping[str, str] | None) -> Manifest:
+    """The part of a PersistentVolume's spec that says which nodes can use it; immutable once there."""
+    if found is None:
+        return manifests.affinity(topology)
+    there = found["spec"].get("nodeAffinity")
+    return {"nodeAffinity": there} if there else {}
 
 
 def rebind(found: Manifest | None, claim: Manifest | None) -> str | None:

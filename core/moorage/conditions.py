@@ -15,6 +15,8 @@ READY = "Ready"
 ATTACHED = "Attached"
 HEALTHY = "Healthy"
 RESIZED = "Resized"
+SIZE_ENFORCED = "SizeEnforced"
+CAPACITY_LOW = "CapacityLow"
 DELETION_BLOCKED = "DeletionBlocked"
 
 MESSAGE_MAX = 1024  # the API allows more; nobody reads more

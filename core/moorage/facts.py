@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from moorage import conditions, names, placement
 from moorage.actions import Manifest, Problem
 from moorage.holders import Uses
-from moorage.model import Bucket, StorageBackend, StorageVolume, VolumeType
+from moorage.model import Bucket, StorageBackend, StorageSnapshot, StorageVolume, VolumeType
+from moorage.placement import Room
 from moorage.transit import SeenAttachment
 
 
@@ -16,7 +17,9 @@ class VolumeFacts:
     `bucket`: the Bucket that the volume shows, or that has the name of the one it would own. `claim` and
     `persistent_volume`: what stands under the names that the operator would use. `holders`: who uses the volume, in
     words; listed freshly, after the status that is in `volume` was read, when the volume is being deleted. `users`:
-    the pods that use it, as the watches have shown them; `attachments`: its StorageAttachments.
+    the pods that use it, as the watches have shown them; `attachments`: its StorageAttachments. `room`: what is known
+    of servers besides their own words. `source`: what spec.source names. `node_gone`: a local volume's node was removed
+    from the cluster.
     """
 
     volume: StorageVolume
@@ -28,6 +31,9 @@ class VolumeFacts:
     holders: tuple[str, ...] = ()
     users: dict[tuple[str, str], Uses] = field(default_factory=dict[tuple[str, str], Uses])
     attachments: tuple[SeenAttachment, ...] = ()
+    room: Room = field(default_factory=Room)
+    source: StorageSnapshot | StorageVolume | None = None
+    node_gone: bool = False
 
     @property
     def id(self) -> str:
@@ -45,12 +51,14 @@ class VolumeFacts:
 
 
 def backend_trouble(facts: VolumeFacts) -> Problem | None:
-    """What is wrong with the backend that the volume was placed on."""
+    """What is wrong with the backend that the volume was placed on, or with its server there."""
     placed = facts.volume.status.placement
     if not placed:
         return None
     if facts.backend is None:
         return Problem("BackendNotFound", f"StorageBackend {placed.backend} does not exist any more: create it again")
     if conditions.is_true(facts.backend.status.conditions, conditions.READY):
-        return None
+        why = facts.room.why_silent(placed)
+        text = f"server {placed.server} of StorageBackend {placed.backend} does not answer: {why}"
+        return Problem("ServerNotReady", text) if why else None
     return Problem("BackendNotReady", f"StorageBackend {placed.backend}: {placement.why_not_ready(facts.backend)}")

@@ -1,11 +1,12 @@
 """The Kubernetes objects that stand for a volume or a bucket, complete, for server-side apply."""
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from moorage import names, quantity
 from moorage.actions import Manifest
-from moorage.model import Bucket, S3Engine, SecretRef, StorageVolume
+from moorage.model import Bucket, S3Engine, SecretRef, StorageVolume, VolumeType
 
 # A PersistentVolumeClaim needs a size; a bucket has none. Nobody enforces this one.
 OBJECT_CAPACITY = "1Gi"
@@ -35,12 +36,31 @@ def volume_handle(volume: StorageVolume, id: str) -> str:
     return str(names.VolumeHandle(volume.metadata["namespace"], volume.metadata["name"], id))
 
 
+def modes(volume: StorageVolume) -> list[str]:
+    """Access modes of what stands for the volume: a disk of one node is mounted by that node alone."""
+    return ["ReadWriteOnce"] if volume.spec.type == VolumeType.local else ["ReadWriteMany"]
+
+
+def affinity(topology: Mapping[str, str] | None) -> dict[str, Any]:
+    """What a PersistentVolume's spec says of the nodes that can use it: nothing when all can."""
+    if not topology:
+        return {}
+    terms = [{"key": key, "operator": "In", "values": [value]} for key, value in sorted(topology.items())]
+    return {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": terms}]}}}
+
+
 def persistent_volume(
-    volume: StorageVolume, id: str, attributes: dict[str, str], secret: SecretRef | None, claim_uid: str | None = None
+    volume: StorageVolume,
+    id: str,
+    attributes: dict[str, str],
+    secret: SecretRef | None,
+    where: Manifest,
+    claim_uid: str | None = None,
 ) -> Manifest:
     """The PersistentVolume, bound beforehand to the claim of the volume's name.
 
-    `claim_uid` re-binds a PersistentVolume whose claim was deleted and made again: without it, it stays Released.
+    `where`: the part of its spec that `affinity` makes. `claim_uid` re-binds a PersistentVolume whose claim was
+    deleted and made again: without it, it stays Released.
     """
     namespace, name = volume.metadata["namespace"], volume.metadata["name"]
     source: dict[str, Any] = {
@@ -60,12 +80,13 @@ def persistent_volume(
         },
         "spec": {
             "capacity": {"storage": capacity(volume)},
-            "accessModes": ["ReadWriteMany"],
+            "accessModes": modes(volume),
             "volumeMode": "Filesystem",
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": "",
             "claimRef": claim | ({"uid": claim_uid} if claim_uid else {}),
             "csi": source,
+            **where,
         },
     }
 
@@ -81,7 +102,7 @@ def persistent_volume_claim(volume: StorageVolume, id: str) -> Manifest:
             "ownerReferences": [owner("StorageVolume", volume.metadata)],
         },
         "spec": {
-            "accessModes": ["ReadWriteMany"],
+            "accessModes": modes(volume),
             "volumeMode": "Filesystem",
             "storageClassName": "",
             "volumeName": names.persistent_volume(id),

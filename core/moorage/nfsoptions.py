@@ -3,7 +3,7 @@
 An option that is not here is refused: `addr`, `clientaddr`, `context`, `fsc` could turn a mount into another one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _NUMBER = "[0-9]{1,9}"
 
@@ -25,3 +25,24 @@ NFS_OPTIONS: Mapping[str, str | None] = {
 PATTERN = "^({})$".format(
     "|".join(key if value is None else f"{key}={value}" for key, value in sorted(NFS_OPTIONS.items()))
 )
+
+# Options of which the last one written counts, beside each other's keys.
+_SAME = {"nfsvers": "vers", "soft": "hard", "softerr": "hard", "rw": "ro", "async": "sync", "relatime": "atime"}
+
+
+def merged(*layers: Iterable[str]) -> tuple[str, ...]:
+    """All options, but of those that speak of one thing (vers and nfsvers, hard and soft, ac and noac) only the last
+    layer's: `vers=4.1,hard` and `vers=4.2,soft` make `vers=4.2,soft`."""
+    found: tuple[str, ...] = ()
+    for layer in layers:
+        later = tuple(layer)
+        again = {_subject(each) for each in later}
+        found = (*(each for each in found if _subject(each) not in again), *later)
+    return found
+
+
+def _subject(option: str) -> str:
+    key = option.partition("=")[0]
+    if key.startswith("no") and key[2:] in NFS_OPTIONS:
+        key = key[2:]
+    return _SAME.get(key, key)

@@ -3,13 +3,13 @@
 Deletion is `moorage.release`. Nothing here does I/O, so that every step can be tested and repeated.
 """
 
-from moorage import conditions, manifests, names, quantity, transit, transitions
+from moorage import conditions, manifests, names, placement, quantity, transit, transitions
 from moorage.actions import Action, Hold, Plan, Problem
 from moorage.backing import Backing, Waiting, find_backing
 from moorage.claims import claim_actions, claim_conflict
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
-from moorage.model import Phase, ShareState, StorageVolumeStatus, VolumeType
+from moorage.model import Phase, Placement, ShareState, StorageVolumeStatus, VolumeType
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 
@@ -24,7 +24,7 @@ def plan(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
         )
     refused = claim_conflict(facts)
     actions = () if refused else claim_actions(facts, found)
-    verdicts = _backed_verdicts(facts, refused)
+    verdicts = (*_backed_verdicts(facts, refused), *_enforced(found.placement))
     return _settle(facts, _backed_status(facts, found), verdicts, (*hold, *actions), RECHECK if refused else None)
 
 
@@ -68,6 +68,20 @@ def _backed_verdicts(facts: VolumeFacts, refused: Problem | None) -> tuple[Verdi
     return yes(conditions.PROVISIONED, "Provisioned"), ready, *rest
 
 
+def _enforced(placed: Placement) -> tuple[Verdict, ...]:
+    """Whether anything keeps the volume within its size; a bucket has none."""
+    match placed.engine:
+        case placement.S3:
+            return ()
+        case placement.NFS:
+            message = (
+                f"the filer of StorageBackend {placed.backend} enforces no size: others may fill it, and so may this"
+            )
+            return (no(conditions.SIZE_ENFORCED, "Advisory", message),)
+        case _:
+            return (yes(conditions.SIZE_ENFORCED, "Enforced", "its file system ends where its size does"),)
+
+
 def _resized(facts: VolumeFacts) -> Verdict | None:
     size, share = facts.volume.spec.size, facts.volume.status.share
     if size is None or share is None:
@@ -88,7 +102,8 @@ def _backed_status(facts: VolumeFacts, found: Backing) -> StorageVolumeStatus:
     return volume.status.model_copy(
         update={
             "placement": volume.status.placement or found.placement,
-            "capacity": manifests.capacity(volume) if volume.spec.type == VolumeType.shared else None,
+            "topology": found.topology,
+            "capacity": manifests.capacity(volume) if volume.spec.type != VolumeType.object else None,
             "attributes": found.attributes,
             "secret_ref": found.secret,
             "bucket_name": found.bucket_name,

@@ -11,9 +11,11 @@ from moorage.actions import Manifest, part
 from moorage.holders import Claim, PodState, Use, Uses, VolumeKey
 from moorage.model import Phase, StorageBackend
 from moorage.nodegroup import NodeSeen
+from moorage.placement import Room
 from moorage.transit import SeenAttachment
 from moorage_operator.links import Links
 from moorage_operator.pods import NOBODY, Pods, Stir
+from moorage_operator.promises import Promises
 from moorage_operator.store import Name, Store, name_of
 
 
@@ -28,10 +30,14 @@ class Index:
     claims: Store = field(default_factory=Store)
     pods: Pods = field(default_factory=Pods)
     attachments: Store = field(default_factory=Store)
+    snapshots: Store = field(default_factory=Store)
     links: Links = field(default_factory=Links)
     daemon_sets: Store = field(default_factory=Store)
     nodes: dict[str, NodeSeen] = field(default_factory=dict[str, NodeSeen])
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # their labels
+    promises: Promises = field(default_factory=Promises)
+    silent: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])  # by backend: servers
+    _unplaced: set[Name] = field(default_factory=set[Name])  # volumes
     _by_handle: dict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
     _shown: dict[Name, set[Name]] = field(default_factory=dict[Name, set[Name]])  # by bucket: volumes
     _by_claim: dict[Claim, VolumeKey] = field(default_factory=dict[Claim, VolumeKey])
@@ -82,10 +88,31 @@ class Index:
             self.volumes.drop(body)
         else:
             self.volumes.put(body)
+        self.keep_place(volume)
         if bucket and self.volumes.get(*volume):
             self._shown.setdefault(bucket, set()).add(volume)
         elif bucket:
             self._shown.get(bucket, set[Name]()).discard(volume)
+
+    def keep_place(self, volume: Name) -> None:
+        """Where it is placed, or that it waits for a place, as the store has it now."""
+        body = self.volumes.get(*volume)
+        if body:
+            self.promises.put(body)
+        else:
+            self.promises.drop(volume)
+        if body and placed_on(body) is None:
+            self._unplaced.add(volume)
+        else:
+            self._unplaced.discard(volume)
+
+    def unplaced(self) -> tuple[Name, ...]:
+        """The volumes that wait for a place."""
+        return tuple(sorted(self._unplaced))
+
+    def room(self) -> Room:
+        """What is known of servers besides their own words. A view: what is promised later shows in it."""
+        return Room(self.promises.sums(), self.silent)
 
     def volumes_showing(self, bucket: Name) -> tuple[Manifest, ...]:
         """The volumes that show the bucket or would, if there were one of their name and theirs."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from moorage import conditions, holders, names
+from moorage import conditions, holders, names, placement
 from moorage.actions import Manifest, Problem, Reference, part, problem_of
 from moorage.backendplan import BackendFacts
 from moorage.backing import is_served
@@ -15,7 +15,7 @@ from moorage.bucketfacts import BucketFacts
 from moorage.errors import MoorageError
 from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use
-from moorage.model import Bucket, SecretRef, StorageBackend, StorageVolume
+from moorage.model import Bucket, SecretRef, StorageBackend, StorageSnapshot, StorageVolume
 from moorage.release import RELEASING, is_free
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
@@ -52,6 +52,8 @@ class Observer:
         backed = deleting or (volume.status.share is not None and is_served(volume.status.share)) or _is_ready(bucket)
         claimed = deleting or (backed and volume.spec.claim != "None")
         listing = deleting and volume.status.phase in RELEASING and volume.status.release is None
+        if volume.status.placement is None:
+            self._index.promises.drop((namespace, name))  # of an earlier attempt
         facts = VolumeFacts(
             volume=volume,
             now=now(),
@@ -62,6 +64,9 @@ class Observer:
             holders=await self._holders(volume, body) if listing else (),
             users=self._index.users(body),
             attachments=self._index.attachments_of(body),
+            room=self._index.room(),
+            source=self._source_of(volume),
+            node_gone=self._node_gone(volume),
         )
         return replace(facts, holders=await self._unseen(volume, body)) if listing and is_free(facts) else facts
 
@@ -111,6 +116,21 @@ class Observer:
         name = names.persistent_volume(id)
         known = None if fresh else self._index.persistent_volumes.get("", name)
         return known or await self._cluster.get(Reference("v1", "PersistentVolume", name))
+
+    def _source_of(self, volume: StorageVolume) -> StorageSnapshot | StorageVolume | None:
+        """What its spec.source names, while it still matters: one that is absent wakes the volume when it is there."""
+        source, namespace = volume.spec.source, volume.metadata["namespace"]
+        if source is None or volume.status.placement:
+            return None
+        if source.snapshot:
+            body = self._index.snapshots.get(namespace, source.snapshot)
+            return StorageSnapshot.model_validate(body) if body else None
+        body = self._index.volumes.get(namespace, source.volume or "")
+        return StorageVolume.model_validate(body) if body else None
+
+    def _node_gone(self, volume: StorageVolume) -> bool:
+        placed = volume.status.placement
+        return bool(placed and placed.engine == placement.LOCAL and placed.server not in self._index.nodes)
 
     async def _bucket_of(self, volume: StorageVolume, body: Manifest, fresh: bool) -> Bucket | None:
         shown = shown_bucket(body)

@@ -16,10 +16,23 @@ from moorage import (
     conditions,
     names,
     plan,
+    quantity,
     stumble,
     transitions,
 )
-from moorage.actions import Action, Apply, Create, Delete, Hold, MakeBucket, Manifest, Plan, RemoveBucket, reference
+from moorage.actions import (
+    Action,
+    Apply,
+    Create,
+    Delete,
+    Hold,
+    MakeBucket,
+    Manifest,
+    Plan,
+    RemoveBucket,
+    part,
+    reference,
+)
 from moorage.errors import MoorageError
 from moorage.model import BucketStatus, Model, StorageAttachmentStatus, StorageBackendStatus, StorageVolumeStatus
 from moorage.release import release
@@ -30,7 +43,7 @@ from moorage_operator.index import Index
 from moorage_operator.metrics import Metrics, Stay
 from moorage_operator.observe import Observer, now
 from moorage_operator.s3admin import Engines
-from moorage_operator.store import Key, Store
+from moorage_operator.store import Key, Store, name_of
 
 Status = TypeVar("Status", StorageVolumeStatus, StorageAttachmentStatus, BucketStatus, StorageBackendStatus)
 
@@ -91,6 +104,7 @@ class Reconciler:
         if kind == "StorageVolume":
             volume = await self._observer.volume(body)
             step = release(volume) if deleting else plan.plan(volume)
+            self._promise(body, volume.volume.status, step.status)
             return await self._carry_out(body, volume.volume.status, step)
         if kind == "StorageAttachment":
             attachment = await self._attachments(body)
@@ -151,7 +165,15 @@ class Reconciler:
         answer = await self._cluster.apply(manifest, sub="status")
         if self._stores[kind].put(answer) and kind == "StorageAttachment":
             self._index.links.put(answer)
+        if kind == "StorageVolume":
+            self._index.keep_place(name_of(answer))
         return answer
+
+    def _promise(self, body: Manifest, before: StorageVolumeStatus, after: StorageVolumeStatus) -> None:
+        """Room is taken when a place is chosen: others are placed while this is still being written."""
+        placed, size = after.placement, part(body, "spec").get("size")
+        if placed and placed.server and size and before.placement is None:
+            self._index.promises.make(name_of(body), (placed.backend, placed.server), quantity.parse(size))
 
     async def _finish(self, body: Manifest) -> None:
         await self._cluster.let_go(body)

@@ -75,6 +75,8 @@ class Router:
     def _backend(self, body: Manifest, deleted: bool) -> None:
         name, mark = body["metadata"]["name"], () if deleted else backend_mark(body)
         _keep(self._index.backends, body, deleted)
+        if self._index.promises.told(body):  # a server's room has changed
+            self._add_volumes(self._index.unplaced())
         if self._marks.get(name, ()) == mark:
             return
         self._marks[name] = mark

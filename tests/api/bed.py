@@ -41,6 +41,7 @@ class Bed:
         self.trouble: Problem | None = None  # what a probe of the NFS server finds
         self.agent_state = "Served"
         self.agent_works = True
+        self.servers = {SERVER: 2**50}  # of the backend `shared`: free bytes of each
         self.holder_image = Settings.holder_image
         self.tasks: set[asyncio.Task[Any]] = set()
         self.operator: Operator | None = None
@@ -129,6 +130,9 @@ class Bed:
 
     async def play_agent(self) -> None:
         while True:
+            for backend in await self.cluster.list(MINE, "StorageBackend"):
+                with contextlib.suppress(MoorageError):  # torn away in between
+                    await self._tell_room(backend)
             for volume in await self.cluster.list(MINE, "StorageVolume", self.namespace) if self.agent_works else ():
                 share = self._share(volume)
                 if share and share != volume["status"].get("share"):
@@ -143,19 +147,31 @@ class Bed:
                         await self.cluster.apply(body, sub="status", manager=names.AGENT_MANAGER)
             await asyncio.sleep(0.05)
 
+    async def _tell_room(self, backend: Manifest) -> None:
+        """As the agents do: each server writes its own entry, when it has changed."""
+        told = {each["name"]: each.get("freeBytes", 0) for each in part(backend, "status").get("servers") or ()}
+        ours = "ganesha" in backend["spec"]["engine"]
+        for name, free in self.servers.items() if ours and told != self.servers else ():
+            entry = {"name": name, "totalBytes": 2**50, "freeBytes": free, "promisedBytes": 0, "clones": True}
+            metadata = {"name": backend["metadata"]["name"]}
+            body = {"apiVersion": MINE, "kind": "StorageBackend", "metadata": metadata}
+            status = {"status": {"servers": [{**entry, "overfull": False}]}}
+            await self.cluster.apply(body | status, sub="status", manager=f"{names.AGENT_MANAGER}-{name}")
+
     def _share(self, volume: Manifest) -> Manifest | None:
         status = volume.get("status", {})
-        if part(status, "placement").get("server") != SERVER:
+        server = part(status, "placement").get("server")
+        if server not in self.servers:
             return None
         if status.get("release"):
-            return {**status.get("share", {"server": SERVER}), "state": "Released"}
+            return {**status.get("share", {"server": server}), "state": "Released"}
         size = int(volume["spec"]["size"].removesuffix("Gi")) * GI
         if self.agent_state == "Failed":
-            return {"state": "Failed", "server": SERVER, "reason": "NoCapacity", "message": "the pool is full"}
-        address = f"{SERVER}.moorage.svc.cluster.local"
+            return {"state": "Failed", "server": server, "reason": "NoCapacity", "message": "the pool is full"}
+        address = f"{server}.moorage.svc.cluster.local"
         path = f"/vol/{status['id']}"
         return {
-            **{"state": "Served", "server": SERVER, "address": address, "path": path},
+            **{"state": "Served", "server": server, "address": address, "path": path},
             **{"exportId": 7, "sizeBytes": size},
         }
 

@@ -189,17 +189,6 @@ async def test_a_bucket_mirrors_the_volume_that_shows_it(bed: Bed) -> None:
     assert (await bed.phase("own", "READY"))["status"]["attached"] == 1
 
 
-async def test_a_volume_of_a_type_to_come_is_still_failed(bed: Bed) -> None:
-    await bed.make("StorageVolume", "disk", spec={"type": "local", "size": "5Gi"})
-
-    failed = await bed.phase("disk", "FAILED")
-    await bed.delete("StorageVolume", "disk")
-    await bed.gone("StorageVolume", "disk")
-
-    assert condition(failed, "Provisioned")["reason"] == "NotOffered"
-    assert await bed.events("disk") == ["NotOffered", "Destroying", "Destroyed"]
-
-
 async def test_the_start_of_a_pod_costs_two_writes_and_a_second_one_on_the_node_moves_nothing(bed: Bed) -> None:
     await bed.make("StorageVolume", "data", spec=GANESHA)
     await bed.phase("data", "READY")

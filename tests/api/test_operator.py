@@ -96,14 +96,6 @@ async def test_without_room_it_is_failed_and_heals_when_there_is(bed: Bed) -> No
     assert "NoCapacity" in await bed.events("data")
 
 
-async def test_local_is_failed_with_a_reason(bed: Bed) -> None:
-    await bed.make("StorageVolume", "disk", spec={"type": "local", "size": "5Gi"})
-
-    failed = await bed.phase("disk", "FAILED")
-
-    assert condition(failed, "Provisioned")["reason"] == "NotOffered"
-
-
 async def test_a_missing_backend_is_named_and_healed_when_it_comes(bed: Bed) -> None:
     await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi", "backend": "late"})
     pending = await bed.phase("data", "PENDING")

@@ -65,6 +65,8 @@ class Players:
         match body["kind"]:
             case "StorageVolume":
                 await self._serve(body)
+            case "StorageBackend":
+                await self._tell_room(body)
             case "PersistentVolume":
                 await self._bind(body)
                 await self._unprotect(body)
@@ -121,6 +123,16 @@ class Players:
         if volume.get("status", {}).get("phase") != phase:
             path = resource_path("v1", "PersistentVolume", "", volume["metadata"]["name"], "status")
             await self._cluster._call("PATCH", path, {"status": {"phase": phase}}, "merge")
+
+    async def _tell_room(self, backend: Manifest) -> None:
+        if "ganesha" not in backend["spec"]["engine"] or part(backend, "status").get("servers"):
+            return
+        body = {key: backend[key] for key in ("apiVersion", "kind")} | {
+            "metadata": {"name": backend["metadata"]["name"]}
+        }
+        servers = [{"name": SERVER, "totalBytes": 2**50, "freeBytes": 2**49, "clones": True}]
+        manager = f"{names.AGENT_MANAGER}-{SERVER}"
+        await self._cluster.apply({**body, "status": {"servers": servers}}, sub="status", manager=manager)
 
     async def _serve(self, volume: Manifest) -> None:
         share = _share(volume)

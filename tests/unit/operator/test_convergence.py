@@ -71,7 +71,8 @@ class World(RuleBasedStateMachine):
         condition = {"type": "Ready", "status": status, "reason": "x", "lastTransitionTime": "t"}
         engine = {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs"}}
         body = {"metadata": {"name": "shared"}, "spec": {"default": True, "engine": engine}}
-        return StorageBackend.model_validate({**body, "status": {"conditions": [condition]}})
+        servers = [{"name": "moorage-nfs-0", "freeBytes": 2**40}]
+        return StorageBackend.model_validate({**body, "status": {"conditions": [condition], "servers": servers}})
 
     def carry_out(self, step: Plan[StorageVolumeStatus], crash_after: int, seen: Body | None = None) -> None:
         """The actions, the Events, the status, the end; the process dies after that many of them."""

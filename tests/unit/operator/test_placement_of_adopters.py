@@ -24,13 +24,12 @@ def backend(*servers: dict[str, Any]) -> StorageBackend:
 CASES = {
     "the server that lists it": ((server("nfs-0", "aaaaaaaa"), server("nfs-1", "bbbbbbbb")), "nfs-1"),
     "the only server, whose list may be cut short": ((server("nfs-0", "aaaaaaaa"),), "nfs-0"),
-    "a server that has not reported yet": ((), "nfs-0"),
 }
 
 
 @pytest.mark.parametrize(("servers", "name"), CASES.values(), ids=CASES.keys())
 def test_place(servers: tuple[dict[str, Any], ...], name: str) -> None:
-    placed = placement.place(None, placement.GANESHA, [backend(*servers)], adopt="bbbbbbbb")
+    placed = placement.place(placement.Asked(("ganesha",), adopt="bbbbbbbb"), [backend(*servers)])
 
     assert placed == Placement(backend="shared", engine="ganesha", server=name)
 
@@ -38,7 +37,7 @@ def test_place(servers: tuple[dict[str, Any], ...], name: str) -> None:
 def test_no_place_is_taken_for_good_while_no_server_of_several_has_it() -> None:
     servers = (server("nfs-0", "aaaaaaaa"), server("nfs-1"))
 
-    refused = placement.place(None, placement.GANESHA, [backend(*servers)], adopt="bbbbbbbb")
+    refused = placement.place(placement.Asked(("ganesha",), adopt="bbbbbbbb"), [backend(*servers)])
 
     assert isinstance(refused, Problem)
     assert refused.reason == "AdoptNotFound"

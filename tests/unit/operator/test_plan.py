@@ -26,7 +26,7 @@ def backend(name: str = "shared", ready: str = "True", default: bool = True, **m
         {
             "metadata": {"name": name, "uid": name, "creationTimestamp": "2026", **metadata},
             "spec": {"default": default, "engine": engine},
-            "status": {"conditions": [condition]},
+            "status": {"conditions": [condition], "servers": [{"name": "moorage-nfs-0", "freeBytes": 2**40}]},
         }
     )
 
@@ -193,12 +193,6 @@ def test_a_claim_of_somebody_else_is_left_alone() -> None:
 
     assert step.actions == ()
     assert (step.status.phase, reason(step.status)) == (Phase.FAILED, "ClaimConflict")
-
-
-def test_local_is_not_offered() -> None:
-    step = plan.plan(facts(volume(type="local")))
-
-    assert (step.status.phase, reason(step.status)) == (Phase.FAILED, "NotOffered")
 
 
 # Object volumes.
