@@ -17,8 +17,10 @@ from moorage.errors import Retry
 
 # <linux/loop.h>
 _LOOP_SET_CAPACITY = 0x4C07
+_LOOP_GET_STATUS64 = 0x4C05
 _LOOP_CONFIGURE = 0x4C0A
 _LOOP_CTL_GET_FREE = 0x4C82
+_LO_FLAGS_READ_ONLY = 1
 _LO_FLAGS_AUTOCLEAR = 4  # the device goes with its last user, so a killed agent leaves none behind
 _CONTROL = Path("/dev/loop-control")
 _CONTROL_NUMBER = (10, 237)
@@ -36,6 +38,35 @@ def attached(image: Path) -> Generator[Path]:
                     yield device
                     return
     raise Retry(f"no free loop device for {image}: others on this node take them faster")
+
+
+def bound(image: Path) -> Path | None:
+    """The loop device that has `image` for reading and writing, if there is one: asked of each by LOOP_GET_STATUS64."""
+    seen = image.stat()
+    for folder in Path("/sys/block").glob("loop*/loop"):
+        device = _node(folder.parent.name)
+        with suppress(OSError), _opened(device, os.O_RDONLY) as loop:  # it may be let go of right now
+            info = bytearray(232)
+            fcntl.ioctl(loop, _LOOP_GET_STATUS64, info)
+            # struct loop_info64: the backing file's device in the kernel's own form, its inode, flags at byte 52.
+            number, inode, flags = *struct.unpack_from("=QQ", info), *struct.unpack_from("=I", info, 52)
+            same = (_major(number), _minor(number), inode) == (
+                os.major(seen.st_dev),
+                os.minor(seen.st_dev),
+                seen.st_ino,
+            )
+            if same and not flags & _LO_FLAGS_READ_ONLY:
+                return device
+    return None
+
+
+def _major(number: int) -> int:
+    """huge_encode_dev of <linux/kdev_t.h>."""
+    return (number & 0xFFF00) >> 8
+
+
+def _minor(number: int) -> int:
+    return (number & 0xFF) | ((number >> 12) & 0xFFF00)
 
 
 def refresh_size(device_number: int) -> None:

@@ -17,6 +17,8 @@ _GROW_DEADLINE = 120.0
 class Mounts:
     """Blocking; called in threads, for one share by one thread at a time."""
 
+    options = "nosuid,nodev,noexec"
+
     def __init__(self, root: Path, pool: Pool) -> None:
         self._root = root
         self._pool = pool
@@ -43,16 +45,15 @@ class Mounts:
             return
         point = self.point(volume_id)
         point.mkdir(mode=0o700, exist_ok=True)
-        with loop.attached(self._pool.image(volume_id)) as device:
-            run(["mount", "-t", "xfs", "-o", "nosuid,nodev,noexec", str(device), str(point)], _MOUNT_DEADLINE)
+        with self._pool.attached(volume_id) as device:
+            run(["mount", "-t", "xfs", "-o", self.options, str(device), str(point)], _MOUNT_DEADLINE)
 
     def replay(self, image: Path, name: str) -> None:
         """Mount a copy of an image once, beside what has the same UUID, so that its log is clean afterwards."""
         point = self.point(name)
         point.mkdir(mode=0o700, exist_ok=True)
         with loop.attached(image) as device:
-            options = "nouuid,nosuid,nodev,noexec"
-            run(["mount", "-t", "xfs", "-o", options, str(device), str(point)], _MOUNT_DEADLINE)
+            run(["mount", "-t", "xfs", "-o", f"nouuid,{self.options}", str(device), str(point)], _MOUNT_DEADLINE)
         self.ensure_unmounted(name)
 
     def ensure_unmounted(self, volume_id: str) -> None:
@@ -62,13 +63,16 @@ class Mounts:
         if point.exists():
             point.rmdir()
 
+    def ensure_free(self, volume_id: str) -> None:
+        """Raises InUse while somebody else on this node has the share's file system mounted: its data must stay."""
+
     def ensure_grown(self, volume_id: str, size: int) -> None:
         """Image, loop device, file system: each step may be repeated after a crash."""
         target = imagesize.grown_image_bytes(size, imagesize.group_bytes(self._superblock(volume_id)))
         self._pool.reserve(volume_id, target)
         point = self.point(volume_id)
-        loop.refresh_size(point.stat().st_dev)
-        run(["xfs_growfs", "-d", str(point)], _GROW_DEADLINE)
+        self._pool.resized(point.stat().st_dev)
+        run(["xfs_growfs", *self._pool.growth(target), str(point)], _GROW_DEADLINE)
         if self.size(volume_id) < size:
             raise MoorageError(f"share {volume_id} shows {self.size(volume_id)} bytes after growing to {size}")
         self._pool.note_size(volume_id, size)

@@ -3,7 +3,8 @@
 import fcntl
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +12,7 @@ from moorage import ganesha, imagesize
 from moorage.errors import InUse, NotOffered, Retry
 from moorage.record import POOL_VERSION, PoolState, Record
 from moorage.share import Wanted
-from moorage_operator.agent import reflink
+from moorage_operator.agent import loop, reflink
 from moorage_operator.agent.allocation import allocate
 from moorage_operator.agent.command import run
 from moorage_operator.agent.files import sync_file, sync_folder, write_durably
@@ -95,6 +96,20 @@ class Pool:
             return self.image(volume_id).stat().st_size
         except FileNotFoundError:
             return 0
+
+    @contextmanager
+    def attached(self, volume_id: str) -> Generator[Path]:
+        """A block device with the image, for as long as the context or a mount holds it."""
+        with loop.attached(self.image(volume_id)) as device:
+            yield device
+
+    def resized(self, device_number: int) -> None:
+        """Let the device of a mounted image see that the image has grown."""
+        loop.refresh_size(device_number)
+
+    def growth(self, size: int) -> tuple[str, ...]:
+        """How xfs_growfs is told to make a file system as large as its image, of `size` bytes."""
+        return ("-d",)
 
     def unfinished(self, volume_id: str) -> bool:
         """Whether an image was begun and not finished."""
@@ -189,10 +204,13 @@ class Pool:
     def ensure_absent(self, volume_id: str) -> None:
         """Image first: while the record stands, no empty image is ever made in its place."""
         folder = self.volumes / volume_id
-        (folder / "image").unlink(missing_ok=True)
+        self._remove_image(volume_id)
         (folder / "share.json").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         sync_folder(self.volumes)
+
+    def _remove_image(self, volume_id: str) -> None:
+        self.image(volume_id).unlink(missing_ok=True)
 
     def _next_export_id(self) -> int:
         """Noted before it is used: an id that was given once does not come back soon."""

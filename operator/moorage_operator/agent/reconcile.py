@@ -97,6 +97,7 @@ class Shares:
             case share.EnsureAbsent(volume_id):
                 if self.clones:
                     await asyncio.to_thread(self.clones.ensure_no_leftovers, volume_id)
+                await asyncio.to_thread(self.mounts.ensure_free, volume_id)
                 await asyncio.to_thread(self.pool.ensure_absent, volume_id)
 
     async def _clone(self, wanted: Wanted, origin: Origin) -> None:
