@@ -11,7 +11,7 @@ export PYTHONUNBUFFERED := 1
 PY := $(VENV)/bin/python
 PROTO := csi/generate.py
 
-.PHONY: help demo test down check fix generate bench conformance
+.PHONY: help demo test down check fix generate bench conformance posix
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,3 +49,6 @@ bench: $(VENV)/.ready ## Measure; writes build/bench.json
 
 conformance: $(VENV)/.ready ## csi-sanity and Kubernetes' External Storage suite, all of both; writes docs/conformance.md
 	@$(PY) -m conformance
+
+posix: $(VENV)/.ready ## pjdfstest and fsx on a shared volume and on a plain XFS (needs cargo); writes docs/posix.md
+	@$(PY) -m posixsuite
