@@ -8,10 +8,20 @@ Object = dict[str, Any]
 
 BACKENDS = f"/apis/{names.API_VERSION}/storagebackends"
 VOLUMES = f"/apis/{names.API_VERSION}/storagevolumes"
+SNAPSHOTS = f"/apis/{names.API_VERSION}/storagesnapshots"
+NODES = "/api/v1/nodes"
 
 
 def volume_path(namespace: str, name: str) -> str:
     return f"/apis/{names.API_VERSION}/namespaces/{namespace}/storagevolumes/{name}"
+
+
+def snapshots_path(namespace: str) -> str:
+    return f"/apis/{names.API_VERSION}/namespaces/{namespace}/storagesnapshots"
+
+
+def snapshot_path(namespace: str, name: str) -> str:
+    return f"{snapshots_path(namespace)}/{name}"
 
 
 def attachment_path(namespace: str, name: str) -> str:
@@ -24,6 +34,10 @@ def bucket_path(namespace: str, name: str) -> str:
 
 def secret_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+
+
+def node_path(name: str) -> str:
+    return f"{NODES}/{name}"
 
 
 def part(body: Object, *keys: str) -> Object:

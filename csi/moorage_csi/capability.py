@@ -31,6 +31,14 @@ def check(capability: csi.VolumeCapability, unsupported: type[MoorageError] = In
     _check_group(capability.mount.volume_mount_group)
 
 
+def check_reach(kind: str, capability: csi.VolumeCapability, unsupported: type[MoorageError] = InvalidInput) -> None:
+    """Raises `unsupported` when several nodes shall have a volume that is on one."""
+    if kind == "local" and mode(capability).startswith("MULTI_NODE"):
+        raise unsupported(
+            "a local volume is on one node: use accessModes ReadWriteOnce or ReadWriteOncePod, or a shared volume"
+        )
+
+
 def _check_group(group: str) -> None:
     if group and (not group.isascii() or not group.isdecimal() or int(group) >= 2**32):
         raise InvalidInput(f"volume_mount_group {group!r} is not a numeric group id")

@@ -1,27 +1,37 @@
-"""The controller service: it writes StorageVolumes and waits for what the operator says about them. Nothing more."""
+"""The controller service: it writes StorageVolumes and StorageSnapshots and waits for what the operator says.
+
+What each call asks for is checked here; the work is that of `Creation`, `Volumes`, `Snapshots` and `Capacity`.
+"""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from moorage import mount as plans
-from moorage import names
-from moorage.errors import InUse, InvalidInput, NoCapacity, OutOfRange, Pending
+from moorage.errors import InUse, InvalidInput, NoCapacity, OutOfRange
 from moorage.view import VIEW_KEYS
-from moorage_csi import api, capability, lookup, rpc, topology
+from moorage_csi import api, capability, lookup, rpc, topology, volumes
+from moorage_csi import snapshots as snaps
 from moorage_csi.api import Api, Object
+from moorage_csi.capacity import Capacity
+from moorage_csi.creation import Creation
 from moorage_csi.listing import Listing
 from moorage_csi.metrics import Metrics
+from moorage_csi.objects import Objects
+from moorage_csi.origin import Origin
+from moorage_csi.parameters import kind_of
+from moorage_csi.places import Places
 from moorage_csi.proto import csi_pb2 as csi
-from moorage_csi.request import MAX_BYTES, Range, Wanted, capacity_of, grown
+from moorage_csi.request import Range, Wanted, capacity_of, grown
+from moorage_csi.snapshots import Snapshots
 from moorage_csi.volumes import Volumes
 
 _RPC = csi.ControllerServiceCapability.RPC
 _CAPABILITIES = (
     _RPC.CREATE_DELETE_VOLUME, _RPC.EXPAND_VOLUME, _RPC.GET_CAPACITY, _RPC.LIST_VOLUMES, _RPC.GET_VOLUME,
-    _RPC.SINGLE_NODE_MULTI_WRITER,
+    _RPC.SINGLE_NODE_MULTI_WRITER, _RPC.CREATE_DELETE_SNAPSHOT, _RPC.LIST_SNAPSHOTS, _RPC.GET_SNAPSHOT,
+    _RPC.CLONE_VOLUME,
 )  # fmt: skip
 _HEALTH = (_RPC.GET_VOLUME_HEALTH, _RPC.LIST_VOLUME_HEALTH)
-_ENGINES = {"shared": "ganesha", "object": "s3"}
 
 
 class Controller(rpc.Servicer):
@@ -33,6 +43,11 @@ class Controller(rpc.Servicer):
         "ControllerGetCapabilities": rpc.Operation(quiet=True),
         "ControllerGetVolume": rpc.Operation(quiet=True),
         "ListVolumes": rpc.Operation(quiet=True),
+        "CreateSnapshot": rpc.Operation(lock="name"),
+        "DeleteSnapshot": rpc.Operation(lock="snapshot_id"),
+        "ListSnapshots": rpc.Operation(quiet=True),
+        "GetSnapshot": rpc.Operation(quiet=True),
+        "GetCapacity": rpc.Operation(quiet=True),
         "ControllerGetVolumeHealth": rpc.Operation(quiet=True),
         "ControllerListVolumeHealth": rpc.Operation(quiet=True),
     }
@@ -48,8 +63,15 @@ class Controller(rpc.Servicer):
         self._api = client
         self._namespace = namespace
         self._kinds = (*_CAPABILITIES, *_HEALTH) if volume_health else _CAPABILITIES
-        self._volumes = Volumes(client, patience)
+        self._objects = Objects(client, patience)
+        self._volumes = Volumes(self._objects)
         self._listing = Listing(client)
+        self._snapshots = Snapshots(client, self._objects, self._volumes, self._listing)
+        places = Places(client)
+        self._capacity = Capacity(client, places)
+        self._creation = Creation(
+            client, self._objects, self._volumes, self._snapshots, self._capacity, places
+        )  # fmt: skip
 
     async def ControllerGetCapabilities(self) -> csi.ControllerGetCapabilitiesResponse:
         offered = [csi.ControllerServiceCapability(rpc=_RPC(type=kind)) for kind in self._kinds]
@@ -66,39 +88,12 @@ class Controller(rpc.Servicer):
         mutable_parameters: Mapping[str, str] = {},
     ) -> csi.CreateVolumeResponse:
         capability.check_all(volume_capabilities)
-        if volume_content_source is not None:
-            raise InvalidInput("volumes from a snapshot or a clone are not offered: leave dataSource out")
         if mutable_parameters:
             raise InvalidInput("no parameter of a volume can be changed later: leave volumeAttributesClassName out")
-        topology.check(accessibility_requirements)  # every volume so far is reached from every node
-        wanted = Wanted.parse(name, parameters, _range(capacity_range), self._namespace)
-        _check_flags(wanted.type, volume_capabilities)
-        path = api.volume_path(wanted.namespace, wanted.name)
-        volume = await self._applied(path, wanted)
-        volume = await self._volumes.wait(path, self._created, f"{wanted.namespace}/{wanted.name}", volume)
-        handle = names.VolumeHandle(wanted.namespace, wanted.name, str(volume["status"]["id"]))
-        return csi.CreateVolumeResponse(volume=_described(volume, str(handle)))
-
-    async def _applied(self, path: str, wanted: Wanted) -> Object:
-        """The StorageVolume of the request, made unless it is there; raises AlreadyExists when it is another's."""
-        volume = await self._volumes.find(path)
-        if volume is None:
-            return await self._api.apply(path, wanted.manifest())
-        if "deletionTimestamp" in volume["metadata"]:
-            raise Pending(f"StorageVolume {wanted.namespace}/{wanted.name} of an earlier claim is still being deleted")
-        wanted.check_same(volume)
-        return volume
-
-    async def _created(self, volume: Object) -> bool:
-        """Whether the volume may be handed out. Without room the attempt is taken back: the claim may be given up."""
-        ready = lookup.condition(volume, "Ready")
-        if lookup.is_ready(volume) and volume["status"].get("attributes") and volume["status"].get("id"):
-            return True
-        if NoCapacity.__name__ in (ready.get("reason"), api.part(volume, "status", "share").get("reason")):
-            metadata = volume["metadata"]
-            await self._volumes.delete(api.volume_path(metadata["namespace"], metadata["name"]), metadata["uid"])
-            raise NoCapacity(f"no room for the volume: {lookup.explanation(volume)}")
-        return False
+        where, origin = topology.values(accessibility_requirements), Origin.parse(volume_content_source)
+        wanted = Wanted.parse(name, parameters, _range(capacity_range), self._namespace, origin)
+        _check_use(wanted.type, volume_capabilities)
+        return csi.CreateVolumeResponse(volume=await self._creation.created(wanted, where))
 
     async def DeleteVolume(self, volume_id: str) -> csi.DeleteVolumeResponse:
         try:
@@ -130,8 +125,8 @@ class Controller(rpc.Servicer):
         path = api.volume_path(volume["metadata"]["namespace"], volume["metadata"]["name"])
         if size > capacity_of(volume):
             volume = await self._api.patch(path, grown(volume, size))
-        if volume["spec"]["type"] == "shared":  # a bucket has room for any size
-            await self._volumes.wait(path, lambda seen: _grown(seen, size), volume_id, volume)
+        if volume["spec"]["type"] != "object":  # a bucket has room for any size
+            await self._objects.wait(path, lambda seen: _grown(seen, size), f"volume {volume_id}", volume)
         return csi.ControllerExpandVolumeResponse(capacity_bytes=size, node_expansion_required=False)
 
     async def ValidateVolumeCapabilities(
@@ -144,7 +139,7 @@ class Controller(rpc.Servicer):
         volume = await self._volumes.existing(volume_id)
         try:
             capability.check_all(volume_capabilities)
-            _check_flags(volume["spec"]["type"], volume_capabilities)
+            _check_use(volume["spec"]["type"], volume_capabilities)
             own = {key: value for key, value in volume_context.items() if key not in VIEW_KEYS}
             if volume_context and own != api.part(volume, "status").get("attributes"):
                 raise InvalidInput("the volume context is not that of the volume")
@@ -158,45 +153,57 @@ class Controller(rpc.Servicer):
     async def ControllerGetVolume(self, volume_id: str) -> csi.ControllerGetVolumeResponse:
         volume = await self._volumes.existing(volume_id)
         return csi.ControllerGetVolumeResponse(
-            volume=_described(volume, volume_id), status=csi.ControllerGetVolumeResponse.VolumeStatus()
+            volume=volumes.described(volume, volume_id), status=csi.ControllerGetVolumeResponse.VolumeStatus()
         )
 
     async def ListVolumes(self, max_entries: int = 0, starting_token: str = "") -> csi.ListVolumesResponse:
-        volumes, token = await self._listing.page(max_entries, starting_token)
-        answer = csi.ListVolumesResponse(next_token=token)
-        for volume_id, volume in volumes:
-            answer.entries.add(volume=_described(volume, volume_id))
-        return answer
+        found, token = await self._listing.page(api.VOLUMES, max_entries, starting_token)
+        known = [volumes.described(each, id) for each in found if (id := volumes.id_of(each))]
+        entries = [csi.ListVolumesResponse.Entry(volume=each) for each in known]
+        return csi.ListVolumesResponse(entries=entries, next_token=token)
 
     async def ControllerGetVolumeHealth(self, volume_id: str) -> csi.ControllerGetVolumeHealthResponse:
         volume = await self._volumes.existing(volume_id)
-        return csi.ControllerGetVolumeHealthResponse(volume_health=_health(volume_id, volume))
+        return csi.ControllerGetVolumeHealthResponse(volume_health=volumes.health(volume, volume_id))
 
     async def ControllerListVolumeHealth(
         self, max_entries: int = 0, starting_token: str = ""
     ) -> csi.ControllerListVolumeHealthResponse:
         """Those volumes only of which something adverse is known, as the spec wishes."""
-        volumes, token = await self._listing.page(max_entries, starting_token)
-        found = (_health(volume_id, volume) for volume_id, volume in volumes)
-        sick = [health for health in found if health.health_statuses]
+        found, token = await self._listing.page(api.VOLUMES, max_entries, starting_token)
+        seen = (volumes.health(each, id) for each in found if (id := volumes.id_of(each)))
+        sick = [health for health in seen if health.health_statuses]
         return csi.ControllerListVolumeHealthResponse(entries=sick, next_token=token)
 
     async def GetCapacity(
         self,
         volume_capabilities: Iterable[csi.VolumeCapability] = (),
         parameters: Mapping[str, str] = {},
+        accessible_topology: csi.Topology | None = None,
     ) -> csi.GetCapacityResponse:
         capability.check_all(volume_capabilities)
-        kind = parameters.get("type") or "shared"
-        if kind not in _ENGINES:
-            raise InvalidInput(f"StorageClass parameter type is {kind!r}; write one of {', '.join(_ENGINES)}")
-        if kind == "object":  # a bucket has no size
-            return csi.GetCapacityResponse(available_capacity=MAX_BYTES)
-        listed: list[dict[str, Any]] = (await self._api.get(api.BACKENDS))["items"]
-        chosen = parameters.get("backend", "")
-        backends = [backend for backend in listed if _serves(backend, kind, chosen)]
-        free = (s.get("freeBytes", 0) for b in backends for s in api.part(b, "status").get("servers", ()))
-        return csi.GetCapacityResponse(available_capacity=sum(free))
+        kind = kind_of(parameters, "shared")
+        room = await self._capacity.room(kind, parameters.get("backend", ""), topology.value(accessible_topology))
+        return room.message()
+
+    async def CreateSnapshot(
+        self, source_volume_id: str, name: str, parameters: Mapping[str, str] = {}
+    ) -> csi.CreateSnapshotResponse:
+        return csi.CreateSnapshotResponse(snapshot=await self._snapshots.taken(name, source_volume_id, parameters))
+
+    async def DeleteSnapshot(self, snapshot_id: str) -> csi.DeleteSnapshotResponse:
+        await self._snapshots.destroy(snapshot_id)
+        return csi.DeleteSnapshotResponse()
+
+    async def GetSnapshot(self, snapshot_id: str) -> csi.GetSnapshotResponse:
+        return csi.GetSnapshotResponse(snapshot=snaps.described(await self._snapshots.existing(snapshot_id)))
+
+    async def ListSnapshots(
+        self, max_entries: int = 0, starting_token: str = "", source_volume_id: str = "", snapshot_id: str = ""
+    ) -> csi.ListSnapshotsResponse:
+        found, token = await self._snapshots.page(max_entries, starting_token, source_volume_id, snapshot_id)
+        entries = [csi.ListSnapshotsResponse.Entry(snapshot=each) for each in found]
+        return csi.ListSnapshotsResponse(entries=entries, next_token=token)
 
 
 async def _grown(volume: Object, size: int) -> bool:
@@ -210,28 +217,8 @@ def _range(given: csi.CapacityRange | None) -> Range:
     return Range(given.required_bytes, given.limit_bytes) if given is not None else Range()
 
 
-def _described(volume: Object, volume_id: str) -> csi.Volume:
-    attributes = api.part(volume, "status", "attributes")
-    return csi.Volume(volume_id=volume_id, capacity_bytes=capacity_of(volume), volume_context=attributes)
-
-
-def _health(volume_id: str, volume: Object) -> csi.VolumeHealth:
-    """What the operator knows: whether the volume's backend is well, and whether the volume can be used."""
-    healthy = lookup.condition(volume, "Healthy")
-    found = csi.VolumeHealth(volume_id=volume_id)
-    if healthy.get("status") == "False":
-        usable = lookup.condition(volume, "Ready").get("status") == "True"
-        status = csi.DEGRADED if usable else csi.INACCESSIBLE
-        found.health_statuses.add(status=status, reason=healthy["reason"], message=healthy.get("message", ""))
-    return found
-
-
-def _check_flags(kind: str, capabilities: Iterable[csi.VolumeCapability]) -> None:
+def _check_use(kind: str, capabilities: Iterable[csi.VolumeCapability]) -> None:
+    """Raises InvalidInput for a use that a volume of this type does not allow."""
     for given in capabilities:
+        capability.check_reach(kind, given)
         plans.check_flags(kind, given.mount.mount_flags)
-
-
-def _serves(backend: Object, kind: str, chosen: str) -> bool:
-    spec = backend["spec"]
-    wanted = backend["metadata"]["name"] == chosen if chosen else bool(spec.get("default"))
-    return wanted and _ENGINES[kind] in spec["engine"]

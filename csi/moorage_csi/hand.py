@@ -1,6 +1,7 @@
 """What is done to mounts by a child process, because every step may hang when a volume's server is dead.
 
     hand.py bind <staging> <folder> <target> ro|rw [new]    one task, as a command
+    hand.py grant <target> <group>                          another
     hand.py                                                 tasks as lines of JSON, until the input ends (see `hands`)
 
 bind: the folder is resolved by openat2(2) beneath the staging path, without symbolic links and without crossing mounts,
@@ -8,6 +9,8 @@ so no path in the volume, nor a race on one, leads out of it. The mount is read-
 is set on the detached tree (mount_setattr), which is then put in place (move_mount). With `new` the target is made, or
 was an empty directory of its own: nothing is ever hidden beneath the mount. Such a target is the node's: what pods
 write as root, a setuid program or a device, gives the users there no rights (nosuid, nodev).
+grant: the folder mounted at the target gets the group and g+rwxs (fsGroup of Kubernetes), unless the group can write
+there already. It is opened once, so nothing that a pod does to names meanwhile leads to another one.
 umount, stat: as the commands of these names, for who waits already. Only the standard library, for a quick start.
 """
 
@@ -15,6 +18,7 @@ import ctypes
 import errno
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +35,7 @@ _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _UMOUNT_NOFOLLOW = 8
 _HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_GROUP_WRITES, _OTHERS_WRITE = stat.S_IWGRP | stat.S_IXGRP, stat.S_IWOTH | stat.S_IXOTH
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Result = tuple[int, str, str]  # status, output, complaint
@@ -128,6 +133,25 @@ def _bind(staging: str, folder: str, target: str, mode: str, *new: str) -> Resul
     return 0, "", ""
 
 
+def grant(target: str, group: int) -> None:
+    with _closing(os.open(target, _LISTABLE | os.O_NOFOLLOW)) as folder:
+        found = os.fstat(folder)
+        mode = stat.S_IMODE(found.st_mode)
+        needed = _GROUP_WRITES if found.st_gid == group else _OTHERS_WRITE
+        if mode & needed == needed:
+            return
+        os.fchown(folder, -1, group)
+        os.fchmod(folder, mode | stat.S_ISGID | stat.S_IRWXG)
+
+
+def _grant(target: str, group: str) -> Result:
+    try:
+        grant(target, int(group))
+    except OSError as error:
+        return FAILED, "", error.strerror or ""
+    return 0, "", ""
+
+
 def _umount(target: str, flags: str) -> Result:
     """`flags` of umount2(2): 1 is MNT_FORCE, 2 is MNT_DETACH."""
     try:
@@ -147,7 +171,7 @@ def _stat(path: str) -> Result:
     return 0, " ".join(map(str, figures)), ""
 
 
-_TASKS: Mapping[str, Callable[..., Result]] = {"bind": _bind, "umount": _umount, "stat": _stat}
+_TASKS: Mapping[str, Callable[..., Result]] = {"bind": _bind, "grant": _grant, "umount": _umount, "stat": _stat}
 
 
 def serve() -> None:

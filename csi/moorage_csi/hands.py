@@ -39,6 +39,8 @@ def task(argv: Sequence[str]) -> list[str] | None:
             return ["bind", staging, folder, target, mode]
         case (*script, "bind", staging, folder, target, mode, "new") if tuple(script) == SCRIPT:
             return ["bind", staging, folder, target, mode, "new"]
+        case (*script, "grant", target, group) if tuple(script) == SCRIPT:
+            return ["grant", target, group]
         case _:
             return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moorage import mount as plans
 from moorage.errors import MoorageError
-from moorage_csi import inline, mounts
+from moorage_csi import inline, mounts, reach
 from moorage_csi.api import Api
 from moorage_csi.proto import csi_pb2 as csi
 from moorage_csi.publish import Publisher
@@ -20,8 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class InlineMounts:
-    def __init__(self, root: Path, store: Store, stager: Stager, publisher: Publisher, api: Callable[[], Api]) -> None:
-        """`root`: the directory of the shared mounts."""
+    def __init__(
+        self, node: str, root: Path, store: Store, stager: Stager, publisher: Publisher, api: Callable[[], Api]
+    ) -> None:
+        """`node`: this node's name; `root`: the directory of the shared mounts."""
+        self._node = node
         self._root = root
         self._store = store
         self._stager = stager
@@ -39,6 +42,7 @@ class InlineMounts:
     ) -> None:
         """`target` shows what the pod's author asked for."""
         found = await asked.find(self._api())
+        await reach.check(self._api(), self._node, found.topology, f"the volume {asked.volume or asked.bucket}")
         plan, group = plans.parse(found.attributes), options.volume_mount_group
         view = asked.view.within(found.view)
         if isinstance(plan, plans.Local):
@@ -50,7 +54,7 @@ class InlineMounts:
                 base = await self._stager.ensure(
                     str(found.handle), plan, path, options.mount_flags, group, found.secrets
                 )
-                await self._publisher.publish(known, base, target, wanted.of(view))
+                await self._publisher.publish(known, base, target, wanted.of(view), group)
             except BaseException:
                 if mounts.at(target) is None:  # else an earlier call published it, and its pod goes on
                     await self._drop(known.unpublished(target))

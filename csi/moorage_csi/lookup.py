@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moorage import names
 from moorage.errors import Forbidden, InvalidInput, MoorageError, NotFound, NotReady, Retry
@@ -13,7 +13,9 @@ from moorage_csi.api import Api, Object
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _ID = re.compile(r"[a-z0-9]{1,16}(-[a-z0-9]{1,16})?")
+_SHORT_ID = re.compile(r"[a-z0-9]{1,16}")
 _NOT_SHARED = "NotShared"
+CLONES_NOT_OFFERED = "ClonesNotOffered"  # the backend makes no snapshots and clones
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class Found:
     attributes: Mapping[str, str]
     secrets: Mapping[str, str]
     view: View  # what of it may be seen: a StorageAttachment may give a folder only
+    topology: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # labels of the nodes that can use it; none: all
 
 
 def handle(volume_id: str) -> names.VolumeHandle:
@@ -32,6 +37,14 @@ def handle(volume_id: str) -> names.VolumeHandle:
     id = volume_id.rpartition("/")[2]
     if not (_NAME.fullmatch(found.namespace) and _NAME.fullmatch(found.name) and _ID.fullmatch(id)):
         raise InvalidInput(f"volume id {volume_id!r} is not of the form namespace/name/id")
+    return found
+
+
+def snapshot(snapshot_id: str) -> names.SnapshotHandle:
+    """Read a snapshot id; raises InvalidInput for one that this driver never made, so that no URL is made of it."""
+    found = names.SnapshotHandle.parse(snapshot_id)
+    if not (_NAME.fullmatch(found.namespace) and _NAME.fullmatch(found.name) and _SHORT_ID.fullmatch(found.id)):
+        raise InvalidInput(f"snapshot id {snapshot_id!r} is not of the form namespace/name/id")
     return found
 
 
@@ -54,7 +67,7 @@ async def ready_volume(client: Api, namespace: str, name: str) -> Found:
     if not is_ready(volume) or not status.get("attributes"):
         raise _not_ready("StorageVolume", volume)
     id = names.VolumeHandle(namespace, name, str(status.get("id", "")))
-    return Found(id, status["attributes"], await secrets_of(client, volume), View())
+    return Found(id, status["attributes"], await secrets_of(client, volume), View(), api.part(status, "topology"))
 
 
 async def _attached_volume(client: Api, namespace: str, name: str) -> Found:
@@ -71,7 +84,18 @@ async def _attached_volume(client: Api, namespace: str, name: str) -> Found:
     if not attributes or not status.get("volumeHandle") or not (is_ready(attachment) or attaching):
         raise _not_ready("StorageAttachment", attachment)
     volume = handle(status["volumeHandle"]).volume
-    return Found(volume, attributes, await secrets_of(client, attachment), View.parse(attributes))
+    secrets, topology = await secrets_of(client, attachment), await _topology(client, volume, attributes)
+    return Found(volume, attributes, secrets, View.parse(attributes), topology)
+
+
+async def _topology(client: Api, volume: names.VolumeHandle, attributes: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels of the nodes that can use a volume; a bucket can be used everywhere."""
+    if attributes.get("type") == "object":
+        return {}
+    try:
+        return api.part(await client.get(api.volume_path(volume.namespace, volume.name)), "status", "topology")
+    except NotFound:
+        return {}
 
 
 async def ready_bucket(client: Api, namespace: str, name: str) -> Found:
@@ -190,6 +214,14 @@ def condition(volume: Object, kind: str) -> dict[str, str]:
 def is_ready(volume: Object) -> bool:
     """Ready, and not being deleted. A phase is not looked at: a volume stays usable while it is ATTACHING."""
     return condition(volume, "Ready").get("status") == "True" and "deletionTimestamp" not in volume["metadata"]
+
+
+def failures(found: Object) -> frozenset[str]:
+    """Why the operator or an agent has given an object up or cannot go on, as reasons; empty while there is hope."""
+    status = api.part(found, "status")
+    seen = [api.part(status, "share"), api.part(status, "image"), condition(found, "Provisioned")]
+    reasons = [condition(found, "Ready").get("reason"), *(each.get("reason") for each in seen)]
+    return frozenset(str(reason) for reason in reasons if reason)
 
 
 def explanation(volume: Object) -> str:

@@ -174,6 +174,19 @@ async def ensure_bound_new(runner: Runner, base: Mount, folder: str, target: str
         raise MoorageError(f"{target} does not show {folder} of the volume after the bind mount")
 
 
+async def grant(runner: Runner, target: str, group: str) -> None:
+    """The group can write into the folder mounted at `target`, and what is made there belongs to it.
+
+    No walk: what is in the folder stays as it is. That the server refuses (root squash) is told in the log only.
+    """
+    output = await runner.run((*_HAND, "grant", target, group), _BIND_SECONDS, about=target)
+    if output.status:
+        log.warning(
+            "group %s (fsGroup) could not be given %s (%s): its pods can write there only as the folder's mode allows",
+            group, target, output.complaint,
+        )  # fmt: skip
+
+
 def _check_bound(output: Output, folder: str) -> None:
     if output.status == hand.MISSING:
         raise NotFound(f"folder {folder} does not exist in the volume: make it first, or correct mountFrom")

@@ -65,7 +65,9 @@ class Node(rpc.Servicer):
         self._watcher = Watcher(tools.runner)
         self._hosts = HostMounts(tools.runner, tools.mount_root, tools.api)
         self._publisher = Publisher(tools.runner, self._store, self._hosts)
-        self._inline = InlineMounts(tools.directory / "inline", self._store, self._stager, self._publisher, tools.api)
+        self._inline = InlineMounts(
+            tools.node_id, tools.directory / "inline", self._store, self._stager, self._publisher, tools.api
+        )
         self._health = VolumeHealth(self._watcher, self._hosts)
 
     async def NodeGetInfo(self) -> csi.NodeGetInfoResponse:
@@ -90,6 +92,7 @@ class Node(rpc.Servicer):
         capability.check(volume_capability, unsupported=InUse)
         path = mounts.absolute(staging_target_path, "staging_target_path")
         plan = plans.parse(volume_context)
+        capability.check_reach(plan.kind, volume_capability, unsupported=InUse)
         flags, group = volume_capability.mount.mount_flags, volume_capability.mount.volume_mount_group
         wanted = fingerprint(plan, flags, group)
         known = self._staged_otherwise(volume_id, path, wanted)
@@ -143,6 +146,7 @@ class Node(rpc.Servicer):
             await self._inline.publish(volume_id, target, wanted, volume_capability.mount, asked)
             return csi.NodePublishVolumeResponse()
         plan, view = plans.parse(volume_context), View.parse(volume_context)
+        capability.check_reach(plan.kind, volume_capability, unsupported=InUse)
         if isinstance(plan, plans.Local):
             plan.check(volume_capability.mount.mount_flags, view.folder)
         before = self._store.load(volume_id)
@@ -150,7 +154,7 @@ class Node(rpc.Servicer):
         base = await self._staged(volume_id, staging_target_path, plan, volume_capability.mount)
         known = self._store.load(volume_id) or Volume(volume_id, base.target)
         wanted = replace(wanted.of(view), host=host, attachment=view.attachment if host else "")
-        await self._publisher.publish(known, base, target, wanted)
+        await self._publisher.publish(known, base, target, wanted, volume_capability.mount.volume_mount_group)
         return csi.NodePublishVolumeResponse()
 
     async def _staged(

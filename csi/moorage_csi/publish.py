@@ -28,13 +28,18 @@ class Publisher:
         # One for each path on the node: of two attachments at once, the second must see the first one's mount.
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
-    async def publish(self, known: Volume, base: Mount, target: str, wanted: Publication) -> None:
-        """`target` shows the folder of the volume mounted as `base`, and so does `wanted.host` when it is given."""
+    async def publish(self, known: Volume, base: Mount, target: str, wanted: Publication, group: str = "") -> None:
+        """`target` shows the folder of the volume mounted as `base`, and so does `wanted.host` when it is given.
+
+        `group`: who shall be able to write into that folder, unless it is read-only; s3fs sees to that by itself.
+        """
         _check_mode(known, target, wanted)
         before = known.targets.get(target)
         bound = not await self._shown(known, base, target, wanted)
         if bound:
             await self._bind(known, base, target, wanted)
+        if group and not wanted.readonly and base.fstype not in S3fs.fstypes:
+            await self._grant(known, target, group, undo=bound)
         if not wanted.host:
             return self._store.save(known.published(target, wanted))
         try:
@@ -66,6 +71,15 @@ class Publisher:
             await mounts.ensure_bound(self._runner, base, wanted.folder, target, wanted.readonly)
         except BaseException:
             self._store.save(known.unpublished(target))
+            raise
+
+    async def _grant(self, known: Volume, target: str, group: str, undo: bool) -> None:
+        try:
+            await mounts.grant(self._runner, target, group)
+        except BaseException:  # the server does not answer: the kubelet shall call again
+            if undo:
+                await mounts.ensure_absent(self._runner, target)
+                self._store.save(known.unpublished(target))
             raise
 
     async def _show_on_node(

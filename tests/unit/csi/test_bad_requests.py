@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 from google.protobuf.message import Message
 
-from moorage_csi import api, mounts, rpc
+from moorage_csi import api, mounts, rpc, topology
 from moorage_csi.api import Object
 from moorage_csi.controller import Controller
 from moorage_csi.identity import Identity
@@ -26,6 +26,7 @@ from .conftest import SHARED, Bench, NoMounter, ObjectsApi, capability
 ID, OTHER, ATTACHED = "team/data/abcd2345", "team/more/bcde3456", "team/data/abcd2345-cdef4567"
 SECRET = "hunter2"
 OBJECT = {"type": "object", "mount": "s3fs", "endpoint": "http://s3:7070", "bucket": "models", "region": "eu-1"}
+LOCAL = {"type": "local", "mount": "local", "share": "abcd2345"}
 POD = {"csi.storage.k8s.io/ephemeral": "true", "csi.storage.k8s.io/pod.namespace": "team"}
 BLOCK = csi.VolumeCapability(block=csi.VolumeCapability.BlockVolume(), access_mode=capability().access_mode)
 MODELESS = csi.VolumeCapability(mount=csi.VolumeCapability.MountVolume())
@@ -118,6 +119,13 @@ def _objects() -> dict[str, Object]:
         api.volume_path("team", "mine"): _object("mine", id="fghi7892"),
     }
     del found[api.volume_path("team", "mine")]["metadata"]["annotations"]
+    found[f"{api.NODES}?labelSelector=topology.moorage.dev%2Fnode%3Dgone"] = {"items": []}
+    found[api.volume_path("team", "files")] = _object("files", id="hijk2345") | {"spec": {"type": "object"}}
+    for name, more in (("kept", {}), ("hand", {"annotations": {}}), ("going", {"deletionTimestamp": "2026-01-01"})):
+        snapshot = _object(name, id="ijkm2345") | {"spec": {"volume": "more"}}
+        snapshot["metadata"]["annotations"]["moorage.dev/csi-source"] = OTHER
+        snapshot["metadata"] |= more
+        found[api.snapshot_path("team", name)] = snapshot
     return found
 
 
@@ -165,6 +173,19 @@ class Case:
 def create(code: str, sentence: str, **fields: Any) -> Case:
     good: dict[str, Any] = {"name": "pvc-1", "volume_capabilities": [capability()], "parameters": {"type": "shared"}}
     return Case("CreateVolume", lambda world: csi.CreateVolumeRequest(**good | fields), code, sentence)
+
+
+def snap(code: str, sentence: str, **fields: Any) -> Case:
+    good: dict[str, Any] = {"source_volume_id": ID, "name": "s"}
+    return Case("CreateSnapshot", lambda world: csi.CreateSnapshotRequest(**good | fields), code, sentence)
+
+
+def _snapshot(id: str) -> csi.VolumeContentSource:
+    return csi.VolumeContentSource(snapshot=csi.VolumeContentSource.SnapshotSource(snapshot_id=id))
+
+
+def _clone(id: str) -> csi.VolumeContentSource:
+    return csi.VolumeContentSource(volume=csi.VolumeContentSource.VolumeSource(volume_id=id))
 
 
 def expand(code: str, sentence: str, **fields: Any) -> Case:
@@ -224,6 +245,8 @@ def flags(*given: str) -> csi.VolumeCapability:
 
 INVALID, MISSING, EXISTS = "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS"
 HELD, RANGE, NONE = "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"
+FULL = "RESOURCE_EXHAUSTED"
+TEAM = {"type": "shared", "csi.storage.k8s.io/pvc/namespace": "team"}
 BIG: Mapping[str, str] = {f"key{i}": SECRET * 40 for i in range(20)}
 
 CASES = [
@@ -260,12 +283,41 @@ CASES = [
     create(INVALID, "name has control characters, which the CSI spec bans", name="pvc\x07"),
     create(INVALID, "parameters has 5690 bytes; the CSI spec allows 4096", parameters=BIG),
     create(
-        INVALID, "StorageClass parameters secretKey are not known; allowed: type, backend",
-        parameters={"type": "shared", "secretKey": SECRET},
+        INVALID, "StorageClass parameters secretKey are not known; allowed: type, backend, squash, onDelete, "
+        "rootMode, rootUid, rootGid", parameters={"type": "shared", "secretKey": SECRET},
     ),
-    create(INVALID, "StorageClass parameter type is ''; write one of shared, object", parameters={}),
+    create(INVALID, "StorageClass parameter type is ''; write one of shared, object, local", parameters={}),
     create(
-        INVALID, "StorageClass parameter type is 'local'; write one of shared, object", parameters={"type": "local"},
+        INVALID, "StorageClass parameter type is 'fast'; write one of shared, object, local",
+        parameters={"type": "fast"},
+    ),
+    create(
+        INVALID, "StorageClass parameter squash is 'root'; write None, Root or All",
+        parameters={"type": "shared", "squash": "root"},
+    ),
+    create(
+        INVALID, "StorageClass parameter rootMode is '0888'; write an octal mode, such as 0770 or 2775",
+        parameters={"type": "shared", "rootMode": "0888"},
+    ),
+    create(
+        INVALID, "StorageClass parameter rootUid is '-1'; write the number of a user",
+        parameters={"type": "shared", "rootUid": "-1"},
+    ),
+    create(
+        INVALID, "StorageClass parameter rootGid is '4294967295'; write the number of a group",
+        parameters={"type": "shared", "rootGid": "4294967295"},
+    ),
+    create(
+        INVALID, "StorageClass parameter squash is not for type local: leave it out",
+        parameters={"type": "local", "squash": "Root"},
+    ),
+    create(
+        INVALID, "a local volume is on one node: use accessModes ReadWriteOnce or ReadWriteOncePod, or a shared volume",
+        parameters={"type": "local"},
+    ),
+    create(
+        INVALID, "local mount option 'noatime' is not among those that Moorage allows", parameters={"type": "local"},
+        volume_capabilities=[capability("SINGLE_NODE_WRITER", ("noatime",))],
     ),
     create(
         INVALID, "parameter backend '../x' is not a name: lowercase letters, digits and hyphens",
@@ -283,7 +335,7 @@ CASES = [
     ),
     create(RANGE, "required_bytes 4611686018427387904 is more than any volume can have", capacity_range=_range(2**62)),
     create(
-        INVALID, "volumes from a snapshot or a clone are not offered: leave dataSource out",
+        INVALID, "volume_content_source names neither a snapshot nor a volume: name one of them",
         volume_content_source=csi.VolumeContentSource(),
     ),
     create(
@@ -307,6 +359,88 @@ CASES = [
     create(
         EXISTS, "StorageVolume team/data exists with another type or backend", name="data",
         parameters={"type": "object", "csi.storage.k8s.io/pvc/namespace": "team"},
+    ),
+    create(
+        MISSING, "snapshot team/data/older234 does not exist", volume_content_source=_snapshot("team/data/older234"),
+        parameters=TEAM,
+    ),
+    create(
+        MISSING, "snapshot id '../../x' is not of the form namespace/name/id",
+        volume_content_source=_snapshot("../../x"), parameters=TEAM,
+    ),
+    create(
+        MISSING, "volume team/gone/abcd2345 does not exist", volume_content_source=_clone("team/gone/abcd2345"),
+        parameters=TEAM,
+    ),
+    create(
+        INVALID, "the volume team/data/abcd2345 is of another namespace than the claim (rivals): claim a volume where "
+        "the source is", volume_content_source=_clone(ID),
+        parameters=TEAM | {"csi.storage.k8s.io/pvc/namespace": "rivals"},
+    ),
+    create(
+        INVALID, "team/data/abcd2345-cdef4567 is of a StorageAttachment: only the volume's own claim can be cloned",
+        volume_content_source=_clone(ATTACHED), parameters=TEAM,
+    ),
+    create(
+        INVALID, "a volume of type object begins empty: leave dataSource out, or use type shared",
+        volume_content_source=_clone(ID), parameters=TEAM | {"type": "object"},
+    ),
+    create(
+        RANGE, "required_bytes 536870912 is less than the 1073741824 of the source: ask for as much",
+        volume_content_source=_clone(ID), parameters=TEAM, capacity_range=_range(512 * MIB),
+    ),
+    create(
+        "UNAVAILABLE", "volume team/late/efgh6789 is not ready yet: the share is being made",
+        volume_content_source=_clone("team/late/efgh6789"), parameters=TEAM,
+    ),
+    create(
+        FULL, "no node has the label topology.moorage.dev/node=gone: is the node plugin running there?",
+        volume_capabilities=[capability("SINGLE_NODE_WRITER")], parameters={"type": "local"},
+        accessibility_requirements=csi.TopologyRequirement(preferred=[topology.of("gone")]),
+    ),
+    snap(INVALID, "name is required", name=""),
+    snap(INVALID, "source_volume_id is required", source_volume_id=""),
+    snap(INVALID, "name has control characters, which the CSI spec bans", name="a\x07"),
+    snap(INVALID, "name has 129 bytes; the CSI spec allows 128", name="x" * 129),
+    snap(
+        INVALID, "VolumeSnapshotClass parameters secretKey are not known: leave them out",
+        parameters={"secretKey": SECRET},
+    ),
+    snap(INVALID, "secrets has 5690 bytes; the CSI spec allows 4096", secrets=BIG),
+    snap(MISSING, "volume team/data/older234 does not exist", source_volume_id="team/data/older234"),
+    snap(MISSING, "volume id '../../x' is not of the form namespace/name/id", source_volume_id="../../x"),
+    snap(
+        INVALID, "team/data/abcd2345-cdef4567 is of a StorageAttachment: only the volume's own claim can be kept so",
+        source_volume_id=ATTACHED,
+    ),
+    snap(
+        INVALID, "team/files/hijk2345 is of type object: only shared volumes have snapshots",
+        source_volume_id="team/files/hijk2345",
+    ),
+    snap(
+        EXISTS, "StorageSnapshot team/kept exists, of volume team/more/bcde3456", name="kept",
+    ),
+    snap(EXISTS, "StorageSnapshot team/hand exists and was not made by this request: rename one", name="hand"),
+    snap(
+        "ABORTED", "StorageSnapshot team/going of an earlier request is still being deleted", name="going",
+    ),
+    on("DeleteSnapshot", INVALID, "snapshot_id is required"),
+    on("DeleteSnapshot", INVALID, "snapshot_id has 129 bytes; the CSI spec allows 128", snapshot_id="x" * 129),
+    on("GetSnapshot", INVALID, "snapshot_id is required"),
+    on("GetSnapshot", MISSING, "snapshot team/kept/older234 does not exist", snapshot_id="team/kept/older234"),
+    on(
+        "GetSnapshot", MISSING, "snapshot id 'team/kept/abcd2345-x' is not of the form namespace/name/id",
+        snapshot_id="team/kept/abcd2345-x",
+    ),
+    on("ListSnapshots", INVALID, "max_entries -1 is negative", max_entries=-1),
+    on("ListSnapshots", INVALID, "max_entries -1 is negative", max_entries=-1, snapshot_id="team/kept/x"),
+    on(
+        "ListSnapshots", "ABORTED", "starting_token is not valid, or not any more: begin again without one",
+        starting_token="invalid-token",
+    ),
+    on(
+        "GetCapacity", INVALID, "topology key zone is not known in allowedTopologies; allowed: "
+        "topology.moorage.dev/node", accessible_topology=csi.Topology(segments={"zone": "a"}),
     ),
     on("DeleteVolume", INVALID, "volume_id is required"),
     on("DeleteVolume", INVALID, "volume_id has 129 bytes; the CSI spec allows 128", volume_id="x" * 129),
@@ -350,14 +484,13 @@ CASES = [
         volume_id="nonsense",
     ),
     on(
-        "GetCapacity", INVALID, "StorageClass parameter type is 'local'; write one of shared, object",
-        parameters={"type": "local"},
+        "GetCapacity", INVALID, "StorageClass parameter type is 'fast'; write one of shared, object, local",
+        parameters={"type": "fast"},
     ),
     on(
         "GetCapacity", INVALID, "Moorage volumes are file systems: use volumeMode Filesystem, not Block",
         volume_capabilities=[BLOCK],
     ),
-    on("CreateSnapshot", NONE, "CreateSnapshot is not offered by csi.moorage.dev", source_volume_id=ID, name="s"),
     on(
         "ControllerPublishVolume", NONE, "ControllerPublishVolume is not offered by csi.moorage.dev", volume_id=ID,
         node_id="n",
@@ -433,6 +566,33 @@ CASES = [
     stage(
         EXISTS, "alien (ramfs) is mounted at {kubelet}/alien, not moorage-nfs-0.moorage.svc.cluster.local:/vol/abc",
         volume_id=OTHER, path="{kubelet}/alien",
+    ),
+    stage(
+        INVALID, "volume attributes path are not known; allowed: type, mount, share",
+        volume_context=LOCAL | {"path": "/etc"},
+    ),
+    stage(
+        INVALID, "volume attribute share '../../etc' is not the id of a share",
+        volume_context=LOCAL | {"share": "../../etc"},
+    ),
+    stage(
+        HELD, "a local volume is on one node: use accessModes ReadWriteOnce or ReadWriteOncePod, or a shared volume",
+        volume_context=LOCAL,
+    ),
+    stage(
+        INVALID, "local mount option 'noatime' is not among those that Moorage allows", volume_id=OTHER,
+        path="{kubelet}/pods/new/mount", volume_context=LOCAL,
+        volume_capability=capability("SINGLE_NODE_WRITER", ("noatime",)),
+    ),
+    stage(
+        "UNAVAILABLE", "local volume abcd2345 is not mounted on this node (yet): its agent does that; is the pod of "
+        "DaemonSet moorage-local running here?",
+        volume_id=OTHER, path="{kubelet}/pods/new/mount", volume_context=LOCAL,
+        volume_capability=capability("SINGLE_NODE_WRITER"),
+    ),
+    publish(
+        INVALID, "a local volume is always mounted whole: remove mountFrom /sets",
+        volume_context=LOCAL | {"mountFrom": "/sets"}, volume_capability=capability("SINGLE_NODE_WRITER"),
     ),
     publish(INVALID, "volume_id is required", volume_id=""),
     publish(INVALID, "target_path is required", path=""),

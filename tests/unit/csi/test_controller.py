@@ -1,88 +1,15 @@
 """The controller against an API server in memory, with an operator that answers as the test says."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 
 from moorage import errors
-from moorage_csi import api
-from moorage_csi.api import Object
 from moorage_csi.controller import Controller
 from moorage_csi.metrics import Metrics
 from moorage_csi.proto import csi_pb2 as csi
-from moorage_csi.request import GIB, MIB
+from moorage_csi.request import GIB
 
+from .cluster import CAPABILITIES, CLASS, PATH, Cluster, full, keeps, serves, silent
 from .conftest import SHARED, capability
-
-CLASS = {"type": "shared", "csi.storage.k8s.io/pvc/namespace": "team"}
-CAPABILITIES = (capability(),)
-PATH = api.volume_path("team", "pvc-1")
-Operator = Callable[[Object], None]
-
-
-def _condition(kind: str, status: str, reason: str = "Ready", message: str = "") -> dict[str, str]:
-    return {"type": kind, "status": status, "reason": reason, "message": message}
-
-
-def serves(volume: Object) -> None:
-    """An operator that has everything ready at once, and grows a share when asked."""
-    size = volume["spec"].get("size", "1Gi")
-    volume["status"] = {
-        "id": "abcd2345",
-        "attributes": SHARED,
-        "share": {"sizeBytes": int(size[:-2]) * (GIB if size.endswith("Gi") else MIB)},
-        "conditions": [_condition("Ready", "True")],
-    }
-
-
-def silent(volume: Object) -> None:
-    """An operator that is not there."""
-
-
-def full(volume: Object) -> None:
-    volume["status"] = {"conditions": [_condition("Ready", "False", "NoCapacity", "backend shared has 1 GiB left")]}
-
-
-def keeps(volume: Object) -> None:
-    """An operator that does not let a volume go while a pod uses it."""
-    serves(volume)
-    volume["metadata"]["finalizers"] = ["moorage.dev/finalizer"]
-    if "deletionTimestamp" in volume["metadata"]:
-        volume["status"]["conditions"].append(_condition("DeletionBlocked", "True", "InUse", "pod team/train uses it"))
-
-
-@dataclass
-class Cluster:
-    """Objects by path; the operator sees each one whenever it is read."""
-
-    operator: Operator = serves
-    objects: dict[str, Object] = field(default_factory=dict[str, Object])
-
-    async def get(self, path: str) -> Object:
-        if path not in self.objects:
-            raise errors.NotFound(path)
-        self.operator(self.objects[path])
-        return self.objects[path]
-
-    async def apply(self, path: str, body: Object) -> Object:
-        self.objects[path] = body | {"metadata": body["metadata"] | {"uid": "u1", "resourceVersion": "1"}}
-        return self.objects[path]
-
-    async def patch(self, path: str, body: Object) -> Object:
-        volume = self.objects[path]
-        volume["spec"] |= body.get("spec", {})
-        volume["metadata"].setdefault("annotations", {}).update(body["metadata"].get("annotations", {}))
-        return volume
-
-    async def delete(self, path: str, uid: str) -> None:
-        volume = self.objects[path]
-        assert volume["metadata"]["uid"] == uid
-        if volume["metadata"].get("finalizers"):
-            volume["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-        else:
-            del self.objects[path]
 
 
 @pytest.fixture
@@ -145,11 +72,6 @@ async def test_a_volume_that_is_still_being_deleted_is_waited_for(controller: Co
         await controller.DeleteVolume(volume.volume_id)
     with pytest.raises(errors.Pending, match="still being deleted"):
         await _create(controller)
-
-
-async def test_clones_and_snapshots_are_refused(controller: Controller) -> None:
-    with pytest.raises(errors.InvalidInput, match="dataSource"):
-        await controller.CreateVolume("pvc-1", CAPABILITIES, _range(GIB), CLASS, csi.VolumeContentSource())
 
 
 async def test_block_volumes_are_refused(controller: Controller) -> None:
@@ -221,25 +143,3 @@ async def test_capabilities_are_confirmed_or_explained(controller: Controller) -
     assert not bad.HasField("confirmed") and "Filesystem" in bad.message
     with pytest.raises(errors.NotFound):
         await controller.ValidateVolumeCapabilities("team/pvc-1/older234", CAPABILITIES)
-
-
-def _backend(name: str, engine: str, free: int, default: bool = False) -> dict[str, Any]:
-    spec: dict[str, Any] = {"engine": {engine: {}}, "default": default}
-    return {"metadata": {"name": name}, "spec": spec, "status": {"servers": [{"name": "s", "freeBytes": free}]}}
-
-
-@pytest.mark.parametrize(
-    ("parameters", "free"),
-    [({}, 5 * GIB), ({"type": "shared"}, 5 * GIB), ({"backend": "big"}, 9 * GIB), ({"backend": "none"}, 0)],
-)
-async def test_capacity_is_what_the_backend_reports(
-    controller: Controller, cluster: Cluster, parameters: dict[str, str], free: int
-) -> None:
-    backends = [
-        _backend("a", "ganesha", 5 * GIB, True),
-        _backend("big", "ganesha", 9 * GIB),
-        _backend("o", "s3", 1, True),
-    ]
-    cluster.objects[api.BACKENDS] = {"items": backends}
-    cluster.operator = silent
-    assert (await controller.GetCapacity((), parameters)).available_capacity == free

@@ -76,7 +76,7 @@ def test_a_name_of_any_kind_becomes_a_valid_one() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "complaint"),
-    [({"type": "local"}, "one of shared, object"), ({"type": ""}, "one of"), ({"server": "1.2.3.4"}, "server")],
+    [({"type": "fast"}, "one of shared, object, local"), ({"type": ""}, "one of"), ({"server": "1.2.3.4"}, "server")],
 )
 def test_bad_class_parameters_are_refused(parameters: dict[str, str], complaint: str) -> None:
     with pytest.raises(InvalidInput, match=complaint):
