@@ -6,7 +6,6 @@ from moorage import clone, names
 from moorage.model import BackendServer, Kept, Share, ShareState, StorageBackend
 from moorage.share import Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, Api, Object
-from moorage_operator.agent.catalogue import Entry
 
 _MESSAGE_MAX = 1024
 _WORTH = 100  # a change of more than one part in so many is written
@@ -63,11 +62,34 @@ def share_state(site: Site, wanted: Wanted, state: ShareState, reason: str = "",
     )
 
 
+class Owner(Protocol):
+    """The StorageVolume that a report is about."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uid(self) -> str: ...
+
+
+class Reported(Protocol):
+    """A volume, and what its status says of the share so far."""
+
+    @property
+    def wanted(self) -> Owner: ...
+
+    @property
+    def reported(self) -> Share | None: ...
+
+
 class VolumeReport:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def write(self, entry: Entry, share: Share) -> None:
+    async def write(self, entry: Reported, share: Share) -> None:
         """One write per change, none when nothing changed. The uid keeps it off a new volume of the same name."""
         if entry.reported == share:
             return

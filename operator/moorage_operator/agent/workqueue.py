@@ -15,6 +15,11 @@ class WorkQueue:
         self._running: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
+    @property
+    def busy(self) -> bool:
+        """Whether a key is worked on or waits for its turn; those that wait for their time do not count."""
+        return bool(self._waiting or self._running)
+
     def add(self, key: str) -> None:
         if key in self._waiting:
             return

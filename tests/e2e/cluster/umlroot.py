@@ -14,7 +14,7 @@ from .progress import slow
 SUITE = "bookworm"
 PACKAGES = [
     *("ca-certificates", "e2fsprogs", "fuse3", "iproute2", "iptables", "kmod", "mount", "netbase", "nfs-common"),
-    *("nftables", "procps", "python3-minimal", "runc", "util-linux", "xfsprogs"),
+    *("nfs-kernel-server", "nftables", "procps", "python3-minimal", "runc", "util-linux", "xfsprogs"),
 ]
 # The tree is read-only later, so every mount point must be in it beforehand.
 MOUNT_POINTS = ("etc/cni", "opt/cni/bin", "srv", "mnt", "oldroot", "var/lib/kubelet")

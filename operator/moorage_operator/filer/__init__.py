@@ -1,0 +1,1 @@
+"""The worker of a filer: mounts the export of one StorageBackend, makes and removes volumes' folders, and ends."""
