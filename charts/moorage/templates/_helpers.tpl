@@ -264,3 +264,9 @@ allowVolumeExpansion: true
 volumeBindingMode: Immediate
 {{- end }}
 {{- end }}
+
+{{/* Whether snapshots are offered, of $: "true" or nothing. auto: when the cluster knows VolumeSnapshots. */}}
+{{- define "moorage.snapshotter" -}}
+{{- $wanted := toString .Values.csiController.snapshotter }}
+{{- if or (eq $wanted "true") (and (eq $wanted "auto") (.Capabilities.APIVersions.Has "snapshot.storage.k8s.io/v1")) }}true{{ end }}
+{{- end }}
