@@ -9,19 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from moorage.errors import InvalidInput
+from moorage.model import Squash
 
 EXPORT_ID_MAX = 65535  # Ganesha keeps it in 16 bits; 0 is its own pseudo root
 PSEUDO_ROOT = "/vol"
+NOBODY = 65534  # user and group of whom is squashed
+_SQUASH = {Squash.none: "None", Squash.Root: "Root_Squash", Squash.All: "All_Squash"}
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One share as clients see it: `path` on the server is shown as `pseudo` to `clients` only."""
+    """One share as clients see it: `path` on the server is shown as `pseudo` to `clients` only, who may be nobody."""
 
     export_id: int
     path: str
     pseudo: str
     clients: tuple[str, ...]
+    squash: Squash = Squash.none
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +92,21 @@ EXPORT_DEFAULTS {{ Protocols = 4; Transports = TCP; Access_Type = None; SecType 
 
 
 def render_export(export: Export) -> str:
-    """One EXPORT block. Raises InvalidInput when nobody could mount it, or its id is out of range."""
+    """One EXPORT block; without clients it admits nobody. Raises InvalidInput when its id is out of range."""
     if not 1 <= export.export_id <= EXPORT_ID_MAX:
         raise InvalidInput(f"export id {export.export_id} is not within 1..{EXPORT_ID_MAX}")
-    if not export.clients:
-        raise InvalidInput(f"export {export.pseudo} admits no client: no node address is known yet")
-    number = export.export_id
+    number, squash = export.export_id, _SQUASH[export.squash]
+    identity = f"Squash = {squash}; Anonymous_Uid = {NOBODY}; Anonymous_Gid = {NOBODY};"
+    clients = (
+        f"CLIENT {{ Clients = {', '.join(export.clients)}; Access_Type = RW; {identity} }}" if export.clients else ""
+    )
     return f"""\
 EXPORT {{
     Export_Id = {number}; Filesystem_Id = {number}.{number};
     Path = {quoted(export.path)}; Pseudo = {quoted(export.pseudo)};
-    Access_Type = None; Squash = None; SecType = sys; Protocols = 4; Transports = TCP;
+    Access_Type = None; {identity} SecType = sys; Protocols = 4; Transports = TCP;
     FSAL {{ Name = VFS; }}
-    CLIENT {{ Clients = {", ".join(export.clients)}; Access_Type = RW; Squash = None; }}
+    {clients}
 }}
 """
 

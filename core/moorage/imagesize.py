@@ -54,3 +54,21 @@ def copies_bytes(shared: int) -> int:
 def room(free: int) -> int:
     """Usable bytes of the largest share that would still fit on a pool with `free` bytes."""
     return max(0, free - POOL_RESERVE - LOG_BYTES)
+
+
+# Pools that promise more than they hold.
+
+_NEARLY_FULL = 10  # one part in so many is free
+_FEW = 10 * 2**30
+WASTE = 256 * 2**20  # bytes of deleted files that are worth giving back to the pool
+
+
+def overfull(total: int, free: int, before: bool) -> bool:
+    """Whether a pool of `total` bytes has less than a tenth free, or 10 GiB if that is less. A quarter more ends it."""
+    least = min(total // _NEARLY_FULL, _FEW)
+    return free < (least + least // 4 if before else least)
+
+
+def waste(allocated: int, used: int) -> int:
+    """Bytes that a sparse image takes on the pool beyond its `used` bytes and its log: most were once in files."""
+    return max(0, allocated - used - LOG_BYTES)

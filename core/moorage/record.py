@@ -4,9 +4,7 @@ Snapshots came after version 1 and did not change it: an older agent leaves the 
 `source` alone. It only does not know that shared blocks are promised (docs/adr/0015).
 """
 
-from pydantic import Field
-
-from moorage.model import Model
+from moorage.model import Model, Squash
 
 POOL_VERSION = 1
 
@@ -22,6 +20,10 @@ class Record(Model):
     export_id: int
     size: int
     retained: bool = False
+    squash: Squash = Squash.none
+    """As last asked: a server that starts before the API answers must not be more generous than that."""
+    sparse: bool = False
+    """The image takes room on the pool as it is filled, and was never reserved."""
     former: tuple[str, ...] = ()
     """Ids that the share had before it was adopted, oldest first."""
     source: str = ""
@@ -48,4 +50,5 @@ class PoolState(Model):
 
     version: int = POOL_VERSION
     next_export_id: int = 1
-    clients: tuple[str, ...] = Field(default=())
+    clients: tuple[str, ...] | None = None
+    """None: it was never known which nodes there are; empty: there was none that may mount."""

@@ -9,7 +9,7 @@ from moorage.adoption import Adoption, Source
 from moorage.clone import Asked, Origin
 from moorage.ganesha import Export
 from moorage.imagesize import usable_bytes
-from moorage.model import VolumeOnDelete
+from moorage.model import RootFolder, Squash, VolumeOnDelete
 from moorage.record import Record
 
 
@@ -17,7 +17,8 @@ from moorage.record import Record
 class Wanted:
     """What a StorageVolume asks of this server. `deleting` without `release`: somebody may still hold it.
 
-    `export_id` is the one in its status, 0 for a volume that was never served: one that was served has data.
+    `export_id` is the one in its status, 0 for a volume that was never served: one that was served has data. `root` and
+    `sparse` (take room as it is filled) are for a new image only.
     """
 
     id: str
@@ -30,6 +31,9 @@ class Wanted:
     export_id: int = 0
     adoption: Adoption | None = None
     source: Asked | None = None
+    squash: Squash = Squash.none
+    root: RootFolder | None = None
+    sparse: bool = False
 
     @property
     def released(self) -> VolumeOnDelete | None:
@@ -83,6 +87,14 @@ class EnsureGrown:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsureSquash:
+    """Whom the server takes for nobody, written down: the export follows."""
+
+    id: str
+    squash: Squash
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureExported:
     export: Export
 
@@ -116,6 +128,7 @@ Action = (
     | EnsureAdopted
     | EnsureMounted
     | EnsureGrown
+    | EnsureSquash
     | EnsureExported
     | EnsureUnexported
     | EnsureUnmounted
@@ -126,16 +139,19 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where this server mounts shares, and whom it admits."""
+    """Where this server mounts shares, and whom it admits: None while that is not known, empty for nobody."""
 
     export_root: str
-    clients: tuple[str, ...]
+    clients: tuple[str, ...] | None
 
     def mount_point(self, volume_id: str) -> str:
         return f"{self.export_root}/{volume_id}"
 
     def export(self, record: Record) -> Export:
-        return Export(record.export_id, self.mount_point(record.id), ganesha.pseudo_path(record.id), self.clients)
+        clients = self.clients or ()
+        return Export(
+            record.export_id, self.mount_point(record.id), ganesha.pseudo_path(record.id), clients, record.squash
+        )
 
 
 def with_export(seen: Seen, exported: Export | None) -> Seen:
@@ -241,10 +257,12 @@ def _mounted(wanted: Wanted, seen: Seen, place: Place | None, record: Record) ->
     grow = (EnsureGrown(wanted.id, usable_bytes(wanted.size)),) if short else ()
     if place is None:
         return Plan(grow)
-    if not place.clients:
+    if place.clients is None:
         return Plan.stuck("NoClients", "no node address is known yet: the share is not exported", *grow)
-    export = place.export(record)
-    return Plan(grow if seen.exported == export else (EnsureExported(export), *grow))
+    noted = (EnsureSquash(wanted.id, wanted.squash),) if record.squash is not wanted.squash else ()
+    export = place.export(record.model_copy(update={"squash": wanted.squash}))
+    shown = () if seen.exported == export else (EnsureExported(export),)
+    return Plan((*noted, *shown, *grow))
 
 
 def _without_image(wanted: Wanted, seen: Seen) -> Plan:

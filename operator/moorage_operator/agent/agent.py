@@ -11,7 +11,7 @@ from moorage.errors import Retry
 from moorage.record import Record
 from moorage.share import Place
 from moorage_operator.agent.api import NODES, Api, Feed, Object
-from moorage_operator.agent.catalogue import Catalogue, node_addresses
+from moorage_operator.agent.catalogue import Catalogue
 from moorage_operator.agent.clones import Clones
 from moorage_operator.agent.keeper import Keeper
 from moorage_operator.agent.mounts import Mounts
@@ -45,7 +45,10 @@ class Agent(Keeper):
 
     @property
     def place(self) -> Place:
-        clients = ganesha.client_list(self._clients, self._settings.extra_clients)
+        """Extra addresses are admitted beside the nodes, and also before those are known."""
+        extra = self._settings.extra_clients
+        known = self._clients is not None or extra
+        clients = ganesha.client_list(self._clients or (), extra) if known else None
         return Place(str(self._settings.export_root), clients)
 
     async def restore(self) -> None:
@@ -54,7 +57,7 @@ class Agent(Keeper):
         log.info("%d shares to export at start", len(self.server.exports))
 
     def _restored(self, record: Record) -> None:
-        if self.place.clients:
+        if self.place.clients is not None:
             self.server.exports[record.export_id] = self.place.export(record)
 
     async def run(self) -> None:
@@ -81,10 +84,17 @@ class Agent(Keeper):
         super()._backend_changed(uid, item)
         self.snapshots.everything()
 
+    def _backends_changed(self) -> None:
+        self._admit()
+
     def _node_changed(self, _uid: str, _item: Object | None) -> None:
-        found = ganesha.client_list(node_addresses(self._nodes.objects.values()))
-        if found and found != self._clients:  # no node at all is a mistake somewhere: keep the old list
-            log.info("clients: %s", ", ".join(found))
+        self._admit()
+
+    def _admit(self) -> None:
+        """Exports follow the nodes of our backends; while those are not known the old list stands."""
+        found = self.catalogue.clients(self._nodes.objects.values())
+        if found is not None and found != self._clients:
+            log.info("clients: %s", ", ".join(found) or "none, no node matches the nodeSelector")
             self._clients = found
             self.pool.keep_clients(found)
             self._everything()

@@ -29,6 +29,12 @@ def allocate(image: Path, size: int, back_to: int | None) -> None:
         raise
 
 
+def has_holes(image: Path) -> bool:
+    """Whether it takes room as it is filled: an image that was reserved has all of its blocks."""
+    figures = image.stat()
+    return figures.st_blocks * 512 < figures.st_size
+
+
 def _give_back(image: Path, size: int | None) -> None:
     if size is None:
         image.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from moorage import ganesha, names, placement, quantity
 from moorage.adoption import Adoption
 from moorage.clone import Asked
 from moorage.errors import InvalidInput
-from moorage.model import Engine, Share, StorageBackend, StorageVolume
+from moorage.model import Engine, Share, ShareState, StorageBackend, StorageBackendSpec, StorageVolume, Usage
 from moorage.share import Wanted
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,11 @@ class Entry:
 
     wanted: Wanted
     reported: Share | None
+    usage: Usage | None = None
+
+    @property
+    def is_served(self) -> bool:
+        return bool(self.reported and self.reported.state is ShareState.Served)
 
 
 @dataclass(slots=True)
@@ -47,7 +52,8 @@ class Catalogue:
     synced: bool = False
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     known: set[str] = field(default_factory=set[str])
-    backends: frozenset[str] = frozenset()
+    backends: dict[str, StorageBackendSpec] = field(default_factory=dict[str, StorageBackendSpec])
+    """Those that this server belongs to, by name."""
 
     def standing(self, volume_id: str) -> Standing:
         if volume_id in self.entries:
@@ -70,19 +76,40 @@ class Catalogue:
         return volume_id
 
     def take_backends(self, items: Iterable[Mapping[str, Any]]) -> bool:
-        """Note which backends this server belongs to; True when that changed."""
-        found = frozenset(name for item in items if (name := self._backend(item)))
+        """Note which backends this server belongs to, and what they say; True when that changed."""
+        found = {str(each.metadata["name"]): each.spec for item in items if (each := self._backend(item))}
         changed, self.backends = found != self.backends, found
         return changed
 
-    def _backend(self, item: Mapping[str, Any]) -> str | None:
+    def overcommits(self, backend: str) -> bool:
+        """Whether new volumes of the backend take room as they are filled."""
+        spec = self.backends.get(backend)
+        engine = spec and (spec.engine.ganesha or spec.engine.local)
+        return bool(engine and engine.overcommit)
+
+    @property
+    def overcommits_any(self) -> bool:
+        return any(map(self.overcommits, self.backends))
+
+    def clients(self, nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...] | None:
+        """Addresses of the nodes that any of the backends serves; None while that cannot be known.
+
+        No node at all, or no backend, is a mistake somewhere; nodes of which none matches are not.
+        """
+        seen = list(nodes)
+        if not seen or not self.backends:
+            return None
+        groups = [spec.node_selector or {} for spec in self.backends.values()]
+        return ganesha.client_list(node_addresses(node for node in seen if _in_any(groups, node)))
+
+    def _backend(self, item: Mapping[str, Any]) -> StorageBackend | None:
         try:
             backend = StorageBackend.model_validate(item)
         except ValidationError as error:
             log.warning("StorageBackend %s: %s", item["metadata"].get("name"), error)
             return None
         ours = _owner(backend.spec.engine, self.engine) == (self.namespace, self.workload)
-        return str(backend.metadata["name"]) if ours else None
+        return backend if ours else None
 
     def _entry(self, item: Mapping[str, Any]) -> Entry | None:
         try:
@@ -106,8 +133,16 @@ class Catalogue:
             export_id=share.export_id if share else 0,
             adoption=Adoption(volume.spec.adopt, placed.backend, self.server) if volume.spec.adopt else None,
             source=Asked.of(volume.spec.source),
+            squash=volume.spec.squash,
+            root=volume.spec.root,
+            sparse=self.overcommits(placed.backend),
         )
-        return Entry(wanted, share)
+        return Entry(wanted, share, volume.status.usage)
+
+
+def _in_any(groups: Iterable[Mapping[str, str]], node: Mapping[str, Any]) -> bool:
+    labels: Mapping[str, str] = node["metadata"].get("labels") or {}
+    return any(all(labels.get(key) == value for key, value in group.items()) for group in groups)
 
 
 def _owner(engine: Engine, kind: str) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TypeGuard
 
-from moorage import adoption, imagesize, names
+from moorage import adoption, names
 from moorage.errors import MoorageError, NotFound, Retry
 from moorage.model import Kept, ShareState
 from moorage.record import Record
@@ -15,8 +15,11 @@ from moorage_operator.agent.api import BACKENDS, VOLUMES, Api, Feed, Object
 from moorage_operator.agent.catalogue import Catalogue, Entry, Standing
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
+from moorage_operator.agent.poolreport import PoolReport
 from moorage_operator.agent.reconcile import Exports, Shares
-from moorage_operator.agent.report import BackendReport, Site, VolumeReport, share_state, share_status
+from moorage_operator.agent.report import Site, VolumeReport, share_state, share_status
+from moorage_operator.agent.trim import Trimmer
+from moorage_operator.agent.usage import UsageWatch
 from moorage_operator.agent.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -49,12 +52,14 @@ class Keeper:
         self.failures: dict[str, str] = {}
         self.heartbeat = time.monotonic()
         self._site = site
-        self._shares = Shares(pool, mounts, exports, self._owner)
+        self._trimmer = Trimmer(pool, mounts, lambda: self._pool_report.overfull)
+        self._shares = Shares(pool, mounts, exports, self._trimmer, self._owner)
         self._queue = WorkQueue(self._work, WORKERS)
         self._volumes = Feed(api, VOLUMES, self._volume_changed, selector)
         self._backends = Feed(api, BACKENDS, self._backend_changed)
         self._volume_report = VolumeReport(api)
-        self._backend_report = BackendReport(api, site.server)
+        self._usage = UsageWatch(mounts, self._volume_report, lambda: self.catalogue.entries)
+        self._pool_report = PoolReport(api, site, pool, catalogue)
         self._report_due = asyncio.Event()
         self._told: set[str] = set()
 
@@ -107,6 +112,8 @@ class Keeper:
             group.create_task(self._queue.run())
             group.create_task(self._backends.run())
             group.create_task(self._tick())
+            group.create_task(self._usage.run())
+            group.create_task(self._trimmer.run())
             # Which volumes are ours depends on the backends.
             await self._backends.listed.wait()
             group.create_task(self._volumes.run())
@@ -127,14 +134,8 @@ class Keeper:
             self._report_due.clear()
 
     async def _report_pool(self) -> None:
-        total, free = await asyncio.to_thread(self.pool.space)
         kept = await asyncio.to_thread(self.kept)
-        mine = [item for item in self._backends.objects.values() if item["metadata"]["name"] in self.catalogue.backends]
-        try:
-            for item in mine:
-                await self._backend_report.write(item, total, imagesize.room(free), kept)
-        except MoorageError as error:
-            log.warning("%s", error)
+        await self._pool_report.write(self._backends.objects.values(), kept)
 
     def _everything(self) -> None:
         """Look at every share again: all that is wanted, and all that is on the pool."""
@@ -148,6 +149,7 @@ class Keeper:
         self.catalogue.take_volume(uid, item)
         after = self.catalogue.entries.get(volume_id)
         if item is None:
+            self._volume_report.forget(uid)
             self._report_due.set()
         if not before or not after or before.wanted != after.wanted:  # our own status writes come back here too
             self._queue.add(volume_id)
@@ -157,6 +159,10 @@ class Keeper:
             self._report_due.set()
             for uid, item in self._volumes.objects.items():
                 self._volume_changed(uid, item)
+            self._backends_changed()
+
+    def _backends_changed(self) -> None:
+        """Which backends this server belongs to, or what they say."""
 
     def _shall_serve(self, record: Record) -> bool:
         entry = self.catalogue.entries.get(record.id)
@@ -191,7 +197,7 @@ class Keeper:
         record = await asyncio.to_thread(self.pool.record, volume_id)
         if standing is not Standing.held or not record or record.retained:
             return None
-        return Wanted(record.id, record.namespace, record.name, record.uid, record.size)
+        return Wanted(record.id, record.namespace, record.name, record.uid, record.size, squash=record.squash)
 
     async def _settle(self, volume_id: str, entry: Entry | None, wanted: Wanted | None) -> None:
         work = asyncio.create_task(self._shares.converge(volume_id, wanted, self.place))

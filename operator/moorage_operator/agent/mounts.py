@@ -5,6 +5,7 @@ from pathlib import Path
 
 from moorage import imagesize
 from moorage.errors import MoorageError
+from moorage.usage import Figures
 from moorage_operator.agent import loop
 from moorage_operator.agent.command import CommandFailed, run
 from moorage_operator.agent.pool import Pool
@@ -36,8 +37,13 @@ class Mounts:
 
     def size(self, volume_id: str) -> int:
         """What `df` shows as the total."""
-        figures = os.statvfs(self.point(volume_id))
-        return figures.f_blocks * figures.f_frsize
+        return self.figures(volume_id).total
+
+    def figures(self, volume_id: str) -> Figures:
+        """What `df` and `df -i` show, of whatever is mounted there."""
+        seen = os.statvfs(self.point(volume_id))
+        unit = seen.f_frsize
+        return Figures(seen.f_blocks * unit, seen.f_bfree * unit, seen.f_bavail * unit, seen.f_files, seen.f_ffree)
 
     def ensure_mounted(self, volume_id: str) -> None:
         """No `nouuid`: the same image mounted twice on a node is refused by XFS, which saves the data."""
@@ -69,7 +75,7 @@ class Mounts:
     def ensure_grown(self, volume_id: str, size: int) -> None:
         """Image, loop device, file system: each step may be repeated after a crash."""
         target = imagesize.grown_image_bytes(size, imagesize.group_bytes(self._superblock(volume_id)))
-        self._pool.reserve(volume_id, target)
+        self._pool.enlarge(volume_id, target)
         point = self.point(volume_id)
         self._pool.resized(point.stat().st_dev)
         run(["xfs_growfs", *self._pool.growth(target), str(point)], _GROW_DEADLINE)

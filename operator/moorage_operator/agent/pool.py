@@ -1,6 +1,7 @@
 """The pool volume: `pool.json`, `lock`, `recovery/`, `volumes/<id>/{image,share.json}`, and `snapshots/`."""
 
 import fcntl
+import os
 import shutil
 import threading
 from collections.abc import Generator, Iterable
@@ -10,19 +11,14 @@ from typing import IO
 
 from moorage import ganesha, imagesize
 from moorage.errors import InUse, NotOffered, Retry
+from moorage.model import Squash
 from moorage.record import POOL_VERSION, PoolState, Record
 from moorage.share import Wanted
 from moorage_operator.agent import loop, reflink
-from moorage_operator.agent.allocation import allocate
-from moorage_operator.agent.command import run
+from moorage_operator.agent.allocation import allocate, has_holes
 from moorage_operator.agent.files import sync_file, sync_folder, write_durably
+from moorage_operator.agent.format import make_file_system
 from moorage_operator.agent.room import Room
-
-_FORMAT_DEADLINE = 300.0
-_FORMAT_OPTIONS = Path("/usr/share/xfsprogs/mkfs/lts_5.15.conf")
-
-# The root directory of a new share, made with the file system itself: pods run as any user, and this is their disk.
-_PROTOFILE = "/\n0 0\nd--777 0 0\n$\n"
 
 
 class Pool:
@@ -115,6 +111,10 @@ class Pool:
         """Whether an image was begun and not finished."""
         return self.image(volume_id).with_name("image.tmp").exists()
 
+    def allocated_bytes(self, volume_id: str) -> int:
+        """What the image takes on the pool."""
+        return self.image(volume_id).stat().st_blocks * 512
+
     def space(self) -> tuple[int, int]:
         """Bytes of the pool's file system, and those of them that are free and not promised."""
         total, free = self.room.space()
@@ -131,7 +131,7 @@ class Pool:
         """
         image = self.image(wanted.id)
         if not image.exists():
-            self._make_image(image, wanted.size)
+            self._make_image(image, wanted)
         self._ensure_record(wanted)
 
     def _ensure_record(self, wanted: Wanted) -> None:
@@ -148,6 +148,8 @@ class Pool:
                     export_id=export_id,
                     size=wanted.size,
                     source=str(wanted.source or ""),
+                    squash=wanted.squash,
+                    sparse=has_holes(self.image(wanted.id)),
                 )
             )
 
@@ -177,6 +179,15 @@ class Pool:
             raise Retry(f"share {source_id} was taken over by another volume just now") from error
         sync_folder(self.volumes)
 
+    def enlarge(self, volume_id: str, size: int) -> None:
+        """Make the image `size` bytes long: reserved, or, where it was never reserved, sparse."""
+        record, image = self.record(volume_id), self.image(volume_id)
+        if not record or not record.sparse:
+            self.reserve(volume_id, size)
+        elif image.stat().st_size < size:
+            self.room.check(imagesize.LOG_BYTES)
+            os.truncate(image, size)
+
     def reserve(self, volume_id: str, size: int) -> None:
         """Make the image `size` bytes long with every block taken on the pool, or leave it as it was."""
         image = self.image(volume_id)
@@ -201,6 +212,11 @@ class Pool:
         if record and record.retained != retained:
             self.save_record(record.model_copy(update={"retained": retained}))
 
+    def ensure_squash(self, volume_id: str, squash: Squash) -> None:
+        record = self.record(volume_id)
+        if record and record.squash is not squash:
+            self.save_record(record.model_copy(update={"squash": squash}))
+
     def ensure_absent(self, volume_id: str) -> None:
         """Image first: while the record stands, no empty image is ever made in its place."""
         folder = self.volumes / volume_id
@@ -224,25 +240,24 @@ class Pool:
         write_durably(self.root / "pool.json", state.model_dump_json(by_alias=True, indent=2) + "\n")
         self.state = state
 
-    def _make_image(self, image: Path, size: int) -> None:
-        target = imagesize.image_bytes(size)
-        fresh, proto = image.with_name("image.tmp"), image.with_name("root.proto")
+    def _make_image(self, image: Path, wanted: Wanted) -> None:
+        target, fresh = imagesize.image_bytes(wanted.size), image.with_name("image.tmp")
         fresh.unlink(missing_ok=True)
         with self.room.taking:
-            self.room.check(target)
+            self.room.check(imagesize.LOG_BYTES if wanted.sparse else target)
             image.parent.mkdir(exist_ok=True)
             fresh.touch(mode=0o600)
-            allocate(fresh, target, back_to=None)
-        proto.write_text(_PROTOFILE)
-        log = f"size={imagesize.LOG_BYTES}"
-        # -K: no discard, which would give the reserved blocks back.
-        options = ["-c", f"options={_FORMAT_OPTIONS}"] if _FORMAT_OPTIONS.exists() else []
-        run(["mkfs.xfs", "-q", "-f", "-K", *options, "-l", log, "-p", str(proto), str(fresh)], _FORMAT_DEADLINE)
-        proto.unlink()
+            if wanted.sparse:
+                os.truncate(fresh, target)
+            else:
+                allocate(fresh, target, back_to=None)
+        make_file_system(fresh, wanted.root)
         sync_file(fresh)
         fresh.rename(image)
         sync_folder(image.parent)
         sync_folder(self.volumes)
 
     def _images(self) -> Iterable[Path]:
-        return (image for volume_id in self.ids() if (image := self.image(volume_id)).exists())
+        """Those whose writers were promised room. A record that is not there yet is one of them."""
+        sparse = {record.id for record in self.records() if record.sparse}
+        return (image for volume_id in self.ids() - sparse if (image := self.image(volume_id)).exists())

@@ -16,6 +16,7 @@ from moorage_operator.agent.clones import Clones
 from moorage_operator.agent.longwork import in_long_thread
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
+from moorage_operator.agent.trim import Trimmer
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,15 @@ class NoExports:
 class Shares:
     """The three places where a share is: pool, mount table, exports."""
 
-    def __init__(self, pool: Pool, mounts: Mounts, exports: Exports, owner: Callable[[Record], str]) -> None:
+    def __init__(
+        self, pool: Pool, mounts: Mounts, exports: Exports, trimmer: Trimmer, owner: Callable[[Record], str]
+    ) -> None:
         """`owner` names the living StorageVolume that has a share, or gives ""; raises Retry when it cannot know."""
         self.pool = pool
         self.mounts = mounts
         self._exports = exports
         self.clones: Clones | None = None
+        self._trimmer = trimmer
         self._owner = owner
 
     async def observe(self, volume_id: str) -> Seen:
@@ -86,11 +90,14 @@ class Shares:
                 await asyncio.to_thread(self.mounts.ensure_mounted, volume_id)
             case share.EnsureGrown(volume_id, size):
                 await asyncio.to_thread(self.mounts.ensure_grown, volume_id, size)
+            case share.EnsureSquash(volume_id, squash):
+                await asyncio.to_thread(self.pool.ensure_squash, volume_id, squash)
             case share.EnsureExported(export):
                 await self._exports.ensure_exported(export)
             case share.EnsureUnexported(export_id):
                 await self._exports.ensure_unexported(export_id)
             case share.EnsureUnmounted(volume_id):
+                await self._trimmer.let_go(volume_id)
                 await asyncio.to_thread(self.mounts.ensure_unmounted, volume_id)
             case share.EnsureRetained(volume_id, retained):
                 await asyncio.to_thread(self.pool.ensure_retained, volume_id, retained)

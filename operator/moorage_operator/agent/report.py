@@ -1,14 +1,15 @@
-"""Status out: `status.share` of a StorageVolume, and this server's entry in `status.servers` of its backend."""
+"""Status of a StorageVolume out: `status.share` and `status.usage`."""
 
+import asyncio
+from collections import defaultdict
 from typing import Any, Protocol
 
 from moorage import clone, names
-from moorage.model import BackendServer, Kept, Share, ShareState, StorageBackend
+from moorage.model import Share, ShareState, Usage
 from moorage.share import Seen, Wanted
-from moorage_operator.agent.api import BACKENDS, Api, Object
+from moorage_operator.agent.api import Api, Object
 
 _MESSAGE_MAX = 1024
-_WORTH = 100  # a change of more than one part in so many is written
 
 
 class Site(Protocol):
@@ -17,6 +18,11 @@ class Site(Protocol):
     @property
     def server(self) -> str:
         """What status.placement.server and status.servers call it."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The node that it runs on."""
         ...
 
     @property
@@ -43,6 +49,8 @@ def share_status(site: Site, wanted: Wanted, seen: Seen, reason: str, message: s
     if not seen.record or not up:
         failed = message and reason != clone.NOT_YET
         return share_state(site, wanted, ShareState.Failed if failed else ShareState.Creating, reason, message)
+    if seen.exported and not seen.exported.clients and not message:
+        reason, message = "NoNodes", "no node matches the nodeSelector of its StorageBackend: nobody can mount it yet"
     return Share(
         state=ShareState.Served,
         server=site.server,
@@ -84,49 +92,47 @@ class Reported(Protocol):
     @property
     def reported(self) -> Share | None: ...
 
+    @property
+    def usage(self) -> Usage | None: ...
+
 
 class VolumeReport:
+    """Writes `share` and `usage` together: what an apply does not repeat, its manager gives up."""
+
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._said: dict[str, tuple[Share, Usage | None]] = {}  # by uid; the watch may show it later
+        self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def write(self, entry: Reported, share: Share) -> None:
-        """One write per change, none when nothing changed. The uid keeps it off a new volume of the same name."""
-        if entry.reported == share:
+        """One write per change, none when nothing changed."""
+        said, _ = self._said.get(entry.wanted.uid, (entry.reported, None))
+        if said == share == entry.reported:
             return
-        wanted = entry.wanted
+        async with self._writing[entry.wanted.uid]:
+            _, usage = self._said.get(entry.wanted.uid, (share, entry.usage))
+            await self._apply(entry.wanted, share, None if share.state is ShareState.Released else usage)
+
+    async def write_usage(self, entry: Reported, usage: Usage) -> None:
+        """Beside the share as it was told last; one that is not served (any more) has none."""
+        async with self._writing[entry.wanted.uid]:
+            share, _ = self._said.get(entry.wanted.uid, (entry.reported, None))
+            if share and share.state is ShareState.Served:
+                await self._apply(entry.wanted, share, usage)
+
+    def forget(self, uid: str) -> None:
+        self._said.pop(uid, None)
+        self._writing.pop(uid, None)
+
+    async def _apply(self, wanted: Owner, share: Share, usage: Usage | None) -> None:
+        """The uid keeps it off a new volume of the same name."""
         path = f"/apis/{names.API_VERSION}/namespaces/{wanted.namespace}/storagevolumes/{wanted.name}"
         metadata = {"name": wanted.name, "namespace": wanted.namespace, "uid": wanted.uid}
-        await self._api.apply_status(
-            path, names.AGENT_MANAGER, _body("StorageVolume", metadata, {"share": share.dump()})
-        )
+        status = {"share": share.dump()} | ({"usage": usage.dump()} if usage else {})
+        await self._api.apply_status(path, names.AGENT_MANAGER, status_body("StorageVolume", metadata, status))
+        self._said[wanted.uid] = share, usage
 
 
-class BackendReport:
-    """Each server has a field manager of its own: one for all would take the others' entries away."""
-
-    def __init__(self, api: Api, server: str) -> None:
-        self._api = api
-        self._server = server
-
-    async def write(self, item: Object, total: int, free: int, kept: tuple[Kept, ...] | None) -> None:
-        """`kept` None: not known yet, so what was said before stands."""
-        backend = StorageBackend.model_validate(item)
-        before = next((server for server in backend.status.servers if server.name == self._server), None)
-        if kept is None:
-            kept = before.kept if before else ()
-        if before and not _differs(before, total, free) and before.kept == kept:
-            return
-        name = str(backend.metadata["name"])
-        servers = [BackendServer(name=self._server, total_bytes=total, free_bytes=free, kept=kept).dump()]
-        manager = f"{names.AGENT_MANAGER}-{self._server}"
-        await self._api.apply_status(
-            f"{BACKENDS}/{name}", manager, _body("StorageBackend", {"name": name}, {"servers": servers})
-        )
-
-
-def _differs(before: BackendServer, total: int, free: int) -> bool:
-    return before.total_bytes != total or abs(before.free_bytes - free) * _WORTH > total
-
-
-def _body(kind: str, metadata: dict[str, Any], status: dict[str, Any]) -> Object:
+def status_body(kind: str, metadata: dict[str, Any], status: dict[str, Any]) -> Object:
+    """What server-side apply wants: the manager owns all that is in `status`, and nothing else."""
     return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": metadata, "status": status}

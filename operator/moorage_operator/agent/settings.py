@@ -12,6 +12,7 @@ from moorage.errors import InvalidInput
 @dataclass(frozen=True, slots=True)
 class Settings:
     pod: str
+    node: str
     namespace: str
     pool: Path
     export_root: Path
@@ -51,6 +52,7 @@ class Settings:
         extra = [text for text in environ.get("MOORAGE_NFS_EXTRA_CLIENTS", "").replace(",", " ").split() if text]
         return cls(
             pod=environ["POD_NAME"],
+            node=environ.get("NODE_NAME", ""),
             namespace=environ["POD_NAMESPACE"],
             pool=Path(environ.get("MOORAGE_POOL", "/pool")),
             export_root=Path(environ.get("MOORAGE_EXPORT_ROOT", "/export")),

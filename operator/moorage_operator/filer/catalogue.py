@@ -22,6 +22,8 @@ class Entry:
 
     wanted: Wanted
     reported: Share | None
+    usage: None = None
+    """A filer does not say how full a folder is."""
 
 
 @dataclass(slots=True)

@@ -7,9 +7,10 @@ import time
 from moorage import filer, names
 from moorage.errors import MoorageError, NotFound, Retry
 from moorage.filer import Around, Seen
-from moorage.model import NfsEngine, Share, ShareState
+from moorage.model import BackendServer, NfsEngine, Share, ShareState
 from moorage_operator.agent.api import BACKENDS, VOLUMES, Api, Feed, Object
-from moorage_operator.agent.report import BackendReport, VolumeReport
+from moorage_operator.agent.poolreport import BackendReport
+from moorage_operator.agent.report import VolumeReport
 from moorage_operator.agent.workqueue import WorkQueue
 from moorage_operator.filer.catalogue import Catalogue, Entry, share
 from moorage_operator.filer.folders import Folders, Outcome
@@ -37,7 +38,7 @@ class Worker:
         self._queue = WorkQueue(self._work, _WORKERS)
         self._feed = Feed(api, VOLUMES, self._changed)
         self._volume_report = VolumeReport(api)
-        self._backend_report = BackendReport(api, server)
+        self._backend_report = BackendReport(api)
         self._moved = time.monotonic()
         self._failure: MoorageError | None = None
 
@@ -90,7 +91,8 @@ class Worker:
         kept = filer.kept(self._around()) if self._feed.synced else None
         try:
             item = await self._api.get(f"{BACKENDS}/{self._catalogue.backend}")
-            await self._backend_report.write(item, total, free, kept)
+            now = BackendServer(name=self._server, total_bytes=total, free_bytes=free)
+            await self._backend_report.write(item, now, kept)
         except MoorageError as error:
             log.warning("%s", error)
 

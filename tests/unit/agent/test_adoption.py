@@ -255,12 +255,19 @@ class Ganesha:
         self.exports.pop(export_id, None)
 
 
+class Trimmer:
+    """Nothing is under way."""
+
+    async def let_go(self, volume_id: str) -> None:
+        pass
+
+
 class Rig:
     def __init__(self, pool: Pool) -> None:
         self.pool, self.mounts, self.server = pool, Mounts(pool), Ganesha()
         self.living: dict[str, str] = {}
         owner: Callable[[Record], str] = lambda record: self.living.get(record.id, "")  # noqa: E731
-        self.shares = Shares(pool, self.mounts, self.server, owner)  # type: ignore[arg-type]
+        self.shares = Shares(pool, self.mounts, self.server, Trimmer(), owner)  # type: ignore[arg-type]
 
     async def converge(self, wanted: Wanted) -> Plan:
         return (await self.shares.converge(wanted.id, wanted, PLACE))[1]

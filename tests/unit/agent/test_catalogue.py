@@ -6,7 +6,7 @@ import pytest
 
 from moorage import names
 from moorage.adoption import Adoption
-from moorage.model import VolumeOnDelete
+from moorage.model import RootFolder, Squash, VolumeOnDelete
 from moorage.share import Wanted
 from moorage_operator.agent.catalogue import Catalogue, Standing, node_addresses
 
@@ -96,7 +96,63 @@ def test_only_backends_of_this_stateful_set_count(catalogue: Catalogue) -> None:
         [backend("a"), backend("b", "other"), backend("c", namespace="other"), object_store]
     )
 
-    assert (changed, catalogue.backends) == (True, frozenset({"a"}))
+    assert (changed, set(catalogue.backends)) == (True, {"a"})
+
+
+def test_a_backend_that_says_something_else_is_a_change(catalogue: Catalogue) -> None:
+    sparse = backend("shared")
+    sparse["spec"]["engine"]["ganesha"]["overcommit"] = True
+
+    assert [catalogue.take_backends([each]) for each in (backend("shared"), sparse, sparse)] == [False, True, False]
+    assert catalogue.overcommits("shared")
+
+
+def test_what_a_new_share_shall_be_is_read(catalogue: Catalogue) -> None:
+    sparse, item = backend("shared"), volume()
+    sparse["spec"]["engine"]["ganesha"]["overcommit"] = True
+    item["spec"] |= {"squash": "Root", "root": {"mode": "0750", "uid": 1000}}
+
+    catalogue.take_backends([sparse])
+    catalogue.take_volume(UID, item)
+
+    root = RootFolder(mode="0750", uid=1000)
+    assert catalogue.entries[ID].wanted == Wanted(
+        ID, "default", "data", UID, 2**30, squash=Squash.Root, root=root, sparse=True
+    )
+
+
+def node(address: str, **labels: str) -> dict[str, Any]:
+    addresses = [{"type": "InternalIP", "address": address}]
+    return {"metadata": {"name": address, "labels": labels}, "status": {"addresses": addresses}}
+
+
+def group(name: str, **selector: str) -> dict[str, Any]:
+    found = backend(name)
+    return {**found, "spec": {**found["spec"], "nodeSelector": selector}} if selector else found
+
+
+NODES = [node("10.0.0.1", pool="gpu", zone="a"), node("10.0.0.2", pool="gpu", zone="b"), node("10.0.0.3", pool="cpu")]
+ADMITTED: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[str, ...] | None]] = {
+    "all nodes": ([group("x")], NODES, ("10.0.0.1", "10.0.0.2", "10.0.0.3")),
+    "the group's": ([group("x", pool="gpu")], NODES, ("10.0.0.1", "10.0.0.2")),
+    "with every label": ([group("x", pool="gpu", zone="b")], NODES, ("10.0.0.2",)),
+    "of either backend": ([group("x", zone="a"), group("y", pool="cpu")], NODES, ("10.0.0.1", "10.0.0.3")),
+    "one backend is for all": ([group("x", zone="a"), group("y")], NODES, ("10.0.0.1", "10.0.0.2", "10.0.0.3")),
+    "the group is empty": ([group("x", pool="tpu")], NODES, ()),
+    "no labels at all": ([group("x", pool="gpu")], [{"metadata": {"name": "n"}}], ()),
+    "no node is known": ([group("x")], [], None),
+    "no backend is known": ([], NODES, None),
+}
+
+
+@pytest.mark.parametrize(("backends", "nodes", "clients"), ADMITTED.values(), ids=ADMITTED.keys())
+def test_the_nodes_of_the_backends_may_mount(
+    backends: list[dict[str, Any]], nodes: list[dict[str, Any]], clients: tuple[str, ...] | None
+) -> None:
+    catalogue = Catalogue("moorage-nfs-0", "moorage", "moorage-nfs")
+    catalogue.take_backends(backends)
+
+    assert catalogue.clients(nodes) == clients
 
 
 def test_clients_are_the_internal_addresses_of_all_nodes() -> None:

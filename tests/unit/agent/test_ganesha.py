@@ -1,10 +1,13 @@
 """Ganesha's configuration, and what its answers mean."""
 
+from dataclasses import replace
+
 import pytest
 
 from moorage import ganesha
 from moorage.errors import InvalidInput
 from moorage.ganesha import Export, Server
+from moorage.model import Squash
 
 EXPORT = Export(7, "/export/abc", "/vol/abc", ("10.0.0.1", "10.1.0.0/16"))
 
@@ -30,8 +33,27 @@ def test_export_block_admits_its_clients_and_nobody_else() -> None:
 
     assert "Export_Id = 7; Filesystem_Id = 7.7;" in text
     assert 'Path = "/export/abc"; Pseudo = "/vol/abc";' in text
-    assert "    Access_Type = None; Squash = None;" in text
-    assert "CLIENT { Clients = 10.0.0.1, 10.1.0.0/16; Access_Type = RW; Squash = None; }" in text
+    nobody = "Anonymous_Uid = 65534; Anonymous_Gid = 65534;"
+    assert f"    Access_Type = None; Squash = None; {nobody}" in text
+    assert f"CLIENT {{ Clients = 10.0.0.1, 10.1.0.0/16; Access_Type = RW; Squash = None; {nobody} }}" in text
+
+
+@pytest.mark.parametrize(
+    ("squash", "option"), [(Squash.none, "None"), (Squash.Root, "Root_Squash"), (Squash.All, "All_Squash")]
+)
+def test_squash_is_said_in_ganeshas_words_for_the_export_and_its_clients(squash: Squash, option: str) -> None:
+    text = ganesha.render_export(replace(EXPORT, squash=squash))
+
+    said = f"Squash = {option}; Anonymous_Uid = 65534; Anonymous_Gid = 65534;"
+    assert text.count(said) == 2
+    assert text.count("Squash = ") == 2
+
+
+def test_without_clients_an_export_admits_nobody() -> None:
+    text = ganesha.render_export(replace(EXPORT, clients=()))
+
+    assert "CLIENT" not in text
+    assert text.count("Access_Type = None;") == 1
 
 
 def test_exports_file_is_ordered_by_id() -> None:
@@ -46,11 +68,6 @@ def test_exports_file_is_ordered_by_id() -> None:
 def test_export_id_out_of_range_is_refused(export_id: int) -> None:
     with pytest.raises(InvalidInput, match=r"not within 1\.\.65535"):
         ganesha.render_export(Export(export_id, "/a", "/b", ("10.0.0.1",)))
-
-
-def test_export_that_admits_nobody_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="admits no client"):
-        ganesha.render_export(Export(1, "/a", "/b", ()))
 
 
 @pytest.mark.parametrize(

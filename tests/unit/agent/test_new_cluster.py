@@ -73,7 +73,7 @@ async def test_the_list_is_in_the_backends_status_and_the_data_is_untouched(agen
 
     await agent._report_pool()
 
-    (written,) = agent._backend_report._api.applied  # type: ignore[attr-defined]
+    (written,) = agent._pool_report._report._api.applied  # type: ignore[attr-defined]
     (server,) = written[2]["servers"]
     assert written[:2] == ("/apis/moorage.dev/v1alpha1/storagebackends/shared", "moorage-agent-moorage-nfs-0")
     assert [each["id"] for each in server["kept"]] == ["aaaaaaaa", "bbbbbbbb"]
@@ -88,7 +88,7 @@ async def test_a_list_that_is_not_known_yet_does_not_take_the_old_one_away(agent
 
     await agent._report_pool()
 
-    ((_, _, status),) = agent._backend_report._api.applied  # type: ignore[attr-defined]
+    ((_, _, status),) = agent._pool_report._report._api.applied  # type: ignore[attr-defined]
     assert status["servers"][0]["kept"] == kept
 
 

@@ -56,6 +56,16 @@ def test_served() -> None:
     )
 
 
+def test_a_share_whose_group_has_no_node_is_served_and_says_so() -> None:
+    assert SERVED.exported
+    alone = replace(SERVED, exported=replace(SERVED.exported, clients=()))
+
+    found = share_status(SETTINGS, WANTED, alone, "", "")
+
+    assert (found.state, found.reason, found.size_bytes) == (ShareState.Served, "NoNodes", 2**30)
+    assert "no node matches the nodeSelector" in found.message
+
+
 def test_a_share_that_cannot_grow_is_served_and_says_why() -> None:
     found = share_status(SETTINGS, WANTED, SERVED, "NoCapacity", "the pool is full")
 

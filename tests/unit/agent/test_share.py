@@ -6,7 +6,7 @@ import pytest
 
 from moorage import imagesize, share
 from moorage.ganesha import Export
-from moorage.model import VolumeOnDelete
+from moorage.model import Squash, VolumeOnDelete
 from moorage.record import Record
 from moorage.share import (
     EnsureAbsent,
@@ -15,6 +15,7 @@ from moorage.share import (
     EnsureImage,
     EnsureMounted,
     EnsureRetained,
+    EnsureSquash,
     EnsureUnexported,
     EnsureUnmounted,
     Place,
@@ -31,6 +32,7 @@ EXPORT = Export(7, "/export/abc", "/vol/abc", ("10.0.0.1",))
 SERVED = Seen(RECORD, GIB + 64 * MIB, GIB, True, EXPORT)
 GONE = replace(WANTED, deleting=True)
 DELETED, RETAINED = replace(GONE, release=VolumeOnDelete.Delete), replace(GONE, release=VolumeOnDelete.Retain)
+SQUASHED = RECORD.model_copy(update={"squash": Squash.Root})
 KEPT = RECORD.model_copy(update={"retained": True})
 
 CASES = {
@@ -49,6 +51,21 @@ CASES = {
     "not exported": (WANTED, replace(SERVED, exported=None), (EnsureExported(EXPORT),)),
     "other clients": (WANTED, replace(SERVED, exported=replace(EXPORT, clients=())), (EnsureExported(EXPORT),)),
     "served": (WANTED, SERVED, ()),
+    "another squash: written down, then exported": (
+        replace(WANTED, squash=Squash.Root),
+        SERVED,
+        (EnsureSquash("abc", Squash.Root), EnsureExported(replace(EXPORT, squash=Squash.Root))),
+    ),
+    "another squash, written down before a crash": (
+        replace(WANTED, squash=Squash.Root),
+        replace(SERVED, record=SQUASHED),
+        (EnsureExported(replace(EXPORT, squash=Squash.Root)),),
+    ),
+    "squash taken back": (
+        WANTED,
+        replace(SERVED, record=SQUASHED, exported=replace(EXPORT, squash=Squash.Root)),
+        (EnsureSquash("abc", Squash.none), EnsureExported(EXPORT)),
+    ),
     "to grow": (replace(WANTED, size=2 * GIB), SERVED, (EnsureGrown("abc", 2 * GIB),)),
     "to export before it grows": (
         replace(WANTED, size=2 * GIB),
@@ -74,6 +91,13 @@ CASES = {
 @pytest.mark.parametrize(("wanted", "seen", "actions"), CASES.values(), ids=CASES.keys())
 def test_plan(wanted: Wanted | None, seen: Seen, actions: tuple[share.Action, ...]) -> None:
     assert share.plan(wanted, seen, PLACE) == Plan(actions)
+
+
+def test_an_export_whose_clients_are_all_gone_admits_nobody() -> None:
+    nobody = replace(EXPORT, clients=())
+
+    assert share.plan(WANTED, SERVED, Place("/export", ())) == Plan((EnsureExported(nobody),))
+    assert share.plan(WANTED, replace(SERVED, exported=nobody), Place("/export", ())) == Plan()
 
 
 def test_a_volume_that_was_served_never_gets_an_empty_share_on_another_pool() -> None:
@@ -103,7 +127,7 @@ def test_an_image_that_vanished_while_mounted_stays_mounted() -> None:
 
 
 def test_without_known_nodes_nothing_is_exported() -> None:
-    plan = share.plan(WANTED, replace(SERVED, exported=None), Place("/export", ()))
+    plan = share.plan(WANTED, replace(SERVED, exported=None), Place("/export", None))
 
     assert (plan.actions, plan.reason) == ((), "NoClients")
 

@@ -9,13 +9,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from moorage import adoption, imagesize, share
 from moorage.adoption import Adoption, Source
 from moorage.ganesha import Export
-from moorage.model import VolumeOnDelete
+from moorage.model import Squash, VolumeOnDelete
 from moorage.record import Record
 from moorage.share import Action, Place, Seen, Wanted
 
 MIB = 2**20
 IDS = ("a", "b", "c", "d")
-CLIENTS = (("10.0.0.1",), ("10.0.0.1", "10.0.0.2"))
+CLIENTS = (("10.0.0.1",), ("10.0.0.1", "10.0.0.2"), ())
 
 
 @dataclass
@@ -67,6 +67,11 @@ class Shares(RuleBasedStateMachine):
     def grow(self, name: str) -> None:
         if name in self.wanted:
             self.wanted[name] = replace(self.wanted[name], size=self.wanted[name].size * 2)
+
+    @rule(name=st.sampled_from(IDS), squash=st.sampled_from(Squash))
+    def squash(self, name: str, squash: Squash) -> None:
+        if name in self.wanted:
+            self.wanted[name] = replace(self.wanted[name], squash=squash)
 
     @rule(name=st.sampled_from(IDS))
     def delete(self, name: str) -> None:
@@ -164,8 +169,13 @@ class Shares(RuleBasedStateMachine):
             case share.EnsureGrown(_, size):
                 assert disk.mounted
                 disk.image, disk.fs = imagesize.image_bytes(size), size
+            case share.EnsureSquash(_, squash):
+                assert disk.record
+                disk.record = disk.record.model_copy(update={"squash": squash})
             case share.EnsureExported(export):
                 assert disk.mounted, "exported a bare folder"
+                assert disk.record
+                assert export.squash is disk.record.squash, "a restart would export it otherwise"
                 disk.exported = export
             case share.EnsureUnexported():
                 disk.exported = None
