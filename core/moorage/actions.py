@@ -99,7 +99,14 @@ class RemoveBucket:
     owner: Owner
 
 
-Action = Hold | Apply | Create | Delete | MakeBucket | RemoveBucket
+@dataclass(frozen=True, slots=True)
+class DropServer:
+    """Take a StorageBackend's entry in status.servers away whose own agent will not do so any more."""
+
+    server: str
+
+
+Action = Hold | Apply | Create | Delete | MakeBucket | RemoveBucket | DropServer
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from moorage import conditions, names, quantity
-from moorage.actions import Action, Hold, Notice, Plan, Problem
+from moorage import conditions, names, placement, quantity
+from moorage.actions import Action, DropServer, Hold, Notice, Plan, Problem
 from moorage.conditions import Verdict, no, yes
 from moorage.model import ConditionStatus, StorageBackend, StorageBackendStatus
 from moorage.release import blocked
@@ -13,12 +13,14 @@ PROBE_EVERY = 10.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class BackendFacts:
-    """`trouble`: what the probe found wrong; `users`: volumes and buckets placed on it, in words."""
+    """`trouble`: what the probe found wrong; `users`: volumes and buckets placed on it, in words; `vanished`: servers
+    that nothing stands behind any more."""
 
     backend: StorageBackend
     now: str
     trouble: Problem | None = None
     users: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
 
 
 def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
@@ -30,6 +32,7 @@ def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
     verdicts = (_ready(facts), blocked(facts.users)) if deleting else (_ready(facts),)
     status = _status(facts, verdicts)
     actions: tuple[Action, ...] = () if held else (Hold(),)
+    actions += tuple(DropServer(each) for each in facts.vanished)
     finish = deleting and not facts.users
     return Plan(status, actions, _notices(facts, status), None if finish else PROBE_EVERY, finish)
 
@@ -42,9 +45,9 @@ def _ready(facts: BackendFacts) -> Verdict:
 
 def _status(facts: BackendFacts, verdicts: tuple[Verdict, ...]) -> StorageBackendStatus:
     generation = facts.backend.metadata.get("generation", 0)
-    old, engine = facts.backend.status, facts.backend.spec.engine
+    old = facts.backend.status
     merged = conditions.merge(old.conditions, verdicts, generation, facts.now)
-    columns = {"engine": "ganesha" if engine.ganesha else "s3", "free": _free(old)}
+    columns = {"engine": placement.engine_of(facts.backend), "free": _free(old)}
     return old.model_copy(update={"observed_generation": generation, "conditions": merged, **columns})
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moorage import conditions, manifests, names, nfsoptions, origin, placement, quantity
+from moorage import conditions, manifests, names, nfsoptions, nodegone, origin, placement, quantity
 from moorage.actions import Action, Create, Problem
 from moorage.facts import VolumeFacts, backend_trouble
 from moorage.model import Bucket, Phase, Placement, SecretRef, Share, ShareState, StorageBackend, VolumeType
@@ -44,6 +44,8 @@ def _find_share(facts: VolumeFacts) -> Backing | Waiting:
     placed = status.placement or _place(facts)
     if isinstance(placed, Problem):
         return Waiting(Phase.FAILED if placed.reason in placement.REFUSED else Phase.PENDING, placed)
+    if facts.node_gone:
+        return Waiting(Phase.FAILED, nodegone.problem(placed), placed)
     share = status.share
     if share and share.server == placed.server and is_served(share):
         return Backing(placed, _attributes(facts, placed, share), _topology(facts, placed))

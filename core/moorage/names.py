@@ -136,6 +136,12 @@ def topology_value(node: str) -> str:
     return hashlib.sha256(node.encode()).hexdigest()[:32]
 
 
+def agent_manager(server: str) -> str:
+    """The field manager of a server's entry in status.servers: one for all would take the others' entries away. It has
+    at most 128 characters (Kubernetes), and a node's name may have 253."""
+    return f"{AGENT_MANAGER}-{server if len(server) <= 100 else hashlib.sha256(server.encode()).hexdigest()[:32]}"
+
+
 def filer_worker(backend: str) -> str:
     """Name of the pod that makes and removes folders on the filer of a StorageBackend with engine nfs."""
     return f"moorage-filer-{backend}"

@@ -75,7 +75,7 @@ def _after_engine(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
         return _destroyed(facts)
     if status.share and status.share.state == ShareState.Released:
         return _destroyed(facts)
-    lost = placement.lost(facts.backend, status.placement)
+    lost = placement.lost(facts.backend, status.placement, facts.node_gone)
     if lost:
         return _destroyed(facts, lost)
     trouble = backend_trouble(facts)

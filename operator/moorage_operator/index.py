@@ -10,6 +10,7 @@ from moorage import conditions, holders, names
 from moorage.actions import Manifest, part
 from moorage.holders import Claim, PodState, Use, Uses, VolumeKey
 from moorage.model import Phase, StorageBackend
+from moorage.nodegone import Silent
 from moorage.nodegroup import NodeSeen
 from moorage.placement import Room
 from moorage.transit import SeenAttachment
@@ -112,7 +113,9 @@ class Index:
 
     def room(self) -> Room:
         """What is known of servers besides their own words. A view: what is promised later shows in it."""
-        return Room(self.promises.sums(), self.silent)
+        backends = self.all_backends()
+        nodes = {each.metadata["name"]: Silent(each, self.nodes) for each in backends if each.spec.engine.local}
+        return Room(self.promises.sums(), {**self.silent, **nodes})
 
     def volumes_showing(self, bucket: Name) -> tuple[Manifest, ...]:
         """The volumes that show the bucket or would, if there were one of their name and theirs."""

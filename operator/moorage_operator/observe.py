@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from moorage import conditions, holders, names, placement
+from moorage import conditions, holders, names, nodegone, placement
 from moorage.actions import Manifest, Problem, Reference, part, problem_of
 from moorage.backendplan import BackendFacts
 from moorage.backing import is_served
@@ -66,7 +66,7 @@ class Observer:
             attachments=self._index.attachments_of(body),
             room=self._index.room(),
             source=self._source_of(volume),
-            node_gone=self._node_gone(volume),
+            node_gone=await self._node_gone(volume),
         )
         return replace(facts, holders=await self._unseen(volume, body)) if listing and is_free(facts) else facts
 
@@ -101,7 +101,7 @@ class Observer:
         backend = StorageBackend.model_validate(body)
         deleting = "deletionTimestamp" in backend.metadata
         users = tuple(self._placed_on(backend.metadata["name"])) if deleting else ()
-        return BackendFacts(backend, now(), await self._probe(backend), users)
+        return BackendFacts(backend, now(), await self._probe(backend), users, await self._vanished(backend))
 
     def forget(self, uid: str) -> None:
         self._deep.pop(uid, None)
@@ -128,9 +128,17 @@ class Observer:
         body = self._index.volumes.get(namespace, source.volume or "")
         return StorageVolume.model_validate(body) if body else None
 
-    def _node_gone(self, volume: StorageVolume) -> bool:
+    async def _node_gone(self, volume: StorageVolume) -> bool:
         placed = volume.status.placement
-        return bool(placed and placed.engine == placement.LOCAL and placed.server not in self._index.nodes)
+        return placed is not None and placed.engine == placement.LOCAL and await self._is_gone(placed.server)
+
+    async def _is_gone(self, node: str) -> bool:
+        """Nobody is given up because a watch is late: a node that it has not shown is asked for."""
+        return node not in self._index.nodes and await self._cluster.get(Reference("v1", "Node", node)) is None
+
+    async def _vanished(self, backend: StorageBackend) -> tuple[str, ...]:
+        unseen = nodegone.vanished(backend, self._index.nodes)
+        return tuple([each for each in unseen if await self._is_gone(each)])
 
     async def _bucket_of(self, volume: StorageVolume, body: Manifest, fresh: bool) -> Bucket | None:
         shown = shown_bucket(body)

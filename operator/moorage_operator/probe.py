@@ -7,7 +7,7 @@ import aiohttp
 
 from moorage.actions import Problem
 from moorage.errors import Forbidden, MoorageError
-from moorage.model import GaneshaEngine, S3Engine, StorageBackend
+from moorage.model import GaneshaEngine, LocalEngine, S3Engine, StorageBackend
 from moorage_operator.s3 import S3, EngineRefused
 from moorage_operator.s3admin import Engines
 
@@ -33,6 +33,8 @@ class Prober:
                     return await _probe_ganesha(engine.ganesha)
                 if engine.s3:
                     return await self._probe_s3(engine.s3)
+                if engine.local:
+                    return _probe_local(engine.local, backend)
         except TimeoutError:
             return Problem("Unreachable", f"no answer within {DEADLINE:.0f} s")
         return Problem("NoEngine", "spec.engine names no engine that this version knows: update the operator")
@@ -60,6 +62,14 @@ class Prober:
         except MoorageError as error:
             return Problem("Unreachable", str(error))
         return None
+
+
+def _probe_local(engine: LocalEngine, backend: StorageBackend) -> Problem | None:
+    """Its agents are on the nodes, and nothing calls them: they have told what room they have."""
+    if backend.status.servers:
+        return None
+    agents = f"DaemonSet {engine.namespace}/{engine.daemon_set}"
+    return Problem("NoNodes", f"no node has reported its disk yet: are pods of {agents} running?")
 
 
 async def _probe_ganesha(engine: GaneshaEngine) -> Problem | None:

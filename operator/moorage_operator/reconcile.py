@@ -25,6 +25,7 @@ from moorage.actions import (
     Apply,
     Create,
     Delete,
+    DropServer,
     Hold,
     MakeBucket,
     Manifest,
@@ -196,7 +197,17 @@ class Reconciler:
                 await self._engines.make(action)
             case RemoveBucket():
                 await self._engines.remove(action)
+            case DropServer():
+                await self._drop_server(body, action.server)
         return body
+
+    async def _drop_server(self, body: Manifest, server: str) -> None:
+        """In the name of its agent, who owned the entry alone: what an apply does not name any more goes."""
+        metadata = {"name": body["metadata"]["name"], "uid": body["metadata"]["uid"]}
+        manifest = {"apiVersion": names.API_VERSION, "kind": body["kind"], "metadata": metadata, "status": {}}
+        answer = await self._cluster.apply(manifest, sub="status", manager=names.agent_manager(server))
+        self._stores[body["kind"]].put(answer)
+        log.info("%s: server %s is gone from the cluster, and from status.servers", reference(body), server)
 
     def _remember(self, made: Manifest) -> None:
         """What we made ourselves need not wait for the watch."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from moorage import holders, names
-from moorage.actions import Manifest
+from moorage.actions import Manifest, part
 from moorage.holders import Use
 from moorage_operator.attachmentwatch import COUNT_DELAY, AttachmentRouter
 from moorage_operator.door import admit
@@ -52,7 +52,9 @@ class Router:
                 self._claim(body, deleted)
             case "Pod":
                 self._pod(self._index.drop_pod(body) if deleted else self._index.put_pod(body))
-            case "StorageAttachment" | "DaemonSet" | "Node" | "Namespace":
+            case "Node":
+                self._node(body, deleted)
+            case "StorageAttachment" | "DaemonSet" | "Namespace":
                 self._attachments.see(body, deleted)
             case _:
                 return
@@ -82,6 +84,21 @@ class Router:
         self._marks[name] = mark
         self._add(key_of(body))
         self._wake_users(name)
+
+    def _node(self, body: Manifest, deleted: bool) -> None:
+        """Of volumes on its own disk, it matters whether it is there."""
+        name = body["metadata"]["name"]
+        before = self._index.nodes.get(name)
+        self._attachments.see(body, deleted)
+        after = self._index.nodes.get(name)
+        if (before is None, before and before.ready) == (after is None, after and after.ready):
+            return
+        for each in self._index.volumes.values():
+            if part(each, "spec").get("type") == "local" and part(each, "status", "placement").get("server") == name:
+                self._add(key_of(each))
+        for each in self._index.backends.values():
+            if part(each, "spec", "engine").get("local") is not None:
+                self._add(key_of(each))
 
     def _wake_users(self, backend: str) -> None:
         """Everything on the backend, and everything that still waits for one."""

@@ -32,7 +32,7 @@ class BackendReport:
             return
         name = str(backend.metadata["name"])
         body = status_body("StorageBackend", {"name": name}, {"servers": [now.dump()]})
-        await self._api.apply_status(f"{BACKENDS}/{name}", f"{names.AGENT_MANAGER}-{now.name}", body)
+        await self._api.apply_status(f"{BACKENDS}/{name}", names.agent_manager(now.name), body)
 
 
 class PoolReport:
