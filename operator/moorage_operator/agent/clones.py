@@ -1,5 +1,6 @@
 """Images that begin with the files of a snapshot or of another share, without copying them."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Clones:
         self._mounts.ensure_unmounted(_scratch(volume_id))
 
     def _make(self, wanted: Wanted, origin: Origin, image: Path) -> None:
-        from_snapshot = wanted.source is not None and wanted.source.is_snapshot
+        from_snapshot = _from_snapshot(wanted)
         source = self._snapshots.image(origin.id) if from_snapshot else self._pool.image(origin.id)
         fresh = image.with_name("image.tmp")
         self.ensure_no_leftovers(wanted.id)
@@ -59,7 +60,7 @@ class Clones:
         if not from_snapshot:
             reflink.sync_file_system(self._mounts.point(origin.id))
         try:
-            self._share(source, fresh, _length(source, wanted, origin), from_snapshot, wanted.id)
+            self._share(wanted, origin, source, fresh)
         except BaseException:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
@@ -67,26 +68,34 @@ class Clones:
         sync_folder(image.parent)
         sync_folder(self._pool.volumes)
 
-    def _share(self, source: Path, fresh: Path, length: int, from_snapshot: bool, volume_id: str) -> None:
-        """All of the image's blocks are reserved or promised: the rest is taken, the shared ones may be copied later.
-
-        A snapshot is never written to, so only the clone's side of the blocks needs a promise.
-        """
-        room, found = self._pool.room, extents.look(source, LOOK, sync=True)
-        copies = imagesize.copies_bytes(found.written + (0 if from_snapshot else found.own))
-        with room.promise(copies + length - found.written) as promise:
+    def _share(self, wanted: Wanted, origin: Origin, source: Path, fresh: Path) -> None:
+        """Blocks that hold nothing are reserved, those that are shared are promised: they may be copied later."""
+        room, image, length = self._pool.room, fresh.with_name("image"), _length(source, wanted, origin)
+        copies, rest = self._need(wanted, origin, source, length)
+        with room.promise(copies + rest) as promise:
             reflink.clone_file(source, fresh)
             with room.taking:
                 promise.bytes = copies
-                allocate(fresh, length, back_to=None)
+                _lengthen(fresh, length, wanted.sparse)
                 room.check(0)
-            self._settle(source, fresh, volume_id)
+            self._settle(source, fresh, wanted.id)
             with room.taking:
-                fresh.rename(fresh.with_name("image"))
-                room.renew(fresh.with_name("image"))
-                if not from_snapshot:
-                    room.renew(source)
+                fresh.rename(image)
+                for path in {image} if _from_snapshot(wanted) else {image, source}:
+                    room.renew(path)
                 promise.bytes = 0
+
+    def _need(self, wanted: Wanted, origin: Origin, source: Path, length: int) -> tuple[int, int]:
+        """Bytes for copies of shared blocks, and for the rest of the image.
+
+        A snapshot is never written to, so it needs no copies; an overcommitted image was promised nothing.
+        """
+        found = extents.look(source, LOOK, sync=True)
+        volume = None if _from_snapshot(wanted) else self._pool.record(origin.id)
+        copies = found.own if volume and not volume.sparse else 0
+        if wanted.sparse:
+            return imagesize.copies_bytes(copies), imagesize.LOG_BYTES
+        return imagesize.copies_bytes(copies + found.written), max(0, length - found.written)
 
     def _settle(self, source: Path, fresh: Path, volume_id: str) -> None:
         """Replay the log of what was in use, and a name of its own: XFS and NFS handles tell file systems by UUID."""
@@ -99,6 +108,17 @@ class Clones:
 
 def _scratch(volume_id: str) -> str:
     return f".{volume_id}"
+
+
+def _from_snapshot(wanted: Wanted) -> bool:
+    return wanted.source is not None and wanted.source.is_snapshot
+
+
+def _lengthen(image: Path, length: int, sparse: bool) -> None:
+    if not sparse:
+        allocate(image, length, back_to=None)
+    elif image.stat().st_size < length:
+        os.truncate(image, length)
 
 
 def _length(source: Path, wanted: Wanted, origin: Origin) -> int:

@@ -149,7 +149,7 @@ class Pool:
                     size=wanted.size,
                     source=str(wanted.source or ""),
                     squash=wanted.squash,
-                    sparse=has_holes(self.image(wanted.id)),
+                    sparse=has_holes(self.image(wanted.id)) or (wanted.sparse and wanted.source is not None),
                 )
             )
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from moorage import imagesize
 from moorage.record import SnapshotRecord
 from moorage.snapshotshare import WantedSnapshot
 from moorage_operator.agent import extents, reflink
@@ -47,7 +48,7 @@ class SnapshotPool:
 
         No freeze: what is written meanwhile waits in the kernel, and nothing is left behind when we die. The record
         comes last; what a crash left without one is no snapshot, and made again. Raises NoCapacity when the pool
-        could not give the volume a fresh block for each one shared.
+        could not give a volume that was reserved a fresh block for each one shared.
         """
         if self.record(wanted.id):
             return
@@ -57,7 +58,8 @@ class SnapshotPool:
         for leftover in (fresh, image):
             leftover.unlink(missing_ok=True)
         reflink.sync_file_system(mount_point)
-        taken = self._share(source, fresh)
+        volume = self._pool.record(wanted.volume_id)
+        taken = self._share(source, fresh, sparse=volume is not None and volume.sparse)
         sync_file(fresh)
         fresh.rename(image)
         sync_folder(image.parent)
@@ -74,11 +76,12 @@ class SnapshotPool:
         )
         write_durably(image.with_name("snapshot.json"), record.model_dump_json(by_alias=True, indent=2) + "\n")
 
-    def _share(self, source: Path, fresh: Path) -> datetime:
+    def _share(self, source: Path, fresh: Path, sparse: bool) -> datetime:
         """The moment. Writers go on between the look and the sharing, so the promise is checked once more after it."""
         room = self._pool.room
         try:
-            with room.promise(extents.look(source, LOOK, sync=True).own) as promise:
+            own = 0 if sparse else extents.look(source, LOOK, sync=True).own
+            with room.promise(imagesize.copies_bytes(own)) as promise:
                 taken = datetime.now(UTC)
                 reflink.clone_file(source, fresh)
                 with room.taking:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import xfspool
 
-from moorage_operator.agent import pool
+from moorage_operator.agent import format as formatting
 
 
 @pytest.fixture
 def plain_mkfs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every host's mkfs.xfs can read the options that it brings for older kernels."""
-    monkeypatch.setattr(pool, "_FORMAT_OPTIONS", Path("/nonexistent"))
+    monkeypatch.setattr(formatting, "_OPTIONS", Path("/nonexistent"))
 
 
 @pytest.fixture
