@@ -1,4 +1,4 @@
-"""A node group with servers of its own, side by side, whose pools lie on one small disk and promise more than it holds."""
+"""A node group with servers of its own, side by side, whose pools lie on one small disk and promise more than it has."""
 
 import json
 from collections.abc import Generator
