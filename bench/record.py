@@ -20,6 +20,12 @@ def write(**parts: Any) -> None:
     OUT.write_text(json.dumps({**known, **parts}, indent=2) + "\n")
 
 
+def add(rows: Figures) -> None:
+    """Rows of the running cluster; those of the same names are replaced."""
+    known: dict[str, Any] = json.loads(OUT.read_text()) if OUT.exists() else {}
+    write(machine=machine(), rows={**known.get("rows", {}), **rows})
+
+
 def table(rows: Figures) -> None:
     for name, figures in rows.items():
         print(f"{name:48} " + "  ".join(f"{key} {value}" for key, value in figures.items()))

@@ -27,7 +27,7 @@ from .umlkernel import ensure_kernel, ensure_stable_kernel
 from .umlroot import ensure_root
 
 HERE = Path(__file__).parent
-POOL_BYTES = 64 << 30  # of the namespace node's NFS pool; a sparse file
+POOL_BYTES = 96 << 30  # of the namespace node's NFS pool, for the bench's 200 volumes; a sparse file
 
 
 class Local(Provider):

@@ -1,0 +1,166 @@
+"""The load of the bench, run in a pod as one file of the standard library (and a module to its tests).
+
+compare ROUNDS MEGABYTES SECONDS DIR...   each round every measure in every folder, in turn; a JSON line for each
+grow DIR                                  writes for ever, and tells each new size of the file system
+fill DIR MEGABYTES                        a file that cannot be compressed
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+BLOCK = 4096
+STREAM = 2**20
+THREADS = 4  # of random reads and writes at once
+FILES = 200
+_AT_FDCWD, _FORCE_SYNC, _BASIC = -100, 0x2000, 0x7FF
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def rate(count: int, work: Callable[[], None]) -> float:
+    """How many a second, of `count` that the work does."""
+    start = time.monotonic()
+    work()
+    return count / (time.monotonic() - start)
+
+
+def stream_out(path: str, megabytes: int) -> None:
+    data = os.urandom(STREAM)
+    handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644)
+    for _ in range(megabytes):
+        os.write(handle, data)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def stream_in(path: str) -> None:
+    """All of the file, and none of it from this node's cache."""
+    handle = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    while os.read(handle, STREAM):
+        pass
+    os.close(handle)
+
+
+def at_random(path: str, seconds: float, write: bool) -> float:
+    """Operations of 4 KiB a second, past the cache (O_DIRECT), by several threads."""
+    counts = [0] * THREADS
+    blocks = os.stat(path).st_size // BLOCK
+    start = time.monotonic()
+
+    def work(number: int) -> None:
+        place = random.Random(number)  # noqa: S311 - the same places in every folder
+        buffer = mmap.mmap(-1, BLOCK)
+        buffer.write(os.urandom(BLOCK))
+        handle = os.open(path, os.O_RDWR | os.O_DIRECT)
+        while time.monotonic() - start < seconds:
+            offset = place.randrange(blocks) * BLOCK
+            (os.pwritev if write else os.preadv)(handle, [buffer], offset)
+            counts[number] += 1
+        os.close(handle)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.monotonic() - start)
+
+
+def ask(path: str) -> None:
+    """stat that asks the server, whatever the client remembers."""
+    answer = ctypes.create_string_buffer(256)
+    if _libc.statx(_AT_FDCWD, path.encode(), _FORCE_SYNC, _BASIC, answer):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+
+
+def create(paths: list[str]) -> None:
+    for path in paths:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+
+
+def each(work: Callable[[str], None], paths: list[str]) -> Callable[[], None]:
+    def run() -> None:
+        for path in paths:
+            work(path)
+
+    return run
+
+
+def measure(folder: str, megabytes: int, seconds: float) -> dict[str, float]:
+    """All measures in a new folder beneath this one, which is empty and gone afterwards."""
+    home = os.path.join(folder, f"load-{os.getpid()}")
+    os.mkdir(home)
+    file, paths = os.path.join(home, "file"), [os.path.join(home, str(number)) for number in range(FILES)]
+    found = {
+        "write_MBps": rate(megabytes, lambda: stream_out(file, megabytes)),
+        "read_MBps": rate(megabytes, lambda: stream_in(file)),
+        "random_read_IOPS": at_random(file, seconds, write=False),
+        "random_write_IOPS": at_random(file, seconds, write=True),
+        "create_per_s": rate(FILES, lambda: create(paths)),
+        "stat_per_s": rate(FILES, each(ask, paths)),
+        "unlink_per_s": rate(FILES, each(os.unlink, paths)),
+    }
+    os.unlink(file)
+    os.rmdir(home)
+    return found
+
+
+def compare(rounds: int, megabytes: int, seconds: float, folders: list[str]) -> None:
+    """Another folder begins each round: what the machine does at a time meets all alike."""
+    for number in range(rounds):
+        turn = number % len(folders)
+        for folder in folders[turn:] + folders[:turn]:
+            say(json.dumps({"folder": folder, **measure(folder, megabytes, seconds)}))
+
+
+def grow(folder: str) -> None:
+    """`size BYTES` at each change of size, and a second later `stall SECONDS`: the longest write since the last one."""
+    longest = [0.0]
+
+    def write() -> None:
+        handle = os.open(os.path.join(folder, "writer"), os.O_CREAT | os.O_WRONLY, 0o644)
+        while True:
+            start = time.monotonic()
+            os.pwrite(handle, bytes(BLOCK), 0)
+            os.fsync(handle)
+            longest[0] = max(longest[0], time.monotonic() - start)
+            time.sleep(0.005)
+
+    threading.Thread(target=write, daemon=True).start()
+    seen = 0
+    while True:
+        found = os.statvfs(folder)
+        if (size := found.f_frsize * found.f_blocks) != seen:
+            say("size", size)
+            time.sleep(1)  # what the growth does to the writer right afterwards counts too
+            say("stall", f"{longest[0]:.3f}")
+            longest[0], seen = 0.0, size
+        time.sleep(0.02)
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(str(word) for word in words) + "\n")
+    sys.stdout.flush()
+
+
+def main(argv: list[str]) -> None:
+    role, *rest = argv
+    if role == "compare":
+        compare(int(rest[0]), int(rest[1]), float(rest[2]), rest[3:])
+    elif role == "grow":
+        grow(rest[0])
+    else:
+        stream_out(os.path.join(rest[0], "filling"), int(rest[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
