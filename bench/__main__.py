@@ -1,6 +1,7 @@
 """Run every row and write build/bench.json; print a table. What was measured before and is not now stays.
 
-`python -m bench [--part PART ...]`: all parts by default; a row that cannot be had is told at the end, and the exit code is 1.
+`python -m bench [--part PART ...]`: all parts by default. A row that cannot be had is told at the end; the exit code
+is 1 then.
 """
 
 import argparse

@@ -5,6 +5,7 @@ what it does on a node is `mount -t nfs -o nfsvers=4.1` (the options of its exam
 """
 
 import json
+import re
 import statistics
 from collections.abc import Iterable
 
@@ -18,6 +19,7 @@ from harness.manifests import Object, by_claim, shared
 ROUNDS, MEGABYTES, SECONDS = 3, 96, 1.5
 BARE, PEER = "bare", "peer"
 MOUNTS = {BARE: list[str](), PEER: ["nfsvers=4.1"]}
+_UNIT = re.compile("_(MBps|IOPS|per_s)$")
 TITLES = {
     "/moorage": "a shared volume, through Moorage",
     f"/{BARE}": "the same export, mounted with no options",
@@ -53,7 +55,7 @@ def rows(lines: Iterable[str]) -> Figures:
         found[folder] = {name: statistics.median(each[name] for each in own) for name in own[0] if name != "folder"}
     figures: Figures = {TITLES[folder]: {n: round(v, 1) for n, v in own.items()} for folder, own in found.items()}
     for other in (f"/{BARE}", f"/{PEER}"):
-        shares = {name.partition("_per")[0]: value / found[other][name] for name, value in found["/moorage"].items()}
+        shares = {_UNIT.sub("", name): value / found[other][name] for name, value in found["/moorage"].items()}
         figures[f"Moorage : {other[1:]} (1 is equal, more is faster)"] = {n: round(v, 2) for n, v in shares.items()}
     return figures
 
