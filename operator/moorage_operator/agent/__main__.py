@@ -1,10 +1,8 @@
 """moorage-agent: the NFS server's process tree."""
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from moorage_operator.agent.api import Api
 from moorage_operator.agent.health import Health
 from moorage_operator.agent.pool import Pool
 from moorage_operator.agent.settings import Settings
+from moorage_operator.agent.told import until_told
 
 log = logging.getLogger("moorage.agent")
 
@@ -37,7 +36,7 @@ async def _serve(settings: Settings) -> None:
     agent = Agent(settings, pool, api)
     web = await Health(agent).serve(settings.http_port)
     try:
-        await _until_told(agent)
+        await until_told(_work(agent))
     finally:
         await web.cleanup()
         await api.close()
@@ -45,22 +44,6 @@ async def _serve(settings: Settings) -> None:
             log.warning("not unmounted: %s", trouble)
         pool.close()
     log.info("ended")
-
-
-async def _until_told(agent: Agent) -> None:
-    """Serve until SIGTERM or SIGINT. Children end as the tasks that watch them are cancelled."""
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    work = asyncio.create_task(_work(agent))
-    stop = asyncio.create_task(told.wait())
-    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if told.is_set():
-        log.info("told to end")
-        work.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
 
 
 async def _work(agent: Agent) -> None:

@@ -11,14 +11,17 @@ _STICKY_DEADLINE = 60.0
 _OPTIONS = Path("/usr/share/xfsprogs/mkfs/lts_5.15.conf")
 
 
-def make_file_system(image: Path, root: RootFolder | None) -> None:
-    """XFS, with its root folder as asked. Blocks that are reserved stay so, those that are not are not taken."""
-    proto = image.with_name("root.proto")
+def make_file_system(image: Path, root: RootFolder | None, folder: Path, size: int = 0) -> None:
+    """XFS, with its root folder as asked. Blocks that are reserved stay so, those that are not are not taken.
+
+    `folder` is for a passing file; `size` in bytes where the file system shall not fill the whole image.
+    """
+    proto = folder / "root.proto"
     proto.write_text(rootfolder.protofile(root))
     options = ["-c", f"options={_OPTIONS}"] if _OPTIONS.exists() else []
     # -K: no discard, which would give the reserved blocks back.
     command = ["mkfs.xfs", "-q", "-f", "-K", *options, "-l", f"size={imagesize.LOG_BYTES}", "-p", str(proto)]
-    run([*command, str(image)], _DEADLINE)
+    run([*command, *(("-d", f"size={size}") if size else ()), str(image)], _DEADLINE)
     proto.unlink()
     if mode := rootfolder.sticky_mode(root):
         words = ("sb 0", "addr rootino", f"write core.mode {mode}")

@@ -251,7 +251,7 @@ class Pool:
                 os.truncate(fresh, target)
             else:
                 allocate(fresh, target, back_to=None)
-        make_file_system(fresh, wanted.root)
+        make_file_system(fresh, wanted.root, image.parent)
         sync_file(fresh)
         fresh.rename(image)
         sync_folder(image.parent)

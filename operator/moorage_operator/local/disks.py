@@ -1,0 +1,27 @@
+"""Volumes mounted on the node itself, where the CSI node plugin finds them.
+
+A mount made here propagates to the node and stays when this process ends: it is the node's, and pods go on.
+"""
+
+from pathlib import Path
+
+from moorage.errors import InUse
+from moorage_operator.agent.mounts import Mounts
+from moorage_operator.local.localpool import LocalPool
+
+
+class Disks(Mounts):
+    # exec, unlike an NFS server's mounts: pods see this very mount, and run programs from their disk. Not suid and no
+    # devices: what a pod writes as root must give no rights to anybody on the node, where the mount can be seen.
+    options = "nosuid,nodev"
+
+    def __init__(self, root: Path, pool: LocalPool) -> None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        super().__init__(root, pool)
+        self._disks = pool
+
+    def ensure_free(self, volume_id: str) -> None:
+        if not self.mounted(volume_id) and self._disks.in_use(volume_id):
+            raise InUse(
+                f"volume {volume_id} is still mounted by somebody on this node: its data goes when they let go of it"
+            )
