@@ -49,7 +49,7 @@ from moorage_operator.store import Key, Store, name_of
 Status = TypeVar("Status", StorageVolumeStatus, StorageAttachmentStatus, BucketStatus, StorageBackendStatus)
 
 # What other field managers write into the same status; a server-side apply of ours must not name it.
-NOT_OURS: Mapping[str, str] = {"StorageVolume": "share", "StorageBackend": "servers"}
+NOT_OURS: Mapping[str, tuple[str, ...]] = {"StorageVolume": ("share", "usage"), "StorageBackend": ("servers",)}
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,8 @@ class Reconciler:
         """Raises ApiConflict when pods would be let in on an old look: its deletion may have begun since."""
         kind, metadata = body["kind"], body["metadata"]
         whole = status.dump()
-        whole.pop(NOT_OURS.get(kind, ""), None)
+        for field in NOT_OURS.get(kind, ()):
+            whole.pop(field, None)
         wanted = ("name", "namespace", "uid", *(("resourceVersion",) if _lets_in(status) else ()))
         manifest: dict[str, Any] = {
             "apiVersion": names.API_VERSION,

@@ -1,5 +1,6 @@
 """From what a watch shows to the keys that want reconciling. An event says where to look, never what to do."""
 
+import json
 from collections.abc import Callable, Iterable
 
 from moorage import holders, names
@@ -28,6 +29,7 @@ class Router:
         ] = {}  # of backends: our own writes reach the index before the watch does
         self._attachments = AttachmentRouter(index, add, add_later)
         self._shown: dict[str, str] = {}  # resource versions by uid
+        self._volumes: dict[str, int] = {}  # by uid: what was shown of it, but for its usage
 
     def see(self, body: Manifest, deleted: bool = False, listed: bool = False) -> None:
         """An object as a watch or a list showed it. A list shows thousands that were shown before: nothing follows."""
@@ -61,6 +63,13 @@ class Router:
 
     def _volume(self, body: Manifest, deleted: bool) -> None:
         self._index.keep_volume(body, deleted)
+        uid, mark = body["metadata"]["uid"], _volume_mark(body)
+        if deleted:
+            self._volumes.pop(uid, None)
+        elif self._volumes.get(uid) == mark:
+            return
+        else:
+            self._volumes[uid] = mark
         self._add(key_of(body))
         self._attachments.volume(body, deleted)
         bucket = shown_bucket(body)
@@ -155,6 +164,18 @@ class Router:
         backend = placed_on(body)
         if backend and is_deleting(self._index.backends.get("", backend)):
             self._add(Key("StorageBackend", "", backend))
+
+
+def _volume_mark(body: Manifest) -> int:
+    """Of all that anybody acts upon: how full a volume is changes every minute, and nothing follows from it.
+
+    Compared with what a watch showed before, and not with the index: our own writes reach that first.
+    """
+    metadata = {
+        key: value for key, value in body["metadata"].items() if key not in ("resourceVersion", "managedFields")
+    }
+    status = {key: value for key, value in part(body, "status").items() if key != "usage"}
+    return hash(json.dumps({**body, "metadata": metadata, "status": status}, sort_keys=True))
 
 
 def _is_shown(before: str | None, at: str) -> bool:

@@ -48,6 +48,36 @@ def test_a_pod_that_moves_wakes_the_volume_and_the_bucket_that_it_shows() -> Non
     assert line.later == []
 
 
+def test_how_full_a_volume_is_wakes_nobody_and_is_known() -> None:
+    line = Line()
+    status = {"id": "abcdefgh", "share": {"state": "Served", "server": "moorage-nfs-0"}}
+    spec = {"type": "shared", "size": "1Gi"}
+    woken: list[bool] = []
+    for version, change in (
+        ("2", {}),
+        ("3", {"usage": {"usedBytes": 1}}),
+        ("4", {"usage": {"usedBytes": 2}}),
+        ("5", {"usage": {"usedBytes": 3}, "capacity": "1Gi"}),
+        ("6", {"capacity": "1Gi"}),
+    ):
+        metadata = {"resourceVersion": version, "managedFields": [version]}
+        line.see("StorageVolume", "full", metadata=metadata, spec=spec, status={**status, **change})
+        woken.append(Key("StorageVolume", "ns", "full") in line.now)
+
+    assert woken == [True, False, False, True, False]
+    known = line.router._index.volumes.get("ns", "full")
+    assert known
+    assert known["metadata"]["resourceVersion"] == "6"
+
+
+def test_a_volume_made_anew_wakes_although_it_looks_the_same() -> None:
+    line = Line()
+    for uid in ("first", "second"):
+        line.see("StorageVolume", "again", metadata={"uid": uid}, spec={"type": "shared", "size": "1Gi"}, status={})
+        assert line.now == [Key("StorageVolume", "ns", "again")]
+        line.see("StorageVolume", "again", True, metadata={"uid": uid, "resourceVersion": "2"}, spec={}, status={})
+
+
 def test_a_second_pod_of_the_node_can_wait_to_be_counted() -> None:
     line = Line()
     line.pod("one", STARTED)
