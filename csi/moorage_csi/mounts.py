@@ -179,7 +179,7 @@ async def grant(runner: Runner, target: str, group: str) -> None:
 
     No walk: what is in the folder stays as it is. That the server refuses (root squash) is told in the log only.
     """
-    output = await runner.run((*_HAND, "grant", target, group), _BIND_SECONDS, about=target)
+    output = await runner.run((*_HAND, "grant", target, group), _BIND_SECONDS)
     if output.status:
         log.warning(
             "group %s (fsGroup) could not be given %s (%s): its pods can write there only as the folder's mode allows",

@@ -185,7 +185,6 @@ class Node(rpc.Servicer):
 
     async def NodeUnpublishVolume(self, volume_id: str, target_path: str) -> csi.NodeUnpublishVolumeResponse:
         target = mounts.absolute(target_path, "target_path")
-        self._watcher.forget(target)
         known = self._store.load(volume_id)
         await self._publisher.unpublish(volume_id, known, target)
         if known and known.inline:

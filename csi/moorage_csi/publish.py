@@ -34,6 +34,7 @@ class Publisher:
         `group`: who shall be able to write into that folder, unless it is read-only; s3fs sees to that by itself.
         """
         _check_mode(known, target, wanted)
+        wanted = replace(wanted, readonly=wanted.readonly or base.readonly)  # mounted so, by the mount option `ro`
         before = known.targets.get(target)
         bound = not await self._shown(known, base, target, wanted)
         if bound:

@@ -12,7 +12,7 @@ from typing import Protocol
 from moorage import names
 from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotFound, NotReady, Retry
 from moorage.mount import Local, MountPlan, Nfs, S3fs
-from moorage_csi import mounts
+from moorage_csi import mounts, stats
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
 
@@ -111,7 +111,8 @@ class Stager:
         return addresses[0]
 
     async def _probe(self, path: str) -> None:
-        output = await self._runner.run(("stat", "--file-system", "--format=%T", path), _PROBE_SECONDS, about=path)
+        argv = ("stat", "--file-system", "--format=%T", path)
+        output = await self._runner.run(argv, _PROBE_SECONDS, about=stats.name(path))
         if output.status:
             raise NotReady(f"the volume mounted at {path} does not answer: {output.complaint}")
 

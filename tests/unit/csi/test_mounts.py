@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -153,6 +154,59 @@ async def test_no_folder_leads_out_of_the_volume(runner: Runner, volume: Mount, 
     with pytest.raises(InvalidInput, match="not a plain folder"):
         await mounts.ensure_bound(runner, volume, folder, str(target), readonly=False)
     assert not target.exists()
+
+
+class Swapper:
+    """A pod with the volume mounted: swaps a folder for a link out of the volume and back, as fast as it can."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "pair").mkdir()
+        (root / "pair" / "folder").mkdir()
+        (root / "pair" / "folder" / "inside").touch()
+        (root / "pair" / "link").symlink_to("/etc")
+        argv = (sys.executable, "-c", _SWAP, root / "pair" / "folder", root / "pair" / "link")
+        self._process = subprocess.Popen(argv)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+_SWAP = """
+import ctypes, os, sys
+libc, (a, b) = ctypes.CDLL(None), map(os.fsencode, sys.argv[1:])
+while True:
+    libc.renameat2(-100, a, -100, b, 2)  # RENAME_EXCHANGE
+"""
+
+
+async def test_a_folder_that_a_pod_swaps_for_a_link_during_the_publish_never_leads_out(
+    runner: Runner, volume: Mount, tmp_path: Path
+) -> None:
+    target, outcomes = str(tmp_path / "target"), set[str]()
+    swapper = Swapper(Path(volume.target))
+    try:
+        for attempt in range(2000):
+            outcomes.add(await _swapped(runner, volume, target))
+            if attempt >= 50 and outcomes == {"inside", "refused"}:
+                break
+    finally:
+        swapper.end()
+    assert outcomes == {"inside", "refused"}  # both were met, and nothing else
+
+
+async def _swapped(runner: Runner, volume: Mount, target: str) -> str:
+    try:
+        await mounts.ensure_bound(runner, volume, "/pair/folder", target, readonly=False)
+    except InvalidInput:
+        return "refused"
+    except MoorageError as error:  # bound, and moved before it was looked at: taken away again
+        return "refused" if "does not show" in str(error) else str(error)
+    seen = mounts.at(target)
+    assert seen is not None and seen.device == volume.device
+    found = ",".join(os.listdir(target))
+    await mounts.ensure_absent(runner, target)
+    return found
 
 
 async def test_a_target_that_is_a_link_is_not_followed(runner: Runner, volume: Mount, tmp_path: Path) -> None:

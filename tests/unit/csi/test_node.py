@@ -229,3 +229,14 @@ async def test_a_volume_that_does_not_answer_is_not_published(bench: Bench) -> N
     with pytest.raises(errors.NotReady, match="does not answer"):
         await _publish(node, bench, "a")
     assert not os.path.exists(bench.target("a"))
+
+
+async def test_a_volume_that_is_mounted_read_only_is_published_so(bench: Bench) -> None:
+    """By the mount option `ro` of a claim or of a volume."""
+    node, target = bench.node(), bench.target("a")
+    await node.NodeStageVolume(ID, bench.staging, capability(), volume_context=SHARED)
+    subprocess.run(["mount", "-o", "remount,ro", bench.staging], check=True)
+    for _ in range(2):
+        await node.NodePublishVolume(ID, target, capability(group="2000"), bench.staging, False, SHARED)
+    with pytest.raises(OSError, match="Read-only"):
+        Path(target, "new").touch()
