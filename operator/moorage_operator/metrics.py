@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from moorage.actions import Manifest, part
 from moorage.model import Phase
+from moorage_operator.standings import Backends, Problems
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -100,6 +101,10 @@ class Metrics:
     def watch_objects(self, objects: Callable[[], Iterable[Manifest]]) -> None:
         """What has phases."""
         self.registry.register(Stays(objects))
+        self.registry.register(Problems(objects))
+
+    def watch_backends(self, backends: Callable[[], Iterable[Manifest]]) -> None:
+        self.registry.register(Backends(backends))
 
     def moved(self, kind: str, old: Stay, new: Stay) -> None:
         """An object of the kind went from one phase to the next."""

@@ -61,6 +61,7 @@ class Operator:
         self._unwatched: frozenset[str] = frozenset()  # and when the watches began
         self.metrics.watch_depth(lambda: self.queue.depth)
         self.metrics.watch_objects(self._phased)
+        self.metrics.watch_backends(self.index.backends.values)
 
     async def run(self, ready: asyncio.Event | None = None, on_watch: Callable[[], None] = lambda: None) -> None:
         """List, then watch, reconcile and list again now and then.
