@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Self
 
 from moorage import holders, names
 from moorage.actions import Manifest, part
@@ -16,6 +18,29 @@ from moorage_operator.store import Key, Store, key_of, name_of
 Add = Callable[[Key], None]
 AddLater = Callable[[Key, float], None]
 
+_OF_EVERY_WRITE = ("resourceVersion", "managedFields")
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLook:
+    """How full a volume is changes every minute, and nothing follows from it.
+
+    Compared with what a watch showed before, and not with the index: our own writes reach that first.
+    """
+
+    usage: str
+    rest: int
+
+    @classmethod
+    def of(cls, body: Manifest) -> Self:
+        status = dict(part(body, "status"))
+        usage = str(status.pop("usage", ""))
+        metadata = {key: each for key, each in body["metadata"].items() if key not in _OF_EVERY_WRITE}
+        return cls(usage, hash(json.dumps({**body, "metadata": metadata, "status": status}, sort_keys=True)))
+
+    def differs_in_usage_alone(self, before: Self) -> bool:
+        return self.rest == before.rest and self.usage != before.usage
+
 
 class Router:
     """Keeps the index and fills the queue."""
@@ -29,7 +54,7 @@ class Router:
         ] = {}  # of backends: our own writes reach the index before the watch does
         self._attachments = AttachmentRouter(index, add, add_later)
         self._shown: dict[str, str] = {}  # resource versions by uid
-        self._volumes: dict[str, int] = {}  # by uid: what was shown of it, but for its usage
+        self._looks: dict[str, VolumeLook] = {}  # of volumes, by uid
 
     def see(self, body: Manifest, deleted: bool = False, listed: bool = False) -> None:
         """An object as a watch or a list showed it. A list shows thousands that were shown before: nothing follows."""
@@ -63,13 +88,12 @@ class Router:
 
     def _volume(self, body: Manifest, deleted: bool) -> None:
         self._index.keep_volume(body, deleted)
-        uid, mark = body["metadata"]["uid"], _volume_mark(body)
-        if deleted:
-            self._volumes.pop(uid, None)
-        elif self._volumes.get(uid) == mark:
-            return
-        else:
-            self._volumes[uid] = mark
+        look = VolumeLook.of(body)
+        before = self._looks.pop(body["metadata"]["uid"], None)
+        if not deleted:
+            self._looks[body["metadata"]["uid"]] = look
+            if before and look.differs_in_usage_alone(before):
+                return
         self._add(key_of(body))
         self._attachments.volume(body, deleted)
         bucket = shown_bucket(body)
@@ -164,18 +188,6 @@ class Router:
         backend = placed_on(body)
         if backend and is_deleting(self._index.backends.get("", backend)):
             self._add(Key("StorageBackend", "", backend))
-
-
-def _volume_mark(body: Manifest) -> int:
-    """Of all that anybody acts upon: how full a volume is changes every minute, and nothing follows from it.
-
-    Compared with what a watch showed before, and not with the index: our own writes reach that first.
-    """
-    metadata = {
-        key: value for key, value in body["metadata"].items() if key not in ("resourceVersion", "managedFields")
-    }
-    status = {key: value for key, value in part(body, "status").items() if key != "usage"}
-    return hash(json.dumps({**body, "metadata": metadata, "status": status}, sort_keys=True))
 
 
 def _is_shown(before: str | None, at: str) -> bool:
