@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from moorage import conditions, names, placement
 from moorage.actions import Manifest, Problem
 from moorage.holders import Uses
-from moorage.model import Bucket, StorageBackend, StorageSnapshot, StorageVolume, VolumeType
+from moorage.model import Bucket, Placement, StorageBackend, StorageSnapshot, StorageVolume, VolumeType
 from moorage.placement import Room
 from moorage.transit import SeenAttachment
 
@@ -53,12 +53,15 @@ class VolumeFacts:
 def backend_trouble(facts: VolumeFacts) -> Problem | None:
     """What is wrong with the backend that the volume was placed on, or with its server there."""
     placed = facts.volume.status.placement
-    if not placed:
-        return None
-    if facts.backend is None:
+    return trouble_at(placed, facts.backend, facts.room) if placed else None
+
+
+def trouble_at(placed: Placement, backend: StorageBackend | None, room: Room) -> Problem | None:
+    """What is wrong with the backend (the one that was placed on, if it still exists), or with the server there."""
+    if backend is None:
         return Problem("BackendNotFound", f"StorageBackend {placed.backend} does not exist any more: create it again")
-    if conditions.is_true(facts.backend.status.conditions, conditions.READY):
-        why = facts.room.why_silent(placed)
-        text = f"server {placed.server} of StorageBackend {placed.backend} does not answer: {why}"
-        return Problem("ServerNotReady", text) if why else None
-    return Problem("BackendNotReady", f"StorageBackend {placed.backend}: {placement.why_not_ready(facts.backend)}")
+    if not conditions.is_true(backend.status.conditions, conditions.READY):
+        return Problem("BackendNotReady", f"StorageBackend {placed.backend}: {placement.why_not_ready(backend)}")
+    why = room.why_silent(placed)
+    text = f"server {placed.server} of StorageBackend {placed.backend} does not answer: {why}"
+    return Problem("ServerNotReady", text) if why else None

@@ -22,10 +22,10 @@ ADOPT_NOT_FOUND = "AdoptNotFound"
 ADOPT_NOT_OFFERED = "AdoptNotOffered"
 CLONES_NOT_OFFERED = "ClonesNotOffered"
 SOURCE_ELSEWHERE = "SourceElsewhere"
-SOURCE_TOO_LARGE = "SourceTooLarge"
+SOURCE_TOO_SMALL = "SourceTooSmall"
 # Waiting does not help: somebody must do something, were it to make room. All others are waited for.
 REFUSED = frozenset(
-    {NO_CAPACITY, ADOPT_NOT_FOUND, ADOPT_NOT_OFFERED, CLONES_NOT_OFFERED, SOURCE_ELSEWHERE, SOURCE_TOO_LARGE}
+    {NO_CAPACITY, ADOPT_NOT_FOUND, ADOPT_NOT_OFFERED, CLONES_NOT_OFFERED, SOURCE_ELSEWHERE, SOURCE_TOO_SMALL}
 )
 
 # When one cluster-wide default is taken rather than named, ties go to the oldest: as with default StorageClasses.
@@ -130,6 +130,12 @@ def lost(backend: StorageBackend | None, placed: Placement, node_gone: bool = Fa
     return ""
 
 
+def no_reflink(placed: Placement) -> Problem:
+    """Why the server there has no snapshots and clones."""
+    text = f"the pool of {placed.server} (StorageBackend {placed.backend}) cannot share blocks between files"
+    return Problem(CLONES_NOT_OFFERED, f"{text}: snapshots and clones need a pool on XFS made with reflink=1")
+
+
 # The backend.
 
 
@@ -167,7 +173,7 @@ def _no_clone(asked: Asked) -> Problem | None:
         return Problem(SOURCE_ELSEWHERE, f"{text}: leave spec.backend out, or name that one")
     if usable_bytes(asked.size) < usable_bytes(origin.size):
         least = quantity.format(origin.size)
-        return Problem(SOURCE_TOO_LARGE, f"{origin.words} has {least} and size only grows: write at least {least}")
+        return Problem(SOURCE_TOO_SMALL, f"{origin.words} has {least} and size only grows: write at least {least}")
     return None
 
 
@@ -234,8 +240,7 @@ def _beside(asked: Asked, origin: Origin, backend: StorageBackend, room: Room) -
             "BackendNotReady", f"waiting for server {wanted} of StorageBackend {name}, which has not reported"
         )
     if not found.clones:
-        text = f"the pool of {wanted} (StorageBackend {name}) cannot share blocks: it needs an XFS made with reflink=1"
-        return Problem(CLONES_NOT_OFFERED, text)
+        return no_reflink(origin.placement)
     return _fitting(asked, backend, found, room)
 
 

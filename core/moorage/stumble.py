@@ -6,9 +6,16 @@ from moorage import conditions, transitions
 from moorage.actions import Manifest, Plan
 from moorage.conditions import Verdict, lifecycle, no
 from moorage.errors import MoorageError, Retry
-from moorage.model import BucketStatus, Model, Phase, StorageAttachmentStatus, StorageVolumeStatus
+from moorage.model import (
+    BucketStatus,
+    Model,
+    Phase,
+    StorageAttachmentStatus,
+    StorageSnapshotStatus,
+    StorageVolumeStatus,
+)
 
-Status = TypeVar("Status", StorageVolumeStatus, BucketStatus, StorageAttachmentStatus)
+Status = TypeVar("Status", StorageVolumeStatus, BucketStatus, StorageAttachmentStatus, StorageSnapshotStatus)
 
 
 def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) -> Plan[Status]:

@@ -13,8 +13,8 @@ from moorage.model import StorageAttachment, StorageVolume
 from moorage.nodegroup import HolderPod, NodeSeen, Rival
 from moorage_operator.cluster import Cluster
 from moorage_operator.index import Index, placed_on
-from moorage_operator.observe import now
 from moorage_operator.store import Name
+from moorage_operator.times import now
 
 MIN_NODES = 2  # of a backend that is not there any more
 _NO_CLAIM_ON_NODES = frozenset({"NotShared", "VolumeNotFound"})

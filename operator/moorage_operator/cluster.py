@@ -20,6 +20,7 @@ HOLD_MANAGER = f"{names.OPERATOR_MANAGER}-hold"  # its own manager: an apply of 
 _PLURALS = {
     "StorageVolume": "storagevolumes",
     "StorageAttachment": "storageattachments",
+    "StorageSnapshot": "storagesnapshots",
     "Bucket": "buckets",
     "StorageBackend": "storagebackends",
     "PersistentVolume": "persistentvolumes",

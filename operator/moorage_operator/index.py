@@ -14,6 +14,7 @@ from moorage.nodegone import Silent
 from moorage.nodegroup import NodeSeen
 from moorage.placement import Room
 from moorage.transit import SeenAttachment
+from moorage_operator.lineage import Lineage
 from moorage_operator.links import Links
 from moorage_operator.pods import NOBODY, Pods, Stir
 from moorage_operator.promises import Promises
@@ -33,6 +34,7 @@ class Index:
     attachments: Store = field(default_factory=Store)
     snapshots: Store = field(default_factory=Store)
     links: Links = field(default_factory=Links)
+    lineage: Lineage = field(default_factory=Lineage)
     daemon_sets: Store = field(default_factory=Store)
     nodes: dict[str, NodeSeen] = field(default_factory=dict[str, NodeSeen])
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # their labels
@@ -65,6 +67,7 @@ class Index:
             "PersistentVolume": self.persistent_volumes,
             "PersistentVolumeClaim": self.claims,
             "StorageAttachment": self.attachments,
+            "StorageSnapshot": self.snapshots,
             "DaemonSet": self.daemon_sets,
         }
         if kind in stores:
@@ -100,12 +103,25 @@ class Index:
         body = self.volumes.get(*volume)
         if body:
             self.promises.put(body)
+            self.lineage.put_volume(body)
         else:
             self.promises.drop(volume)
+            self.lineage.drop_volume(volume)
         if body and placed_on(body) is None:
             self._unplaced.add(volume)
         else:
             self._unplaced.discard(volume)
+
+    def keep_snapshot(self, body: Manifest, deleted: bool = False) -> None:
+        if deleted:
+            self.snapshots.drop(body)
+        else:
+            self.snapshots.put(body)
+        known = self.snapshots.get(*name_of(body))
+        if known:
+            self.lineage.put_snapshot(known)
+        else:
+            self.lineage.drop_snapshot(name_of(body))
 
     def unplaced(self) -> tuple[Name, ...]:
         """The volumes that wait for a place."""

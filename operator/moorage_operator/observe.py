@@ -4,7 +4,6 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from moorage import conditions, holders, names, nodegone, placement
 from moorage.actions import Manifest, Problem, Reference, part, problem_of
@@ -23,24 +22,31 @@ from moorage_operator.index import Index, handle_of, id_of, placed_on, shown_buc
 from moorage_operator.listing import Shown
 from moorage_operator.probe import Probe
 from moorage_operator.s3admin import Engines
+from moorage_operator.snapshots import SnapshotObserver, holders_of
 from moorage_operator.store import name_of
+from moorage_operator.times import now
 
 DEEP_EVERY = 300.0  # seconds between looks at what no watch shows: Secrets, Roles, the S3 engine
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Observer:
     """Reads; changes nothing but the index."""
 
-    def __init__(self, cluster: Cluster, index: Index, engines: Engines, probe: Probe, account: SecretRef) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        index: Index,
+        engines: Engines,
+        probe: Probe,
+        account: SecretRef,
+        snapshots: SnapshotObserver,
+    ) -> None:
         self._cluster = cluster
         self._index = index
         self._engines = engines
         self._probe = probe
         self._account = account
+        self._snapshots = snapshots
         self._fresh = Shown(cluster)
         self._deep: dict[str, float] = {}
 
@@ -65,7 +71,7 @@ class Observer:
             users=self._index.users(body),
             attachments=self._index.attachments_of(body),
             room=self._index.room(),
-            source=self._source_of(volume),
+            source=None if deleting else await self._source_of(volume),
             node_gone=await self._node_gone(volume),
         )
         return replace(facts, holders=await self._unseen(volume, body)) if listing and is_free(facts) else facts
@@ -117,16 +123,14 @@ class Observer:
         known = None if fresh else self._index.persistent_volumes.get("", name)
         return known or await self._cluster.get(Reference("v1", "PersistentVolume", name))
 
-    def _source_of(self, volume: StorageVolume) -> StorageSnapshot | StorageVolume | None:
-        """What its spec.source names, while it still matters: one that is absent wakes the volume when it is there."""
+    async def _source_of(self, volume: StorageVolume) -> StorageSnapshot | StorageVolume | None:
+        """What its spec.source names, while it still matters."""
         source, namespace = volume.spec.source, volume.metadata["namespace"]
         if source is None or volume.status.placement:
             return None
         if source.snapshot:
-            body = self._index.snapshots.get(namespace, source.snapshot)
-            return StorageSnapshot.model_validate(body) if body else None
-        body = self._index.volumes.get(namespace, source.volume or "")
-        return StorageVolume.model_validate(body) if body else None
+            return await self._snapshots.snapshot(namespace, source.snapshot)
+        return await self._snapshots.volume(namespace, source.volume or "")
 
     async def _node_gone(self, volume: StorageVolume) -> bool:
         placed = volume.status.placement
@@ -200,7 +204,7 @@ class Observer:
         own = names.persistent_volume(volume.status.id)
         claims: set[Claim] = {(namespace, name)} if volume.spec.claim != "None" else set()
         attachments = await attachmentuse.holding(self._cluster, self._index, volume)
-        found = {f"StorageAttachment {_full_name(each)}" for each in attachments}
+        found = {f"StorageAttachment {_full_name(each)}" for each in attachments} | {*holders_of(self._index, body)}
         theirs = {name_of(each) for each in attachments}
         for known in self._shown_by(volume, body) | more:
             seen = await self._cluster.get(Reference("v1", "PersistentVolume", known))
@@ -234,7 +238,7 @@ class Observer:
         return tuple(sorted(found | await self._pods_using({Use(bucket=(namespace, name))}, namespace)))
 
     def _placed_on(self, backend: str) -> Iterable[str]:
-        for store in (self._index.volumes, self._index.buckets):
+        for store in (self._index.volumes, self._index.snapshots, self._index.buckets):
             yield from (f"{each['kind']} {_full_name(each)}" for each in store.values() if placed_on(each) == backend)
 
 

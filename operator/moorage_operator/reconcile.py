@@ -17,6 +17,8 @@ from moorage import (
     names,
     plan,
     quantity,
+    snapshotplan,
+    snapshotrelease,
     stumble,
     transitions,
 )
@@ -35,21 +37,36 @@ from moorage.actions import (
     reference,
 )
 from moorage.errors import MoorageError
-from moorage.model import BucketStatus, Model, StorageAttachmentStatus, StorageBackendStatus, StorageVolumeStatus
+from moorage.model import (
+    BucketStatus,
+    Model,
+    StorageAttachmentStatus,
+    StorageBackendStatus,
+    StorageSnapshotStatus,
+    StorageVolumeStatus,
+)
 from moorage.release import release
 from moorage_operator import events
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
 from moorage_operator.index import Index
 from moorage_operator.metrics import Metrics, Stay
-from moorage_operator.observe import Observer, now
+from moorage_operator.observe import Observer
 from moorage_operator.s3admin import Engines
+from moorage_operator.snapshots import SnapshotObserver
 from moorage_operator.store import Key, Store, name_of
+from moorage_operator.times import now
 
-Status = TypeVar("Status", StorageVolumeStatus, StorageAttachmentStatus, BucketStatus, StorageBackendStatus)
+Status = TypeVar(
+    "Status", StorageVolumeStatus, StorageAttachmentStatus, StorageSnapshotStatus, BucketStatus, StorageBackendStatus
+)
 
 # What other field managers write into the same status; a server-side apply of ours must not name it.
-NOT_OURS: Mapping[str, tuple[str, ...]] = {"StorageVolume": ("share", "usage"), "StorageBackend": ("servers",)}
+NOT_OURS: Mapping[str, tuple[str, ...]] = {
+    "StorageVolume": ("share", "usage"),
+    "StorageSnapshot": ("image",),
+    "StorageBackend": ("servers",),
+}
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +80,7 @@ class Reconciler:
         index: Index,
         observer: Observer,
         attachments: AttachmentObserver,
+        snapshots: SnapshotObserver,
         engines: Engines,
         metrics: Metrics,
         instance: str,
@@ -71,12 +89,14 @@ class Reconciler:
         self._index = index
         self._observer = observer
         self._attachments = attachments
+        self._snapshots = snapshots
         self._engines = engines
         self._metrics = metrics
         self._instance = instance
         self._stores: Mapping[str, Store] = {
             "StorageVolume": index.volumes,
             "StorageAttachment": index.attachments,
+            "StorageSnapshot": index.snapshots,
             "Bucket": index.buckets,
             "StorageBackend": index.backends,
         }
@@ -111,6 +131,10 @@ class Reconciler:
             attachment = await self._attachments(body)
             step = attachmentrelease.release(attachment) if deleting else attachmentplan.plan(attachment)
             return await self._carry_out(body, attachment.attachment.status, step)
+        if kind == "StorageSnapshot":
+            snapshot = await self._snapshots(body)
+            step = snapshotrelease.release(snapshot) if deleting else snapshotplan.plan(snapshot)
+            return await self._carry_out(body, snapshot.snapshot.status, step)
         if kind == "Bucket":
             bucket = await self._observer.bucket(body)
             step = bucketrelease.release(bucket) if deleting else bucketplan.plan(bucket)

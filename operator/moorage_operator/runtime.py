@@ -24,6 +24,7 @@ from moorage_operator.queue import WorkQueue
 from moorage_operator.reconcile import Reconciler
 from moorage_operator.s3admin import Engines
 from moorage_operator.settings import Settings, kopf_settings
+from moorage_operator.snapshots import SnapshotObserver
 from moorage_operator.store import Key, key_of
 from moorage_operator.watch import WATCHED, Router
 
@@ -48,11 +49,16 @@ class Operator:
         self.index = Index()
         self.metrics = Metrics()
         engines = Engines(cluster)
-        observer = Observer(cluster, self.index, engines, probe or Prober(engines), settings.node_service_account)
+        snapshots = SnapshotObserver(cluster, self.index)
+        observer = Observer(
+            cluster, self.index, engines, probe or Prober(engines), settings.node_service_account, snapshots
+        )
         attachments = AttachmentObserver(
             cluster, self.index, HolderImage(settings.holder_image, settings.holder_pull_policy)
         )
-        reconciler = Reconciler(cluster, self.index, observer, attachments, engines, self.metrics, settings.identity)
+        reconciler = Reconciler(
+            cluster, self.index, observer, attachments, snapshots, engines, self.metrics, settings.identity
+        )
         self.queue = WorkQueue[Key](reconciler, settings.workers)
         self._router = Router(self.index, self.queue.add, self.queue.add_after)
         self._listed = time.monotonic()
@@ -113,7 +119,8 @@ class Operator:
 
     def _phased(self) -> Iterable[Manifest]:
         index = self.index
-        return chain(index.volumes.values(), index.attachments.values(), index.buckets.values())
+        stores = (index.volumes, index.attachments, index.snapshots, index.buckets)
+        return chain.from_iterable(store.values() for store in stores)
 
     async def _resync(self) -> None:
         """One more look at everything, spread over some turns.
@@ -125,7 +132,12 @@ class Operator:
             await asyncio.sleep(self._settings.resync)
             for body in index.backends.values():
                 self.queue.add(key_of(body))
-            for store, turns in ((index.buckets, 2), (index.volumes, 10), (index.attachments, 10)):
+            for store, turns in (
+                (index.buckets, 2),
+                (index.volumes, 10),
+                (index.attachments, 10),
+                (index.snapshots, 10),
+            ):
                 for body in store.values()[turn % turns :: turns]:
                     self.queue.add(key_of(body))
 

@@ -13,6 +13,7 @@ from moorage_operator.door import admit
 from moorage_operator.index import Index, backend_mark, is_deleting, placed_on, shown_bucket, volume_uid
 from moorage_operator.links import attachment_uid
 from moorage_operator.pods import Stir
+from moorage_operator.snapshotwatch import SnapshotRouter
 from moorage_operator.store import Key, Store, key_of, name_of
 
 Add = Callable[[Key], None]
@@ -53,6 +54,7 @@ class Router:
             str, tuple[str, ...]
         ] = {}  # of backends: our own writes reach the index before the watch does
         self._attachments = AttachmentRouter(index, add, add_later)
+        self._snapshots = SnapshotRouter(index, add)
         self._shown: dict[str, str] = {}  # resource versions by uid
         self._looks: dict[str, VolumeLook] = {}  # of volumes, by uid
 
@@ -79,6 +81,9 @@ class Router:
                 self._claim(body, deleted)
             case "Pod":
                 self._pod(self._index.drop_pod(body) if deleted else self._index.put_pod(body))
+            case "StorageSnapshot":
+                self._snapshots.see(body, deleted)
+                self._wake_leaving_backend(body)
             case "Node":
                 self._node(body, deleted)
             case "StorageAttachment" | "DaemonSet" | "Namespace":
@@ -96,6 +101,7 @@ class Router:
                 return
         self._add(key_of(body))
         self._attachments.volume(body, deleted)
+        self._snapshots.volume(body, deleted)
         bucket = shown_bucket(body)
         if bucket and is_deleting(self._index.buckets.get(*bucket)):
             self._add(Key("Bucket", *bucket))
@@ -140,6 +146,7 @@ class Router:
                 if placed_on(each) in (backend, None):
                     self._add(key_of(each))
         self._attachments.backend(backend)
+        self._snapshots.backend(backend)
 
     def _persistent_volume(self, body: Manifest, deleted: bool) -> None:
         handle = holders.claimed_volume(body)
@@ -210,6 +217,7 @@ WATCHED: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("v1", "Node", {}),
     (names.API_VERSION, "StorageBackend", {}),
     (names.API_VERSION, "Bucket", {}),
+    (names.API_VERSION, "StorageSnapshot", {}),
     (names.API_VERSION, "StorageVolume", {}),
     (names.API_VERSION, "StorageAttachment", {}),
     ("v1", "PersistentVolume", {}),

@@ -130,10 +130,10 @@ class Bed:
 
     async def play_agent(self) -> None:
         while True:
-            for backend in await self.cluster.list(MINE, "StorageBackend"):
+            for backend in await self.cluster.list_ours("StorageBackend"):
                 with contextlib.suppress(MoorageError):  # torn away in between
                     await self._tell_room(backend)
-            for volume in await self.cluster.list(MINE, "StorageVolume", self.namespace) if self.agent_works else ():
+            for volume in await self.cluster.list_ours("StorageVolume", self.namespace) if self.agent_works else ():
                 share = self._share(volume)
                 if share and share != volume["status"].get("share"):
                     metadata = {key: volume["metadata"][key] for key in ("name", "namespace", "uid")}
@@ -145,7 +145,25 @@ class Bed:
                     }
                     with contextlib.suppress(Exception):
                         await self.cluster.apply(body, sub="status", manager=names.AGENT_MANAGER)
+            for each in await self.cluster.list_ours("StorageSnapshot", self.namespace) if self.agent_works else ():
+                await self._take(each)
             await asyncio.sleep(0.05)
+
+    async def _take(self, snapshot: Manifest) -> None:
+        """As the agent does: the size is the volume's, while it is there."""
+        status = snapshot.get("status", {})
+        server, told = part(status, "placement").get("server"), part(status, "image")
+        if not server or told.get("state") == ("Released" if status.get("release") else "Ready"):
+            return
+        volume = await self.get("StorageVolume", snapshot["spec"]["volume"])
+        size = part(volume, "status", "share").get("sizeBytes", 0)
+        image = told or {"server": server, "sizeBytes": size, "taken": "2026-01-01T00:00:00Z"}
+        state = "Released" if status.get("release") else "Ready"
+        metadata = {key: snapshot["metadata"][key] for key in ("name", "namespace", "uid")}
+        body = {"apiVersion": MINE, "kind": "StorageSnapshot", "metadata": metadata}
+        with contextlib.suppress(MoorageError):
+            whole = {**body, "status": {"image": {**image, "state": state}}}
+            await self.cluster.apply(whole, sub="status", manager=names.AGENT_MANAGER)
 
     async def _tell_room(self, backend: Manifest) -> None:
         """As the agents do: each server writes its own entry, when it has changed."""

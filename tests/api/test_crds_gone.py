@@ -131,9 +131,9 @@ async def _keep_playing(bed: Bed) -> None:
 
 
 ORDERS = {
-    "volumes first": ["StorageVolume", "StorageAttachment", "Bucket", "StorageBackend"],
-    "backends first": ["StorageBackend", "Bucket", "StorageAttachment", "StorageVolume"],
-    "buckets first": ["Bucket", "StorageVolume", "StorageAttachment", "StorageBackend"],
+    "volumes first": ["StorageVolume", "StorageAttachment", "StorageSnapshot", "Bucket", "StorageBackend"],
+    "backends first": ["StorageBackend", "Bucket", "StorageSnapshot", "StorageAttachment", "StorageVolume"],
+    "buckets first": ["Bucket", "StorageVolume", "StorageAttachment", "StorageBackend", "StorageSnapshot"],
 }
 
 

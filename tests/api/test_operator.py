@@ -482,14 +482,22 @@ async def test_cleanup_frees_every_object_and_keeps_it(bed: Bed) -> None:
     await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
     await bed.make("Bucket", "models", spec={})
     await bed.make("StorageAttachment", "again", spec={"volume": {"name": "data"}})
+    await bed.make("StorageSnapshot", "monday", spec={"volume": "data"})
     await bed.phase("data", "READY")
+    await bed.phase("monday", "READY", "StorageSnapshot")
     await bed.phase("models", "READY", "Bucket")
     await bed.phase("again", "READY", "StorageAttachment")
     await bed.kill()
 
     await hooks.cleanup(bed.cluster, bed.namespace)
 
-    freed = {"StorageVolume": "data", "StorageAttachment": "again", "Bucket": "models", "StorageBackend": "shared"}
+    freed = {
+        "StorageVolume": "data",
+        "StorageAttachment": "again",
+        "Bucket": "models",
+        "StorageBackend": "shared",
+        "StorageSnapshot": "monday",
+    }
     assert set(freed) == set(hooks.KINDS)
     for kind, name in freed.items():
         found = await bed.get(kind, name)

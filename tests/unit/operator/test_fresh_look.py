@@ -15,6 +15,7 @@ from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.index import Index
 from moorage_operator.listing import Shown
 from moorage_operator.observe import Observer
+from moorage_operator.snapshots import SnapshotObserver
 
 NFS = {"type": "shared", "mount": "nfs", "server": "nfs", "path": "/vol/x", "options": "vers=4.1"}
 
@@ -113,7 +114,8 @@ def leaving(phase: str = "DESTROYING") -> Manifest:
 
 async def look(server: Server, body: Manifest) -> Any:
     account = SecretRef(name="node", namespace="moorage")
-    observer = Observer(server, Index(), None, None, account)  # type: ignore[arg-type]
+    index = Index()
+    observer = Observer(server, index, None, None, account, SnapshotObserver(server, index))  # type: ignore[arg-type]
     return release(await observer.volume(body)).status
 
 

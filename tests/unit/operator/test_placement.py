@@ -187,7 +187,7 @@ REFUSALS = {
     "on the default's neighbour": (Asked(SHARED, size=2 * GI, origin=clone("nfs-7", on="other")), "nfs-7"),
     "named elsewhere": (Asked(SHARED, "other", 2 * GI, origin=clone()), "SourceElsewhere"),
     "on a filer": (Asked(SHARED, size=2 * GI, origin=clone(on="nfs", engine="nfs")), "ClonesNotOffered"),
-    "smaller": (Asked(SHARED, size=GI, origin=clone()), "SourceTooLarge"),
+    "smaller": (Asked(SHARED, size=GI, origin=clone()), "SourceTooSmall"),
     "no reflink there": (Asked(SHARED, size=2 * GI, origin=clone("nfs-2")), "ClonesNotOffered"),
     "no room there": (Asked(SHARED, size=90 * GI, origin=clone()), "NoCapacity"),
     "its server is away": (Asked(SHARED, size=2 * GI, origin=clone("nfs-3")), "BackendNotReady"),
