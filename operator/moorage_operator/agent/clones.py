@@ -78,7 +78,7 @@ class Clones:
                 promise.bytes = copies
                 _lengthen(fresh, length, wanted.sparse)
                 room.check(0)
-            self._settle(source, fresh, wanted.id)
+            self._settle(source, fresh, wanted)
             with room.taking:
                 fresh.rename(image)
                 for path in {image} if _from_snapshot(wanted) else {image, source}:
@@ -97,9 +97,9 @@ class Clones:
             return imagesize.copies_bytes(copies), imagesize.LOG_BYTES
         return imagesize.copies_bytes(copies + found.written), max(0, length - found.written)
 
-    def _settle(self, source: Path, fresh: Path, volume_id: str) -> None:
+    def _settle(self, source: Path, fresh: Path, wanted: Wanted) -> None:
         """Replay the log of what was in use, and a name of its own: XFS and NFS handles tell file systems by UUID."""
-        self._mounts.replay(fresh, _scratch(volume_id))
+        self._mounts.replay(fresh, _scratch(wanted.id), wanted.root)
         run(["xfs_admin", "-U", "generate", str(fresh)], _UUID_DEADLINE)
         if _uuid(fresh) == _uuid(source):  # xfs_db's exit code says nothing
             raise MoorageError(f"the file system in {fresh} keeps the UUID of its source: xfs_admin did not change it")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from moorage import imagesize
 from moorage.errors import MoorageError
+from moorage.model import RootFolder
 from moorage.usage import Figures
 from moorage_operator.agent import loop
 from moorage_operator.agent.command import CommandFailed, run
@@ -54,12 +55,18 @@ class Mounts:
         with self._pool.attached(volume_id) as device:
             run(["mount", "-t", "xfs", "-o", self.options, str(device), str(point)], _MOUNT_DEADLINE)
 
-    def replay(self, image: Path, name: str) -> None:
-        """Mount a copy of an image once, beside what has the same UUID, so that its log is clean afterwards."""
+    def replay(self, image: Path, name: str, root: RootFolder | None) -> None:
+        """Mount a copy of an image once, beside what has the same UUID, so that its log is clean afterwards.
+
+        Its root folder is as in the source, unless `root` asks for another mode and owner.
+        """
         point = self.point(name)
         point.mkdir(mode=0o700, exist_ok=True)
         with loop.attached(image) as device:
             run(["mount", "-t", "xfs", "-o", f"nouuid,{self.options}", str(device), str(point)], _MOUNT_DEADLINE)
+        if root:
+            os.chown(point, root.uid, root.gid)
+            point.chmod(int(root.mode, 8))
         self.ensure_unmounted(name)
 
     def ensure_unmounted(self, volume_id: str) -> None:

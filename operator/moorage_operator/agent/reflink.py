@@ -16,7 +16,6 @@ from moorage.errors import NoCapacity, NotOffered
 _FICLONE = 0x40049409
 # XFS, Btrfs and others with reflink answer; ext4 says EOPNOTSUPP, old XFS EINVAL, NFS and tmpfs ENOTTY or the first.
 _NOT_OFFERED = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS})
-_PROBE_BYTES = 4096
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -50,11 +49,11 @@ def sync_file_system(folder: Path) -> None:
 
 
 def offered(folder: Path) -> bool:
-    """Whether files in `folder` can share blocks: tried with one block."""
+    """Whether files in `folder` can share blocks: tried with an empty file, for which a full pool has room, too."""
     source, target = folder / "probe.tmp", folder / "probe-clone.tmp"
     try:
         target.unlink(missing_ok=True)
-        source.write_bytes(bytes(_PROBE_BYTES))
+        source.touch()
         clone_file(source, target)
     except (NotOffered, NoCapacity, OSError):
         return False

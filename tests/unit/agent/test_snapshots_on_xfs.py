@@ -4,14 +4,18 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 from xfspool import MIB, NEEDS_ROOT, SIZE, Xfs, write
 
+from moorage import imagesize
 from moorage.clone import Origin
 from moorage.errors import MoorageError
+from moorage.model import RootFolder
+from moorage.share import Wanted
 from moorage_operator.agent import clones, loop, reflink, snapshotpool
 
 pytestmark = NEEDS_ROOT
@@ -201,3 +205,47 @@ def test_a_uuid_that_did_not_change_is_noticed(xfs: Xfs, monkeypatch: pytest.Mon
     with pytest.raises(MoorageError, match="keeps the UUID of its source"):
         xfs.clone("c", "s")
     assert not xfs.pool.unfinished("c")
+
+
+def test_the_root_folder_is_the_sources_unless_the_volume_asks_for_another(xfs: Xfs) -> None:
+    volume = xfs.volume("a")
+    volume.chmod(0o750)
+    os.chown(volume, 1000, 1001)
+    xfs.snapshot("s", "a")
+    asked = replace(xfs.wanted("d", "s"), root=RootFolder(mode="2770", uid=7, gid=8))
+
+    kept = xfs.clone("c", "s").stat()
+    xfs.clones.ensure_cloned(asked, Origin("s", "server", SIZE))
+    xfs.mounts.ensure_mounted("d")
+    changed = xfs.mounts.point("d").stat()
+
+    assert (kept.st_mode & 0o7777, kept.st_uid, kept.st_gid) == (0o750, 1000, 1001)
+    assert (changed.st_mode & 0o7777, changed.st_uid, changed.st_gid) == (0o2770, 7, 8)
+
+
+def test_a_clone_of_an_overcommitted_volume_takes_no_room_but_for_its_log(xfs: Xfs) -> None:
+    xfs.pool.ensure_image(Wanted("a", "ns", "a", "uid-a", SIZE, sparse=True))
+    xfs.mounts.ensure_mounted("a")
+    data = write(xfs.mounts.point("a") / "file", 50 * MIB)
+    free = xfs.pool.space()[1]
+
+    xfs.snapshot("s", "a")
+    xfs.clones.ensure_cloned(replace(xfs.wanted("c", "s"), sparse=True), Origin("s", "server", SIZE))
+    xfs.mounts.ensure_mounted("c")
+
+    assert free - xfs.pool.space()[1] < imagesize.LOG_BYTES + 8 * MIB
+    assert (xfs.mounts.point("c") / "file").read_bytes() == data
+    assert [record.sparse for record in xfs.pool.records()] == [True, True]
+
+
+def test_a_reserved_clone_of_an_overcommitted_volume_is_reserved(xfs: Xfs) -> None:
+    xfs.pool.ensure_image(Wanted("a", "ns", "a", "uid-a", SIZE, sparse=True))
+    xfs.mounts.ensure_mounted("a")
+    write(xfs.mounts.point("a") / "file", 50 * MIB)
+    free = xfs.pool.space()[1]
+
+    xfs.clone("c", "a", kind="volume")
+
+    cost = free - xfs.pool.space()[1]
+    assert imagesize.image_bytes(SIZE) <= cost < imagesize.image_bytes(SIZE) + 8 * MIB
+    assert [record.sparse for record in xfs.pool.records()] == [True, False]
