@@ -67,6 +67,8 @@ async def _work(settings: Settings) -> None:
 async def _keep_folders(settings: Settings, api: Api, engine: NfsEngine) -> None:
     folders = await asyncio.to_thread(_open, settings, engine)
     try:
+        if settings.ready:
+            await asyncio.to_thread(settings.ready.touch)
         await Worker(api, settings.backend, engine, settings.pod, folders).run(settings.idle, settings.life)
     finally:
         await asyncio.to_thread(folders.close)

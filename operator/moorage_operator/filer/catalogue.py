@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from moorage import filer, folder, names, quantity
 from moorage.filer import Seen, Wanted
+from moorage.filerwork import REMOVAL_FAILED
 from moorage.model import NfsEngine, Share, ShareState, Squash, StorageVolume
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def share(server: str, engine: NfsEngine, entry: Entry, seen: Seen, reason: str,
     path = entry.reported.path if entry.reported else ""
     if wanted.released:
         state = ShareState.Failed if message else ShareState.Released
-        told = "RemovalFailed" if message else ""
+        told = REMOVAL_FAILED if message else ""
         return Share(state=state, server=server, path=path, reason=told, message=(message or note)[:_MESSAGE_MAX])
     if not record or not filer.is_served(wanted, seen):
         state = ShareState.Failed if message else ShareState.Creating

@@ -10,13 +10,17 @@ from moorage.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times in seconds. `idle`: with nothing to do for so long, the worker ends; `life`: at the latest."""
+    """`told`: the termination log. `ready`: a file that says that the filer was proved.
+
+    Times in seconds. `idle`: with nothing to do for so long, the worker ends; `life`: at the latest.
+    """
 
     pod: str
     backend: str
     node: str
     root: Path
     told: Path
+    ready: Path | None
     log_level: str
     idle: float = 30.0
     life: float = 1800.0
@@ -35,6 +39,7 @@ class Settings:
             node=environ.get("NODE_NAME", ""),
             root=Path(environ.get("MOORAGE_FILER_ROOT", "/export")),
             told=Path(environ.get("MOORAGE_TERMINATION_LOG", "/dev/termination-log")),
+            ready=Path(environ["MOORAGE_FILER_READY"]) if environ.get("MOORAGE_FILER_READY") else None,
             log_level=environ.get("MOORAGE_LOG_LEVEL", "INFO").upper(),
             idle=_seconds(environ, "MOORAGE_FILER_IDLE", cls.idle),
             mount_deadline=_seconds(environ, "MOORAGE_FILER_MOUNT_DEADLINE", cls.mount_deadline),
