@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from moorage import conditions, names, placement, quantity
+from moorage import conditions, filerwork, names, placement, quantity
 from moorage.actions import Action, DropServer, Hold, Notice, Plan, Problem
 from moorage.conditions import Verdict, no, yes
+from moorage.filerwork import FilerFacts, Work
 from moorage.model import ConditionStatus, StorageBackend, StorageBackendStatus
 from moorage.release import blocked
 
@@ -14,13 +15,17 @@ PROBE_EVERY = 10.0  # seconds
 @dataclass(frozen=True, slots=True)
 class BackendFacts:
     """`trouble`: what the probe found wrong; `users`: volumes and buckets placed on it, in words; `vanished`: servers
-    that nothing stands behind any more."""
+    that nothing stands behind any more.
+
+    `filer`: of an engine nfs, what its worker shows; then `trouble` is no more than a suspicion.
+    """
 
     backend: StorageBackend
     now: str
     trouble: Problem | None = None
     users: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
+    filer: FilerFacts | None = None
 
 
 def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
@@ -29,17 +34,20 @@ def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
     held = names.FINALIZER in metadata.get("finalizers", ())
     if deleting and not held:
         return Plan(facts.backend.status)
-    verdicts = (_ready(facts), blocked(facts.users)) if deleting else (_ready(facts),)
+    work = filerwork.plan(facts.filer) if facts.filer else Work((), facts.trouble)
+    ready = _ready(work.trouble)
+    verdicts = (ready, blocked(facts.users)) if deleting else (ready,)
     status = _status(facts, verdicts)
-    actions: tuple[Action, ...] = () if held else (Hold(),)
+    actions: tuple[Action, ...] = work.actions if held else (Hold(), *work.actions)
     actions += tuple(DropServer(each) for each in facts.vanished)
     finish = deleting and not facts.users
-    return Plan(status, actions, _notices(facts, status), None if finish else PROBE_EVERY, finish)
+    again = min(PROBE_EVERY, work.requeue_after or PROBE_EVERY)
+    return Plan(status, actions, _notices(facts, status), None if finish else again, finish)
 
 
-def _ready(facts: BackendFacts) -> Verdict:
-    if facts.trouble:
-        return no(conditions.READY, facts.trouble.reason, facts.trouble.message)
+def _ready(trouble: Problem | None) -> Verdict:
+    if trouble:
+        return no(conditions.READY, trouble.reason, trouble.message)
     return yes(conditions.READY, "Ready", "it answers")
 
 

@@ -46,13 +46,17 @@ def problem(engine: NfsEngine, words: str) -> Problem:
             NOT_FOUND, f"{where} does not exist on the filer ({said}): export it, or correct engine.nfs.path"
         )
     if any(each in low for each in _UNREACHABLE):
-        return Problem(UNREACHABLE, f"{where}: {said}. Is engine.nfs.server right, and does NFS 4.1 answer there?")
+        return unreachable(engine, said)
     return Problem(REFUSED, f"{where}: {said}. Export it, read-write, to the cluster's nodes and pods")
 
 
+def unreachable(engine: NfsEngine, words: str) -> Problem:
+    text = f"{source(engine)}: {words}. Is engine.nfs.server right, and does NFS 4.1 answer there?"
+    return Problem(UNREACHABLE, text)
+
+
 def silent(engine: NfsEngine, seconds: float) -> Problem:
-    text = f"{source(engine)}: timed out, no answer within {seconds:.0f} s"
-    return Problem(UNREACHABLE, f"{text}. Is engine.nfs.server right, and does NFS 4.1 answer there?")
+    return unreachable(engine, f"timed out, no answer within {seconds:.0f} s")
 
 
 def lost(engine: NfsEngine, words: str) -> Problem:

@@ -22,7 +22,7 @@ class Filers:
         self._how = how
 
     async def facts(self, backend: StorageBackend, suspicion: Problem | None) -> FilerFacts | None:
-        """None for a backend with another engine. The pod is read freshly: one that has ended is in no watch of ours."""
+        """None for a backend with another engine. The pod is read freshly: no watch shows one that has ended."""
         if not backend.spec.engine.nfs:
             return None
         name = str(backend.metadata["name"])

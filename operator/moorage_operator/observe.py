@@ -18,6 +18,7 @@ from moorage.model import Bucket, SecretRef, StorageBackend, StorageSnapshot, St
 from moorage.release import RELEASING, is_free
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
+from moorage_operator.filers import Filers
 from moorage_operator.index import Index, handle_of, id_of, placed_on, shown_bucket
 from moorage_operator.listing import Shown
 from moorage_operator.probe import Probe
@@ -40,11 +41,13 @@ class Observer:
         probe: Probe,
         account: SecretRef,
         snapshots: SnapshotObserver,
+        filers: Filers | None = None,
     ) -> None:
         self._cluster = cluster
         self._index = index
         self._engines = engines
         self._probe = probe
+        self._filers = filers
         self._account = account
         self._snapshots = snapshots
         self._fresh = Shown(cluster)
@@ -107,7 +110,9 @@ class Observer:
         backend = StorageBackend.model_validate(body)
         deleting = "deletionTimestamp" in backend.metadata
         users = tuple(self._placed_on(backend.metadata["name"])) if deleting else ()
-        return BackendFacts(backend, now(), await self._probe(backend), users, await self._vanished(backend))
+        trouble = await self._probe(backend)
+        filer = await self._filers.facts(backend, trouble) if self._filers else None
+        return BackendFacts(backend, now(), trouble, users, await self._vanished(backend), filer)
 
     def forget(self, uid: str) -> None:
         self._deep.pop(uid, None)

@@ -1,17 +1,20 @@
 """Does a backend answer? Bounded, and never through a mount."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterable
 
 import aiohttp
 
+from moorage import filermount
 from moorage.actions import Problem
 from moorage.errors import Forbidden, MoorageError
-from moorage.model import GaneshaEngine, LocalEngine, S3Engine, StorageBackend
+from moorage.model import GaneshaEngine, LocalEngine, NfsEngine, S3Engine, StorageBackend
 from moorage_operator.s3 import S3, EngineRefused
 from moorage_operator.s3admin import Engines
 
 DEADLINE = 4.0  # seconds
+FILER_DEADLINE = 3.0
 NFS_PORT = 2049
 HEALTH = "/health"
 _NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
@@ -31,6 +34,8 @@ class Prober:
             async with asyncio.timeout(DEADLINE):
                 if engine.ganesha:
                     return await _probe_ganesha(engine.ganesha)
+                if engine.nfs:
+                    return await _probe_filer(engine.nfs, backend.spec.mount_options)
                 if engine.s3:
                     return await self._probe_s3(engine.s3)
                 if engine.local:
@@ -78,6 +83,21 @@ async def _probe_ganesha(engine: GaneshaEngine) -> Problem | None:
         _, writer = await asyncio.open_connection(host, NFS_PORT)
     except OSError as error:
         return Problem("Unreachable", f"{host}:{NFS_PORT}: {_why(error)}")
+    writer.close()
+    return None
+
+
+async def _probe_filer(engine: NfsEngine, mount_options: Iterable[str]) -> Problem | None:
+    """Only a suspicion: not the operator mounts it, but nodes, perhaps those of a group."""
+    port = next((each.removeprefix("port=") for each in mount_options if each.startswith("port=")), str(NFS_PORT))
+    try:
+        async with asyncio.timeout(FILER_DEADLINE):
+            _, writer = await asyncio.open_connection(engine.server, int(port))
+    except TimeoutError:
+        return filermount.silent(engine, FILER_DEADLINE)
+    except OSError as error:
+        known = error.errno and error.errno > 0  # a name's trouble has numbers of its own
+        return filermount.unreachable(engine, f"port {port}: {os.strerror(error.errno or 0) if known else _why(error)}")
     writer.close()
     return None
 

@@ -16,6 +16,7 @@ from moorage.errors import MoorageError, NotFound
 from moorage_operator import handlers
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import Cluster
+from moorage_operator.filers import Filers
 from moorage_operator.index import Index
 from moorage_operator.metrics import Metrics
 from moorage_operator.observe import Observer
@@ -50,9 +51,9 @@ class Operator:
         self.metrics = Metrics()
         engines = Engines(cluster)
         snapshots = SnapshotObserver(cluster, self.index)
-        observer = Observer(
-            cluster, self.index, engines, probe or Prober(engines), settings.node_service_account, snapshots
-        )
+        filers = Filers(cluster, self.index, settings.filer_worker)
+        account = settings.node_service_account
+        observer = Observer(cluster, self.index, engines, probe or Prober(engines), account, snapshots, filers)
         attachments = AttachmentObserver(
             cluster, self.index, HolderImage(settings.holder_image, settings.holder_pull_policy)
         )

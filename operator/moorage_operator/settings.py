@@ -1,5 +1,6 @@
 """Settings from the environment, and those that kopf gets."""
 
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import kopf
 
 from moorage import names
 from moorage.errors import InvalidInput
+from moorage.filerpod import WorkerPod
 from moorage.model import SecretRef
 
 
@@ -29,10 +31,19 @@ class Settings:
     crds_patience: float = 60.0  # then the kinds are served whose CRDs are there
     holder_image: str = "docker.io/library/busybox:1.37"  # of the pods that hold mounts on nodes
     holder_pull_policy: str = "IfNotPresent"
+    image: str = "moorage:latest"  # of the pods that are filers' workers
+    pull_policy: str = "IfNotPresent"
+    filer_account: str = "moorage-filer"
+    filer_pod: str = "{}"  # JSON: more of their spec
 
     @property
     def node_service_account(self) -> SecretRef:
         return SecretRef(name=self.node_account, namespace=self.namespace)
+
+    @property
+    def filer_worker(self) -> WorkerPod:
+        more = cast(dict[str, Any], json.loads(self.filer_pod))
+        return WorkerPod(self.namespace, self.image, self.pull_policy, self.filer_account, self.log_level, more)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -50,6 +61,10 @@ class Settings:
             workers=_number(environ, "MOORAGE_WORKERS", cls.workers),
             holder_image=environ.get("MOORAGE_HOLDER_IMAGE") or cls.holder_image,
             holder_pull_policy=environ.get("MOORAGE_HOLDER_PULL_POLICY") or cls.holder_pull_policy,
+            image=environ.get("MOORAGE_IMAGE") or cls.image,
+            pull_policy=environ.get("MOORAGE_PULL_POLICY") or cls.pull_policy,
+            filer_account=environ.get("MOORAGE_FILER_SERVICE_ACCOUNT") or cls.filer_account,
+            filer_pod=_mapping(environ, "MOORAGE_FILER_POD"),
         )
 
 
@@ -58,6 +73,17 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal():
         raise InvalidInput(f"{name}={text!r} is not a number")
     return int(text)
+
+
+def _mapping(environ: Mapping[str, str], name: str) -> str:
+    text = environ.get(name) or "{}"
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"{name} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{name}={text!r} is not a JSON object")
+    return text
 
 
 class NoDiffs(kopf.DiffBaseStorage):

@@ -8,6 +8,7 @@ from typing import Self
 from moorage import holders, names
 from moorage.actions import Manifest, part
 from moorage.holders import Use
+from moorage_operator import filers
 from moorage_operator.attachmentwatch import COUNT_DELAY, AttachmentRouter
 from moorage_operator.door import admit
 from moorage_operator.index import Index, backend_mark, is_deleting, placed_on, shown_bucket, volume_uid
@@ -80,6 +81,7 @@ class Router:
             case "PersistentVolumeClaim":
                 self._claim(body, deleted)
             case "Pod":
+                self._wake_filer(body)
                 self._pod(self._index.drop_pod(body) if deleted else self._index.put_pod(body))
             case "StorageSnapshot":
                 self._snapshots.see(body, deleted)
@@ -106,6 +108,7 @@ class Router:
         if bucket and is_deleting(self._index.buckets.get(*bucket)):
             self._add(Key("Bucket", *bucket))
         self._wake_leaving_backend(body)
+        self._wake_filer(body)
 
     def _bucket(self, body: Manifest, deleted: bool) -> None:
         _keep(self._index.buckets, body, deleted)
@@ -190,6 +193,10 @@ class Router:
         for namespace, name in volumes:
             if self._index.volumes.get(namespace, name):
                 self._add(Key("StorageVolume", namespace, name))
+
+    def _wake_filer(self, body: Manifest) -> None:
+        for key in filers.stirred(body):
+            self._add(key)
 
     def _wake_leaving_backend(self, body: Manifest) -> None:
         backend = placed_on(body)

@@ -270,3 +270,15 @@ volumeBindingMode: Immediate
 {{- $wanted := toString .Values.csiController.snapshotter }}
 {{- if or (eq $wanted "true") (and (eq $wanted "auto") (.Capabilities.APIVersions.Has "snapshot.storage.k8s.io/v1")) }}true{{ end }}
 {{- end }}
+
+{{/* Of the pods that the operator starts for filers, what is for the cluster to say: JSON of a pod's spec. */}}
+{{- define "moorage.filerPod" -}}
+{{- $v := .Values.filerWorker -}}
+{{- $spec := dict "resources" $v.resources -}}
+{{- range $key := list "tolerations" "nodeSelector" "affinity" "priorityClassName" }}
+{{- with index $v $key }}{{ $_ := set $spec $key . }}{{ end }}
+{{- end -}}
+{{- with .Values.imagePullSecrets }}{{ $_ := set $spec "imagePullSecrets" . }}{{ end -}}
+{{- if $v.hostNetwork }}{{ $_ := merge $spec (dict "hostNetwork" true "dnsPolicy" "ClusterFirstWithHostNet") }}{{ end -}}
+{{- toJson $spec -}}
+{{- end }}
