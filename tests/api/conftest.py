@@ -20,20 +20,11 @@ import requests
 from bed import bed as bed  # fixtures: the operator in process
 from bed import cluster as cluster
 from group import group as group  # fixture: nodes, and holder pods on them
+from programs import tools
 
 from moorage import crd, model, names
 
 DEADLINE = 90.0  # seconds; a start takes about 4 on an idle machine
-
-
-def tools(*wanted: str) -> list[str]:
-    """Paths of commands: of $MOORAGE_TOOLS if set, else those that the bed builds into its cache."""
-    if directory := os.environ.get("MOORAGE_TOOLS"):
-        return [str(Path(directory) / name) for name in wanted]
-    from cluster.toolchain import Toolchain
-
-    directory = Toolchain().ensure(wanted)
-    return [str(directory / name) for name in wanted]
 
 
 @dataclass
