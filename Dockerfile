@@ -3,12 +3,16 @@
 # Layers go from what seldom changes (Debian packages, locked Python packages) to what changes at every
 # edit (our own code), so an edit costs one layer of some hundred kilobytes, here and on every node.
 
-# ---- Debian packages of the operator, the CSI node plugin and the mounter
+# ---- Debian packages of the operator, the CSI node plugin, the mounter and the agent of local disks
 FROM debian:trixie-slim AS base
 # netbase: mount.nfs looks up "tcp" in /etc/protocols. media-types: s3fs sets Content-Type from /etc/mime.types.
+# xfsprogs, lvm2: the images of volumes, and logical volumes on the nodes' own disks.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      ca-certificates fuse3 media-types netbase nfs-common python3 s3fs util-linux \
+      ca-certificates fuse3 lvm2 media-types netbase nfs-common python3 s3fs util-linux xfsprogs \
+ # 36 MB of Unicode tables, which of all programs here only xfs_scrub reads. (Their packages stay known to apt, for the
+ # stages that install more.)
+ && rm -f /usr/lib/*/libicu* \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* \
  # Ganesha finds the file system of an export through /etc/mtab, which Debian's base image lacks.
  && ln -sf /proc/self/mounts /etc/mtab \
@@ -67,9 +71,7 @@ RUN . /etc/os-release \
  && apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -t "$VERSION_CODENAME-backports" \
       'nfs-ganesha=9.14-*' 'nfs-ganesha-vfs=9.14-*' \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends dbus-daemon xfsprogs \
- # 36 MB of Unicode tables, which of all programs here only xfs_scrub reads.
- && dpkg --purge --force-depends $(dpkg-query -W -f '${Package} ' 'libicu*') \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends dbus-daemon \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* \
  && rm -f /etc/machine-id /var/lib/dbus/machine-id \
  && install -d /run/dbus /run/ganesha /var/log/ganesha
