@@ -17,6 +17,8 @@ PAUSE = "registry.k8s.io/pause:3.10.1"
 # Between a user-mode-linux machine and its router: a link-local next hop, so the node's own address needs no subnet.
 TAP_GATEWAY = "169.254.1.1"
 TAP_PREFIX = "mot"
+FILER_ADDRESS = "10.88.0.9"  # a kernel NFS server that tests start when they need one, on the bridge itself
+FILER_TAP = "motfiler"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 KIND_LABEL = "moorage.dev/bed-node"  # its values: namespace, uml
 

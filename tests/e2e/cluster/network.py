@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from .command import CommandFailed, run
-from .layout import BRIDGE, GATEWAY, NODES, SERVICES, TAP_GATEWAY, Node
+from .layout import BRIDGE, FILER_TAP, GATEWAY, NODES, SERVICES, TAP_GATEWAY, Node
 
 LINKS = Path("/sys/class/net")
 
@@ -133,7 +133,7 @@ def tear_down(owner: Path, namespaces: Path) -> None:
         run(["umount", "--lazy", point])
     if bridge_owner() not in ("", str(owner)):
         return
-    for name in [*(node.veth for node in NODES), BRIDGE]:
+    for name in [*(node.veth for node in NODES), FILER_TAP, BRIDGE]:
         if (LINKS / name).exists():
             try:
                 run(["ip", "link", "del", name])

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 from . import host, network
 from .command import run
-from .layout import NODES
+from .layout import FILER_TAP, NODES
 from .progress import say
 from .state import State
 
@@ -42,7 +42,7 @@ def find(state: State) -> list[str]:
     found = [f"process {pid}" for pid in sorted(state.cgroup.members())]
     found += [f"mount {point}" for point in _mounts(state.home)]
     if network.bridge_owner() in ("", str(state.home)):
-        links = [network.BRIDGE, *(node.veth for node in NODES)]
+        links = [network.BRIDGE, FILER_TAP, *(node.veth for node in NODES)]
         found += [f"link {name}" for name in links if (network.LINKS / name).exists()]
     found += [f"loop device {device}" for device in _loops(state.home)]
     found += [f"control group {directory}" for directory in state.cgroup.directories()]
