@@ -1,6 +1,7 @@
 """What to say about a StorageBackend: whether it answers, and, when it is being deleted, who still lives on it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from moorage import conditions, filerwork, names, placement, quantity
 from moorage.actions import Action, DropServer, Hold, Notice, Plan, Problem
@@ -10,12 +11,22 @@ from moorage.model import ConditionStatus, StorageBackend, StorageBackendStatus
 from moorage.release import blocked
 
 PROBE_EVERY = 10.0  # seconds
+NAMED_SERVERS = 5  # in a message; the rest is counted
+_POOLED = frozenset({placement.GANESHA, placement.LOCAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe found. `trouble`: why nothing of the backend answers. `silent`: which servers do not, and why."""
+
+    trouble: Problem | None = None
+    silent: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class BackendFacts:
     """`trouble`: what the probe found wrong; `users`: volumes and buckets placed on it, in words; `vanished`: servers
-    that nothing stands behind any more.
+    that nothing stands behind any more; `silent`: those that a probe got no answer from, and why.
 
     `filer`: of an engine nfs, what its worker shows; then `trouble` is no more than a suspicion.
     """
@@ -26,6 +37,7 @@ class BackendFacts:
     users: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
     filer: FilerFacts | None = None
+    silent: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
@@ -35,8 +47,8 @@ def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
     if deleting and not held:
         return Plan(facts.backend.status)
     work = filerwork.plan(facts.filer) if facts.filer else Work((), facts.trouble)
-    ready = _ready(work.trouble)
-    verdicts = (ready, blocked(facts.users)) if deleting else (ready,)
+    held_by = (blocked(facts.users),) if deleting else ()
+    verdicts = (_ready(facts, work.trouble), *_capacity(facts.backend), *held_by)
     status = _status(facts, verdicts)
     actions: tuple[Action, ...] = work.actions if held else (Hold(), *work.actions)
     actions += tuple(DropServer(each) for each in facts.vanished)
@@ -45,10 +57,31 @@ def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
     return Plan(status, actions, _notices(facts, status), None if finish else again, finish)
 
 
-def _ready(trouble: Problem | None) -> Verdict:
+def _ready(facts: BackendFacts, trouble: Problem | None) -> Verdict:
     if trouble:
         return no(conditions.READY, trouble.reason, trouble.message)
-    return yes(conditions.READY, "Ready", "it answers")
+    if not facts.silent:
+        return yes(conditions.READY, "Ready", "it answers")
+    known = len(facts.backend.status.servers)
+    some = _some([f"{name}: {why}" for name, why in sorted(facts.silent.items())])
+    return yes(conditions.READY, "Ready", f"{known - len(facts.silent)} of {known} servers answer; {some}")
+
+
+def _capacity(backend: StorageBackend) -> tuple[Verdict, ...]:
+    """The alarm before a pool that promises more than it holds is full."""
+    if placement.engine_of(backend) not in _POOLED:
+        return ()
+    full = [each for each in backend.status.servers if each.overfull]
+    if not full:
+        return (no(conditions.CAPACITY_LOW, "Enough"),)
+    told = [f"{each.name} has {quantity.rounded(each.free_bytes)} left" for each in full]
+    message = f"writes may soon fail with ENOSPC in all volumes there: {_some(told)}. Enlarge the pool, or delete data"
+    return (yes(conditions.CAPACITY_LOW, "Overfull", message),)
+
+
+def _some(found: list[str]) -> str:
+    named = ", ".join(found[:NAMED_SERVERS])
+    return f"{named} and {len(found) - NAMED_SERVERS} more" if len(found) > NAMED_SERVERS else named
 
 
 def _status(facts: BackendFacts, verdicts: tuple[Verdict, ...]) -> StorageBackendStatus:
@@ -70,7 +103,6 @@ def _notices(facts: BackendFacts, status: StorageBackendStatus) -> tuple[Notice,
     before, after = conditions.find(old, conditions.READY), conditions.find(new, conditions.READY)
     if after and (before is None or before.status != after.status):
         told.append(Notice(after.reason, after.message, warning=after.status != ConditionStatus.true))
-    kind = conditions.DELETION_BLOCKED
-    if conditions.is_true(new, kind) and not conditions.is_true(old, kind):
-        told.append(Notice(kind, conditions.message_of(new, kind), warning=True))
-    return tuple(told)
+    kinds = (conditions.CAPACITY_LOW, conditions.DELETION_BLOCKED)
+    begun = (each for each in kinds if conditions.is_true(new, each) and not conditions.is_true(old, each))
+    return (*told, *(Notice(each, conditions.message_of(new, each), warning=True) for each in begun))

@@ -32,7 +32,7 @@ def mark(before: Told) -> str:
     object, its reason and this mark, and posted before that write, is told once, whoever dies in between. What no Event
     is made of stays out: it may change between two attempts.
     """
-    kinds = (conditions.READY, conditions.DELETION_BLOCKED, conditions.RESIZED)
+    kinds = (conditions.READY, conditions.DELETION_BLOCKED, conditions.RESIZED, conditions.CAPACITY_LOW)
     found = [each for kind in kinds if (each := conditions.find(before.conditions, kind))]
     judged = (f"{each.type} {each.status} {each.last_transition_time}" for each in found)
     sized = (f"{each.reason} {each.observed_generation}" for each in found if each.type == conditions.RESIZED)

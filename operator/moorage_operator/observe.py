@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from moorage import conditions, holders, names, nodegone, placement
 from moorage.actions import Manifest, Problem, Reference, part, problem_of
-from moorage.backendplan import BackendFacts
+from moorage.backendplan import BackendFacts, Probed
 from moorage.backing import is_served
 from moorage.bucketadoption import Found
 from moorage.bucketfacts import BucketFacts
@@ -110,9 +110,12 @@ class Observer:
         backend = StorageBackend.model_validate(body)
         deleting = "deletionTimestamp" in backend.metadata
         users = tuple(self._placed_on(backend.metadata["name"])) if deleting else ()
-        trouble = await self._probe(backend)
+        found = await self._probe(backend)
+        probed = found if isinstance(found, Probed) else Probed(found)
+        trouble = probed.trouble
+        self._index.silent[backend.metadata["name"]] = probed.silent
         filer = await self._filers.facts(backend, trouble) if self._filers else None
-        return BackendFacts(backend, now(), trouble, users, await self._vanished(backend), filer)
+        return BackendFacts(backend, now(), trouble, users, await self._vanished(backend), filer, probed.silent)
 
     def forget(self, uid: str) -> None:
         self._deep.pop(uid, None)

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 
 import aiohttp
 
 from moorage import filermount
 from moorage.actions import Problem
+from moorage.backendplan import Probed
 from moorage.errors import Forbidden, MoorageError
 from moorage.model import GaneshaEngine, LocalEngine, NfsEngine, S3Engine, StorageBackend
 from moorage_operator.s3 import S3, EngineRefused
@@ -19,21 +21,21 @@ NFS_PORT = 2049
 HEALTH = "/health"
 _NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
 
-Probe = Callable[[StorageBackend], Awaitable[Problem | None]]
+Probe = Callable[[StorageBackend], Awaitable[Probed | Problem | None]]
 
 
 class Prober:
-    """Calls one kind of probe per engine; gives what is wrong, or None."""
+    """Calls one kind of probe per engine; gives what is wrong, with all of it or with some servers, or None."""
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
 
-    async def __call__(self, backend: StorageBackend) -> Problem | None:
+    async def __call__(self, backend: StorageBackend) -> Probed | Problem | None:
         engine = backend.spec.engine
+        if engine.ganesha:
+            return await _probe_ganesha(engine.ganesha, backend)
         try:
             async with asyncio.timeout(DEADLINE):
-                if engine.ganesha:
-                    return await _probe_ganesha(engine.ganesha)
                 if engine.nfs:
                     return await _probe_filer(engine.nfs, backend.spec.mount_options)
                 if engine.s3:
@@ -77,14 +79,32 @@ def _probe_local(engine: LocalEngine, backend: StorageBackend) -> Problem | None
     return Problem("NoNodes", f"no node has reported its disk yet: are pods of {agents} running?")
 
 
-async def _probe_ganesha(engine: GaneshaEngine) -> Problem | None:
-    host = f"{engine.stateful_set}-0.{engine.namespace}.svc"
+async def _probe_ganesha(engine: GaneshaEngine, backend: StorageBackend) -> Probed:
+    """Each server that has reported, or the first one while none has."""
+    servers = [each.name for each in backend.status.servers] or [f"{engine.stateful_set}-0"]
+    found = await asyncio.gather(*(_probe_nfs(f"{each}.{engine.namespace}.svc") for each in servers))
+    silent = {name: why for name, why in zip(servers, found, strict=True) if why}
+    if len(silent) < len(servers):
+        return Probed(silent=silent)
+    first, more = servers[0], f" (and {len(servers) - 1} more)" if len(servers) > 1 else ""
+    return Probed(Problem("Unreachable", f"{first}.{engine.namespace}.svc:{NFS_PORT}: {silent[first]}{more}"), silent)
+
+
+async def _probe_nfs(host: str) -> str:
+    """Why nothing listens there; "" when something does. In words that stay the same while the cause does."""
     try:
-        _, writer = await asyncio.open_connection(host, NFS_PORT)
+        async with asyncio.timeout(DEADLINE):
+            _, writer = await asyncio.open_connection(host, NFS_PORT)
+    except TimeoutError:
+        return f"no answer within {DEADLINE:.0f} s"
+    except ConnectionRefusedError:
+        return "connection refused"
+    except socket.gaierror:
+        return "its name is not known"
     except OSError as error:
-        return Problem("Unreachable", f"{host}:{NFS_PORT}: {_why(error)}")
+        return os.strerror(error.errno) if error.errno else _why(error)
     writer.close()
-    return None
+    return ""
 
 
 async def _probe_filer(engine: NfsEngine, mount_options: Iterable[str]) -> Problem | None:
