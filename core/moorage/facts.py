@@ -64,4 +64,5 @@ def trouble_at(placed: Placement, backend: StorageBackend | None, room: Room) ->
         return Problem("BackendNotReady", f"StorageBackend {placed.backend}: {placement.why_not_ready(backend)}")
     why = room.why_silent(placed)
     text = f"server {placed.server} of StorageBackend {placed.backend} does not answer: {why}"
-    return Problem("ServerNotReady", text) if why else None
+    reason = "NodeNotReady" if placed.engine == placement.LOCAL else "ServerNotReady"
+    return Problem(reason, text) if why else None

@@ -332,4 +332,5 @@ def test_only_what_mounts_or_makes_loop_devices_needs_a_privileged_namespace(
         "moorage-csi-node": False,
         "moorage-mounter": False,
         "moorage-nfs": False,
+        "moorage-local": False,
     }
