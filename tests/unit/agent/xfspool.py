@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,16 @@ def pool_on_xfs(folder: Path, size: int) -> Generator[Xfs]:
             pool.close()
         assert troubles == []
     finally:
-        _do("umount", str(root))
+        _unmount(root)
+
+
+def _unmount(root: Path) -> None:
+    """The kernel may let go of a loop device's file some moments after its mount went."""
+    for _ in range(50):
+        if subprocess.run(["umount", str(root)], check=False, capture_output=True, timeout=60).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{root} stays busy")
 
 
 def _do(*command: str) -> None:
