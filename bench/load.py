@@ -20,7 +20,7 @@ from collections.abc import Callable
 BLOCK = 4096
 STREAM = 2**20
 THREADS = 4  # of random reads and writes at once
-FILES = 200
+FILES = 60
 _AT_FDCWD, _FORCE_SYNC, _BASIC = -100, 0x2000, 0x7FF
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -95,31 +95,43 @@ def each(work: Callable[[str], None], paths: list[str]) -> Callable[[], None]:
     return run
 
 
-def measure(folder: str, megabytes: int, seconds: float) -> dict[str, float]:
-    """All measures in a new folder beneath this one, which is empty and gone afterwards."""
-    home = os.path.join(folder, f"load-{os.getpid()}")
-    os.mkdir(home)
-    file, paths = os.path.join(home, "file"), [os.path.join(home, str(number)) for number in range(FILES)]
-    found = {
-        "write_MBps": rate(megabytes, lambda: stream_out(file, megabytes)),
-        "read_MBps": rate(megabytes, lambda: stream_in(file)),
-        "random_read_IOPS": at_random(file, seconds, write=False),
-        "random_write_IOPS": at_random(file, seconds, write=True),
-        "create_per_s": rate(FILES, lambda: create(paths)),
-        "stat_per_s": rate(FILES, each(ask, paths)),
-        "unlink_per_s": rate(FILES, each(os.unlink, paths)),
+def measures(megabytes: int, seconds: float) -> dict[str, Callable[[str], float]]:
+    """Name, and what measures it in a folder; in this order, for some need what others left there."""
+
+    def file(home: str) -> str:
+        return os.path.join(home, "file")
+
+    def paths(home: str) -> list[str]:
+        return [os.path.join(home, str(number)) for number in range(FILES)]
+
+    return {
+        "write_MBps": lambda home: rate(megabytes, lambda: stream_out(file(home), megabytes)),
+        "read_MBps": lambda home: rate(megabytes, lambda: stream_in(file(home))),
+        "random_read_IOPS": lambda home: at_random(file(home), seconds, write=False),
+        "random_write_IOPS": lambda home: at_random(file(home), seconds, write=True),
+        "create_per_s": lambda home: rate(FILES, lambda: create(paths(home))),
+        "stat_per_s": lambda home: rate(FILES, each(ask, paths(home))),
+        "unlink_per_s": lambda home: rate(FILES, each(os.unlink, paths(home))),
     }
-    os.unlink(file)
-    os.rmdir(home)
-    return found
 
 
 def compare(rounds: int, megabytes: int, seconds: float, folders: list[str]) -> None:
-    """Another folder begins each round: what the machine does at a time meets all alike."""
+    """Each measure is taken in all folders right after each other, and another folder begins each round: what the
+    machine does besides meets all alike."""
+    homes = {folder: os.path.join(folder, f"load-{number}") for number, folder in enumerate(folders)}
+    for home in homes.values():
+        os.mkdir(home)
     for number in range(rounds):
         turn = number % len(folders)
-        for folder in folders[turn:] + folders[:turn]:
-            say(json.dumps({"folder": folder, **measure(folder, megabytes, seconds)}))
+        found: dict[str, dict[str, float]] = {folder: {} for folder in folders}
+        for name, measured in measures(megabytes, seconds).items():
+            for folder in folders[turn:] + folders[:turn]:
+                found[folder][name] = measured(homes[folder])
+        for folder, figures in found.items():
+            say(json.dumps({"folder": folder, **figures}))
+    for home in homes.values():
+        os.unlink(os.path.join(home, "file"))
+        os.rmdir(home)
 
 
 def grow(folder: str) -> None:

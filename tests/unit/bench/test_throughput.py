@@ -13,13 +13,13 @@ def line(folder: str, speed: float) -> str:
     return json.dumps({"folder": folder, "write_MBps": speed, "stat_per_s": 10 * speed})
 
 
-def test_shares_are_those_of_the_medians_of_all_rounds() -> None:
-    rounds = [(100, 100, 50), (300, 50, 100), (90, 400, 60)]  # one measure of each is an outlier
+def test_shares_are_the_medians_of_the_rounds_own_shares() -> None:
+    rounds = [(100, 100, 50), (50, 50, 30), (90, 400, 60)]  # the machine was slow in the second, mad in the third
     lines = [line(folder, speed) for speeds in rounds for folder, speed in zip(TITLES, speeds, strict=True)]
 
     figures = rows(["pulling the image", *lines])
 
-    assert figures[TITLES["/moorage"]] == {"write_MBps": 100, "stat_per_s": 1000}
+    assert figures[TITLES["/moorage"]] == {"write_MBps": 90, "stat_per_s": 900}
     assert figures["Moorage : bare (1 is equal, more is faster)"] == {"write": 1.0, "stat": 1.0}
     assert figures["Moorage : peer (1 is equal, more is faster)"] == {"write": 1.67, "stat": 1.67}
 
