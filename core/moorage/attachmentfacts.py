@@ -21,7 +21,8 @@ class HolderImage:
 class AttachmentFacts:
     """A StorageAttachment and what was seen around it.
 
-    `namespace_labels`: of its namespace, None while unknown. `nodes`: of its group, by name. `holders`: the pods that
+    `namespace_labels`: of its namespace, None while unknown. `nodes`: of its group, by name; not those that match its
+    selector but cannot use the volume (`status.topology`): these are counted in `outside`. `holders`: the pods that
     hold the mount on nodes, those of nodes that have left the group too. `rivals`: attachments of the same path on
     nodes. `claim`, `persistent_volume`, `daemon_set`: what stands under the names that the operator would use. When the
     attachment is being deleted, `users` and `inline_users` (pods, in words), `holders` and what stands are read
@@ -45,6 +46,7 @@ class AttachmentFacts:
     users: tuple[str, ...] = ()
     inline_users: tuple[str, ...] = ()
     down: frozenset[str] = frozenset()
+    outside: int = 0
 
     @property
     def id(self) -> str:

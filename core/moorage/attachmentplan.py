@@ -88,10 +88,17 @@ def _crowded(facts: AttachmentFacts, volume: StorageVolume) -> Obstacle | None:
         where = f"{facts.mount_as} on {_some(sorted(nodes))}"
         message = f"StorageAttachment {rival.name} has {where}: name another path in mountAs of a new attachment"
         return Obstacle(Phase.FAILED, Problem("MountAsTaken", message))
-    if volume.spec.type == VolumeType.shared and len(facts.nodes) < facts.min_nodes:
-        message = f"{_count(len(facts.nodes))} match spec.nodes, a shared volume needs at least {facts.min_nodes}"
-        return _pending("TooFewNodes", f"{message}: label more nodes; it attaches when they are there")
-    return None
+    return _too_few(facts, volume)
+
+
+def _too_few(facts: AttachmentFacts, volume: StorageVolume) -> Obstacle | None:
+    shared, topology = volume.spec.type == VolumeType.shared, volume.status.topology
+    least = facts.min_nodes if shared else 1 if topology else 0
+    if len(facts.nodes) >= least:
+        return None
+    which = f" with {nodegroup.labels_text(topology)}, where alone the volume can be used," if topology else ""
+    message = f"{_count(len(facts.nodes))}{which} match spec.nodes, a {volume.spec.type.value} volume needs at least"
+    return _pending("TooFewNodes", f"{message} {least}: label more nodes; it attaches when they are there")
 
 
 def _hindered(facts: AttachmentFacts, obstacle: Obstacle, hold: tuple[Action, ...]) -> Plan[StorageAttachmentStatus]:
@@ -119,7 +126,7 @@ def shown_path(facts: AttachmentFacts) -> str | None:
 
 
 def _attached(facts: AttachmentFacts, volume: StorageVolume, hold: tuple[Action, ...]) -> Plan[StorageAttachmentStatus]:
-    made = (*attachmentclaim.actions(facts, volume), *_holder_actions(facts))
+    made = (*attachmentclaim.actions(facts, volume), *_holder_actions(facts, volume))
     holding = nodegroup.holding(facts.nodes, facts.holders)
     lagging = tuple(each.name for each in facts.nodes if each.name not in holding)
     grouped = facts.attachment.spec.nodes is not None
@@ -139,12 +146,12 @@ def _attached(facts: AttachmentFacts, volume: StorageVolume, hold: tuple[Action,
     return _settle(facts, status, verdicts, (*hold, *made), None)
 
 
-def _holder_actions(facts: AttachmentFacts) -> tuple[Action, ...]:
+def _holder_actions(facts: AttachmentFacts, volume: StorageVolume) -> tuple[Action, ...]:
     group, found = facts.attachment.spec.nodes, facts.daemon_set
     leaving = found is not None and "deletionTimestamp" in found["metadata"]
     if group is None:
         return (Delete(reference(found)),) if found and not leaving and found in facts.standing else ()
-    wanted = holderset.daemon_set(facts, group.selector)
+    wanted = holderset.daemon_set(facts, group.selector, volume.status.topology)
     if found is None or (not leaving and not holderset.is_current(found, wanted)):
         return (Apply(wanted),)
     return ()
@@ -162,13 +169,21 @@ def _claim_verdicts(facts: AttachmentFacts) -> tuple[Verdict, ...]:
 def _verdicts(facts: AttachmentFacts, lagging: tuple[str, ...]) -> tuple[Verdict, ...]:
     there, all_ = len(facts.nodes) - len(lagging), len(facts.nodes)
     if not lagging:
-        message = f"mounted at {facts.mount_as} on {_count(all_)}"
+        message = f"mounted at {facts.mount_as} on {_count(all_)}{_outside(facts)}"
         return yes(conditions.ATTACHED, "OnAllNodes", message), lifecycle(Phase.READY, message)
     first = next(each for each in facts.nodes if each.name == lagging[0])
     why = nodegroup.why_lagging(first, facts.holders, facts.rivals)
     rest = f"; waiting too: {_some(lagging[1:])}" if len(lagging) > 1 else ""
-    message = f"mounted at {facts.mount_as} on {there} of {_count(all_)}; {first.name}: {why}{rest}"
+    message = f"mounted at {facts.mount_as} on {there} of {_count(all_)}; {first.name}: {why}{rest}{_outside(facts)}"
     return no(conditions.ATTACHED, "Lagging", message), lifecycle(Phase.ATTACHING, message, usable=True)
+
+
+def _outside(facts: AttachmentFacts) -> str:
+    topology = facts.volume.status.topology if facts.volume else None
+    if not facts.outside or not topology:
+        return ""
+    where = nodegroup.labels_text(topology)
+    return f"; not on {_count(facts.outside)} that match too: it can be used on nodes with {where} only"
 
 
 # Writing it down.

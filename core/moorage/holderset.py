@@ -4,6 +4,7 @@ Its pods need nothing but the claim: no rights, no token, no identity. So they r
 Readiness is a bounded look at the mount: a hung file system makes a pod unready and hangs nothing else.
 """
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from moorage import manifests, names
@@ -16,8 +17,8 @@ USER = 65532  # nobody in particular
 PROBE_TIMEOUT = 5  # seconds; `timeout` ends the look, the kubelet only after it
 
 
-def daemon_set(facts: AttachmentFacts, selector: LabelSelector) -> Manifest:
-    """Complete, for server-side apply."""
+def daemon_set(facts: AttachmentFacts, selector: LabelSelector, topology: Mapping[str, str] | None = None) -> Manifest:
+    """Complete, for server-side apply. `topology`: labels of the nodes that can use the volume; None: all can."""
     metadata = facts.attachment.metadata
     labels = manifests.labels(names.LABEL_ATTACHMENT_UID, metadata["uid"])
     return {
@@ -34,16 +35,16 @@ def daemon_set(facts: AttachmentFacts, selector: LabelSelector) -> Manifest:
             # A pod that is replaced takes the mount away from who uses it on the node: neither another selector nor a
             # newer image is worth that. Nodes that join get the new template, nodes that leave lose their pod anyway.
             "updateStrategy": {"type": "OnDelete"},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(facts, selector)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(facts, affinity(selector, topology))},
         },
     }
 
 
-def _pod(facts: AttachmentFacts, selector: LabelSelector) -> Manifest:
+def _pod(facts: AttachmentFacts, nodes: Manifest) -> Manifest:
     read_only = facts.attachment.spec.read_only
     source = {"claimName": facts.attachment.metadata["name"], "readOnly": read_only}
     return {
-        "affinity": affinity(selector),
+        "affinity": nodes,
         "tolerations": [{"operator": "Exists"}],  # the group is what the selector says, tainted nodes too
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -83,13 +84,17 @@ def _container(facts: AttachmentFacts, read_only: bool) -> Manifest:
     }
 
 
-def affinity(selector: LabelSelector) -> Manifest:
-    """The selector on nodes' labels, as pods say it; nothing for one that selects all nodes."""
-    equal = [{"key": key, "operator": "In", "values": [value]} for key, value in (selector.match_labels or {}).items()]
+def affinity(selector: LabelSelector, topology: Mapping[str, str] | None = None) -> Manifest:
+    """The selector on nodes' labels, within the nodes that can use the volume, as pods say it; nothing for all nodes.
+
+    A pod elsewhere would never be scheduled, and its node would seem to lag.
+    """
+    wanted = {*(selector.match_labels or {}).items(), *(topology or {}).items()}
+    equal = [{"key": key, "operator": "In", "values": [value]} for key, value in sorted(wanted)]
     rest = [each.dump() for each in selector.match_expressions or ()]
     if not equal and not rest:
         return {}
-    terms = [{"matchExpressions": [*sorted(equal, key=lambda each: each["key"]), *rest]}]
+    terms = [{"matchExpressions": [*equal, *rest]}]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 

@@ -1,6 +1,6 @@
 """The nodes of an attachment: which belong to the group, which hold the mount, and why one lags."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from moorage.actions import Manifest, part
@@ -52,6 +52,16 @@ def members(selector: LabelSelector, nodes: Iterable[NodeSeen]) -> tuple[NodeSee
     """The nodes of the group, by name."""
     found = (each for each in nodes if not each.leaving and matches(selector, each.labels))
     return tuple(sorted(found, key=lambda node: node.name))
+
+
+def is_within(topology: Mapping[str, str] | None, node: NodeSeen) -> bool:
+    """Whether the node can use a volume of this `status.topology`."""
+    return not topology or topology.items() <= node.labels.items()
+
+
+def labels_text(topology: Mapping[str, str]) -> str:
+    """Labels as people write them: pool=gpu,zone=a."""
+    return ",".join(f"{key}={value}" for key, value in sorted(topology.items()))
 
 
 def trouble(status: Manifest) -> str:

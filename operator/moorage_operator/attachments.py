@@ -38,6 +38,8 @@ class AttachmentObserver:
         volume = await self._volume(attachment)
         usable = volume is not None and conditions.is_true(volume.status.conditions, conditions.READY)
         group, id = attachment.spec.nodes, _id(attachment)
+        matching = nodegroup.members(group.selector, self._index.nodes.values()) if group else ()
+        members = _usable(matching, volume)
         facts = AttachmentFacts(
             attachment,
             now(),
@@ -45,13 +47,14 @@ class AttachmentObserver:
             volume,
             self._index.namespaces.get(namespace),
             self._min_nodes(volume),
-            nodegroup.members(group.selector, self._index.nodes.values()) if group else (),
+            members,
             tuple(self._holders(attachment)),
             tuple(self._rivals(attachment, volume)) if group else (),
             await self._claim(namespace, name, sure=usable),
             await self._persistent_volume(id, sure=usable),
             await self._daemon_set(namespace, id, sure=usable and group is not None),
             len(self._index.pods.users(self._ways(namespace, name))),
+            outside=len(matching) - len(members),
         )
         return replace(facts, users=await self._users(facts)) if facts.is_idle else facts
 
@@ -153,13 +156,27 @@ class AttachmentObserver:
         idle = not mounted and cause is not None and cause.reason in _NO_CLAIM_ON_NODES
         if other.spec.nodes is None or idle or mount_path(other, volume) != path:
             return None
-        nodes = nodegroup.members(other.spec.nodes.selector, self._index.nodes.values())
+        matching = nodegroup.members(other.spec.nodes.selector, self._index.nodes.values())
+        nodes = _usable(matching, self._known_volume(other))
         created = other.metadata.get("creationTimestamp", "")
         return Rival("/".join(name), created, mounted, frozenset(each.name for each in nodes))
+
+    def _known_volume(self, attachment: StorageAttachment) -> StorageVolume | None:
+        body = self._index.volumes.get(*volume_key(attachment))
+        try:
+            return StorageVolume.model_validate(body) if body else None
+        except ValidationError:
+            return None
 
     def _is_down(self, node: str) -> bool:
         known: NodeSeen | None = self._index.nodes.get(node)
         return known is None or not known.ready
+
+
+def _usable(nodes: tuple[NodeSeen, ...], volume: StorageVolume | None) -> tuple[NodeSeen, ...]:
+    """Those that can use the volume."""
+    topology = volume.status.topology if volume else None
+    return tuple(each for each in nodes if nodegroup.is_within(topology, each))
 
 
 def _id(attachment: StorageAttachment) -> str:

@@ -10,7 +10,7 @@ from moorage.actions import Manifest, part
 from moorage.model import LabelSelector
 from moorage.nodegroup import NodeSeen
 from moorage_operator.index import Index, placed_on, shown_bucket
-from moorage_operator.links import attachment_uid, path_of
+from moorage_operator.links import attachment_uid, path_of, volume_of
 from moorage_operator.pods import Stir
 from moorage_operator.store import Key, Name, key_of, name_of
 
@@ -19,7 +19,13 @@ AddLater = Callable[[Key, float], None]
 COUNT_DELAY = 5.0  # seconds: mere numbers of pods are written together, however many start
 HOLDER_DELAY = 0.1  # seconds: the nodes of a large group are counted together
 KIND = "StorageAttachment"
-_PLAN = ("capacity", "attributes", "secretRef", "placement")  # what of a volume's status an attachment passes on
+_PLAN = (
+    "capacity",
+    "attributes",
+    "secretRef",
+    "placement",
+    "topology",
+)  # what of a volume's status an attachment passes on
 
 
 class AttachmentRouter:
@@ -113,8 +119,13 @@ class AttachmentRouter:
             return
         for each in self._index.attachments.values():
             selector = _selector(each)
-            if selector and _is_in(selector, before) != _is_in(selector, after):
+            topology = self._topology(each)
+            if selector and _is_in(selector, topology, before) != _is_in(selector, topology, after):
                 self._add(key_of(each))
+
+    def _topology(self, attachment: Manifest) -> Manifest:
+        """Labels of the nodes that can use its volume."""
+        return part(self._index.volumes.get(*volume_of(attachment)), "status", "topology")
 
     def _namespace(self, body: Manifest, deleted: bool) -> None:
         name = body["metadata"]["name"]
@@ -186,5 +197,7 @@ def _selector(attachment: Manifest) -> LabelSelector | None:
         return None
 
 
-def _is_in(selector: LabelSelector, node: NodeSeen | None) -> bool:
-    return node is not None and not node.leaving and consent.matches(selector, node.labels)
+def _is_in(selector: LabelSelector, topology: Manifest, node: NodeSeen | None) -> tuple[bool, bool]:
+    """Whether the selector selects the node, and whether the volume can be used there."""
+    selected = node is not None and not node.leaving and consent.matches(selector, node.labels)
+    return selected, selected and node is not None and nodegroup.is_within(topology, node)
