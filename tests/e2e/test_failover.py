@@ -30,7 +30,6 @@ def test_a_dead_node_s_server_goes_on_elsewhere(kube: Kube, namespace: str, bed:
             assert report.longest_stall < 30, report
             assert kube.wait_pod(SERVER, NAMESPACE)["spec"]["nodeName"] == second
         finally:
-            kube("taint", "node", dead, f"{OFF}-")
-            bed.node_start(dead)
-            kube("wait", "--for=condition=Ready", f"node/{dead}", "--timeout=90s", timeout=100)
+            bed.node_return(dead)
+            kube.attempt("taint", "node", dead, f"{OFF}-")
         kube.delete("StorageVolume", "data", namespace)

@@ -232,15 +232,19 @@ class Local(Provider):
         """Take the disk from a node that has unmounted it. A node whose power was cut has lost its disks already."""
         disks.detach(self.state, node_named(node), name)
 
+    def node_return(self, node: str) -> None:
+        """Start a node whose power was cut, and wait until it is Ready (the API shows it as it last was, for a while)."""
+        begin = time()
+        self.node_start(node)
+        self._wait_nodes([node_named(node)], begin)
+
     def node_kernel(self, node: str, old: bool) -> None:
         """Cut the power of a user-mode-linux node and start it with the stable package's kernel, or the usual one."""
         where, tools = node_named(node), Path(self.state.facts()["tools"])
         self.node_power_cut(node)
         umlnode.choose_kernel(self.state, ensure_stable_kernel() if old else ensure_kernel(), where)
         umlnode.write_environment(self.state, where, tools)
-        begin = time()
-        self.node_start(node)
-        self._wait_nodes([where], begin)
+        self.node_return(node)
 
     def status(self) -> list[str]:
         running = {name: self.state.processes.find(name) for name in (*controlplane.NAMES, *(n.name for n in NODES))}

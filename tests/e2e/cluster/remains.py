@@ -90,11 +90,9 @@ def _files(home: Path) -> list[os.DirEntry[str]]:
 
 
 def _free_loops(home: Path, wait: float = 10.0) -> None:
-    """The devices go by themselves when a node's mounts do; one that stays is detached."""
+    """Detach the devices; one that is mounted goes when the last mount does, of a node that is just ending."""
     deadline = monotonic() + wait
-    while devices := _loops(home):
-        if monotonic() > deadline:
-            for device in devices:
-                run(["losetup", "--detach", device])
-            return
+    while (devices := _loops(home)) and monotonic() < deadline:
+        for device in devices:
+            run(["losetup", "--detach", device], check=False)
         sleep(0.1)

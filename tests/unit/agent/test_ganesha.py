@@ -18,7 +18,7 @@ def test_main_config_speaks_only_nfs_4_1_and_4_2_without_rpcbind() -> None:
     for line in (
         "Protocols = 4; NFS_Port = 12049; MNT_Port = 0; NLM_Port = 0; Rquota_Port = 0;",
         "Minor_Versions = 1, 2;",
-        "Lease_Lifetime = 10; Grace_Period = 15;",
+        "Lease_Lifetime = 10; Grace_Period = 30;",
         'RecoveryBackend = fs; RecoveryRoot = "/pool/recovery";',
         "Only_Numeric_Owners = true; Delegations = false;",
         "Allow_Set_Io_Flusher_Fail = true;",
