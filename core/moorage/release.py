@@ -116,8 +116,12 @@ def _farewell(facts: VolumeFacts, lost: str) -> str:
     placed, share = facts.volume.status.placement, facts.volume.status.share
     if lost:
         return "the volume is gone; its data stays where it is"
-    if facts.volume.spec.adopt and not (share and share.export_id):
-        return f"the volume is gone; kept share {facts.volume.spec.adopt} was not adopted, and stays as it was"
+    adopt = facts.volume.spec.adopt
+    if adopt and not (share and (share.export_id or share.path)):
+        what = f"folder {adopt}" if adopt.startswith("/") else f"kept share {adopt}"
+        return f"the volume is gone; {what} was not adopted, and stays as it was"
+    if share and share.state == ShareState.Released and share.message:  # a filer's folder that was there before
+        return f"the volume is gone; {share.message}"
     if facts.volume.spec.on_delete == VolumeOnDelete.Delete:
         return "the volume and its data are gone"
     kept = "the volume is gone; its data is kept, as onDelete asks"

@@ -13,7 +13,7 @@ import json
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +167,7 @@ def _words(told: dict[str, str] | None) -> tuple[str, str]:
 
 
 @contextmanager
-def filer(provider: Provider) -> Iterator[Filer]:
+def filer(provider: Provider) -> Generator[Filer]:
     """A filer on the local cluster's bridge, up and serving an empty export; gone afterwards."""
     if provider.kind != "local":
         raise Unsupported(f"provider {provider.kind} has no bridge of ours to plug a filer into: use CLUSTER=local")
