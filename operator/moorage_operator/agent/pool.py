@@ -228,6 +228,9 @@ class Pool:
     def _remove_image(self, volume_id: str) -> None:
         self.image(volume_id).unlink(missing_ok=True)
 
+    def _is_sparse(self, volume_id: str) -> bool:
+        return has_holes(self.image(volume_id))
+
     def _next_export_id(self) -> int:
         """Noted before it is used: an id that was given once does not come back soon."""
         used = {record.export_id for record in self.records()}

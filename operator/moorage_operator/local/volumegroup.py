@@ -3,6 +3,7 @@
 Nobody waits for udev, which a container has not: LVM makes the device nodes itself, here in the container's own /dev.
 """
 
+import errno
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,10 @@ from moorage_operator.agent.format import make_file_system
 from moorage_operator.local.localpool import LocalPool
 
 _DEADLINE = 120.0
-_CONFIG = 'activation{udev_sync=0 udev_rules=0} devices{obtain_device_list_from_udev=0 global_filter=["r|^/dev/loop|"]}'
+_CONFIG = (
+    "activation{udev_sync=0 udev_rules=0} devices{obtain_device_list_from_udev=0} "
+    "backup{backup=0 archive=0}"  # the container's root is read-only; the group's own metadata areas stay
+)
 _PREFIX = "moorage-"
 _FRESH = "moorage.new-"  # not formatted yet: never taken for a volume
 
@@ -24,10 +28,10 @@ _FRESH = "moorage.new-"  # not formatted yet: never taken for a volume
 class VolumeGroup(LocalPool):
     """Blocking; as the pool."""
 
-    def __init__(self, root: Path, group: str, config: str = _CONFIG) -> None:
+    def __init__(self, root: Path, group: str, devices: Path = Path("/dev")) -> None:
         super().__init__(root)
         self.group = group
-        self._config = config
+        self._devices = devices
 
     def open(self) -> None:
         """Also makes all of the group's volumes known to this container; raises MoorageError without the group."""
@@ -42,7 +46,7 @@ class VolumeGroup(LocalPool):
             ) from error
 
     def lvm(self, command: str, *arguments: str) -> str:
-        return run(["lvm", command, "--config", self._config, *arguments], _DEADLINE).strip()
+        return run(["lvm", command, "--config", _CONFIG, *arguments], _DEADLINE).strip()
 
     def image(self, volume_id: str) -> Path:
         return self._device(f"{_PREFIX}{volume_id}")
@@ -52,6 +56,10 @@ class VolumeGroup(LocalPool):
             handle = os.open(self.image(volume_id), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return 0
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a node that is left of a volume that is not active
+                return 0
+            raise
         try:
             return os.lseek(handle, 0, os.SEEK_END)
         finally:
@@ -115,6 +123,9 @@ class VolumeGroup(LocalPool):
         make_file_system(self._device(fresh), wanted.root, self.volumes / volume_id, target)
         self.lvm("lvrename", self.group, fresh, image.name)
 
+    def _is_sparse(self, volume_id: str) -> bool:
+        return False
+
     def _remove_image(self, volume_id: str) -> None:
         for name in (f"{_PREFIX}{volume_id}", f"{_FRESH}{volume_id}"):
             if self._device(name).exists():
@@ -126,7 +137,7 @@ class VolumeGroup(LocalPool):
             self._device(name).unlink()
 
     def _device(self, name: str) -> Path:
-        return Path("/dev") / self.group / name
+        return self._devices / self.group / name
 
     def _told(self, command: str, columns: str, name: str) -> str:
         figures = ("--noheadings", "--units", "b", "--nosuffix", "--options", columns)
@@ -136,6 +147,6 @@ class VolumeGroup(LocalPool):
         try:
             self.lvm(command, *arguments)
         except CommandFailed as error:
-            if "insufficient free space" in str(error):
+            if "insufficient free space" in str(error).lower():
                 raise NoCapacity(f"volume group {self.group} has not enough room: {error}") from error
             raise
