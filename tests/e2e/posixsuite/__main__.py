@@ -13,7 +13,7 @@ from cluster.progress import say, slow
 from cluster.provider import Provider, choose
 from harness.install import ROOT, install
 from harness.kube import Kube
-from harness.manifests import shared
+from harness.manifests import volume
 from posixsuite import outcome
 from posixsuite.outcome import Case
 from posixsuite.page import page
@@ -23,6 +23,7 @@ from posixsuite.programs import ensure_programs, recipe
 RESULTS = ROOT / "build" / "posix.json"
 PAGE = ROOT / "docs" / "posix.md"
 NAMESPACE = "posix"
+KINDS = ("shared", "local")
 
 
 def main() -> int:
@@ -38,20 +39,27 @@ def main() -> int:
 
 
 def on_volumes(bed: Provider) -> list[Case]:
-    """The suites in pods on a shared volume."""
+    """The suites in pods, on a volume of each type that is a file system of the cluster's own."""
     bed.create()
     install(bed)
     bed.load_images([ensure(recipe())])
-    kube = Kube(bed)
+    kube, node = Kube(bed), bed.nodes()[0]
     kube.attempt("create", "namespace", NAMESPACE)
-    kube.apply(shared("posix", "1Gi", NAMESPACE))
-    kube.wait_phase("StorageVolume", "posix", "READY", NAMESPACE)
     try:
-        return told(Pods("shared", kube, NAMESPACE, "posix", bed.nodes()[0]))
+        return [case for kind in KINDS for case in on_volume(kube, kind, node)]
+    finally:
+        kube("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def on_volume(kube: Kube, kind: str, node: str) -> list[Case]:
+    where = {"node": node} if kind == "local" else {}
+    kube.apply(volume(kind, NAMESPACE, type=kind, size="1Gi", **where))
+    kube.wait_phase("StorageVolume", kind, "READY", NAMESPACE)
+    try:
+        return told(Pods(kind, kube, NAMESPACE, kind, node))
     finally:
         kube("delete", "pods", "--all", "-n", NAMESPACE, "--timeout=90s", timeout=100)
-        kube.delete("StorageVolume", "posix", NAMESPACE)
-        kube("delete", "namespace", NAMESPACE, "--wait=false")
+        kube.delete("StorageVolume", kind, NAMESPACE)
 
 
 def plain() -> list[Case]:

@@ -13,8 +13,8 @@ _HEAD = """# POSIX
 
 Written by `make posix` (`tests/e2e/posixsuite`); the reasons are those of `tests/e2e/posixsuite/reasons.yaml`. A case
 that fails or is skipped without a reason there fails the target. *shared* is a pod that runs as root on a node with the
-kernel's NFS client, on a shared volume as Moorage makes it; *plain XFS* is the same program on a new XFS of the machine
-itself, which shows what the suite expects of a local disk.
+kernel's NFS client, on a shared volume as Moorage makes it; *local* the same on a local volume; *plain XFS* is the same
+program on a new XFS of the machine itself, which shows what the suite expects of a disk.
 """
 _ABOUT = {
     "pjdfstest": f"""
