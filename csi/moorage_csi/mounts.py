@@ -20,13 +20,15 @@ log = logging.getLogger(__name__)
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _STACKED = 32  # mounts on top of each other that one call takes away
 # Each step with its time limit in seconds. An unreachable server makes a plain umount hang; -f aborts what waits for
-# the server; -l always works. -c and -i: no look at the path and no helper program, both of which could hang.
+# the server; -l always works. A pod's target (a bind) and then the staging path take 25 s together at most: a pod whose
+# server is gone goes within its grace period and 30 s. -c and -i: no look at the path and no helper program, both of
+# which could hang.
 # -f aborts the whole file system (FUSE: its connection, NFS: its requests), not this mount of it: never while another
 # mount shows it, because that one's users would lose theirs.
 _UMOUNT_LADDER = (
     (("umount", "-c", "-i"), 5.0),
     (("umount", "-c", "-i", "-f"), 5.0),
-    (("umount", "-c", "-i", "-l"), 10.0),
+    (("umount", "-c", "-i", "-l"), 5.0),
 )
 _BIND_SECONDS = 15.0
 _HAND = (sys.executable, "-I", "-S", hand.__file__)
@@ -43,6 +45,11 @@ class Mount:
     readonly: bool  # of this mount, not of the file system
     fstype: str
     source: str
+
+    @property
+    def name(self) -> str:
+        """Stands for the file system, which may be mounted at other paths too."""
+        return f"{self.source} ({self.device})"
 
     @property
     def folder(self) -> str:
@@ -142,7 +149,7 @@ async def ensure_bound(runner: Runner, base: Mount, folder: str, target: str, re
     """
     make_directory(target)
     try:
-        await _bind(runner, base.target, folder, target, readonly)
+        await _bind(runner, base, folder, target, readonly)
         mount = at(target)
         if mount is None or not shows(mount, base, folder, readonly):
             raise MoorageError(
@@ -153,19 +160,19 @@ async def ensure_bound(runner: Runner, base: Mount, folder: str, target: str, re
         raise
 
 
-async def _bind(runner: Runner, staging: str, folder: str, target: str, readonly: bool) -> None:
+async def _bind(runner: Runner, base: Mount, folder: str, target: str, readonly: bool) -> None:
     mode = "ro" if readonly else "rw"
-    argv = (*_HAND, "bind", staging, folder, target, mode)
+    argv = (*_HAND, "bind", base.target, folder, target, mode)
     if folder == "/":  # nothing to resolve, and mount(8) starts in a tenth of the time
-        argv = ("mount", "-c", "-n", "--bind", "-o", mode, staging, target)
-    _check_bound(await runner.run(argv, _BIND_SECONDS), folder)
+        argv = ("mount", "-c", "-n", "--bind", "-o", mode, base.target, target)
+    _check_bound(await runner.run(argv, _BIND_SECONDS, about=base.name), folder)
 
 
 async def ensure_bound_new(runner: Runner, base: Mount, folder: str, target: str, readonly: bool) -> None:
     """As `ensure_bound`, to a directory of its own that is made, or was empty; raises InUse when it is neither."""
     mode = "ro" if readonly else "rw"
     argv = (*_HAND, "bind", base.target, folder, target, mode, "new")
-    output = await runner.run(argv, _BIND_SECONDS)
+    output = await runner.run(argv, _BIND_SECONDS, about=base.name)
     if output.status == hand.OCCUPIED:
         raise InUse(f"{target} on this node is taken: {output.complaint}; empty it there or choose another mountAs")
     _check_bound(output, folder)
@@ -174,12 +181,12 @@ async def ensure_bound_new(runner: Runner, base: Mount, folder: str, target: str
         raise MoorageError(f"{target} does not show {folder} of the volume after the bind mount")
 
 
-async def grant(runner: Runner, target: str, group: str) -> None:
-    """The group can write into the folder mounted at `target`, and what is made there belongs to it.
+async def grant(runner: Runner, base: Mount, target: str, group: str) -> None:
+    """The group can write into the folder of volume `base` mounted at `target`, and what is made there belongs to it.
 
     No walk: what is in the folder stays as it is. That the server refuses (root squash) is told in the log only.
     """
-    output = await runner.run((*_HAND, "grant", target, group), _BIND_SECONDS)
+    output = await runner.run((*_HAND, "grant", target, group), _BIND_SECONDS, about=base.name)
     if output.status:
         log.warning(
             "group %s (fsGroup) could not be given %s (%s): its pods can write there only as the folder's mode allows",

@@ -40,7 +40,7 @@ class Publisher:
         if bound:
             await self._bind(known, base, target, wanted)
         if group and not wanted.readonly and base.fstype not in S3fs.fstypes:
-            await self._grant(known, target, group, undo=bound)
+            await self._grant(known, base, target, group, undo=bound)
         if not wanted.host:
             return self._store.save(known.published(target, wanted))
         try:
@@ -74,9 +74,9 @@ class Publisher:
             self._store.save(known.unpublished(target))
             raise
 
-    async def _grant(self, known: Volume, target: str, group: str, undo: bool) -> None:
+    async def _grant(self, known: Volume, base: Mount, target: str, group: str, undo: bool) -> None:
         try:
-            await mounts.grant(self._runner, target, group)
+            await mounts.grant(self._runner, base, target, group)
         except BaseException:  # the server does not answer: the kubelet shall call again
             if undo:
                 await mounts.ensure_absent(self._runner, target)

@@ -80,7 +80,7 @@ class Watcher:
 def name(path: str) -> str:
     """Stands for the file system mounted at `path`, which may be mounted at others too."""
     mount = mounts.at(path)
-    return f"{mount.source} ({mount.device})" if mount else path
+    return mount.name if mount else path
 
 
 def parse(text: str) -> Stats:

@@ -299,3 +299,35 @@ async def test_an_unmount_that_takes_too_long_is_forced_only_where_nobody_else_h
 
     assert [mount.target for mount in kernel.mounted] == list(others)
     assert kernel.aborted == aborted
+
+
+class DeadServer(SlowKernel):
+    """As with a writer that is blocked: only a lazy unmount takes a mount away. Remembers what was waited for."""
+
+    def __init__(self, *mounted: Mount) -> None:
+        super().__init__(*mounted)
+        self.waited = 0.0
+        self.asked: list[tuple[str, str]] = []
+
+    async def run(self, argv: Sequence[str], seconds: float, about: str = "") -> Output:
+        flags, target = " ".join(argv[3:-1]), argv[-1]
+        self.asked.append((target, flags))
+        if flags != "-l":
+            self.waited += seconds
+            raise DeadlineExceeded(f"`umount` took longer than {seconds:g} s and was killed")
+        return await super().run(argv, seconds, about)
+
+
+async def test_with_the_server_dead_a_volume_leaves_its_node_in_less_than_30_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pod, staging = "/kubelet/pods/x/mount", "/kubelet/globalmount"
+    kernel = DeadServer(*(Mount("0:53", "/", path, False, "nfs4", "10.0.0.7:/vol/abc") for path in (pod, staging)))
+    monkeypatch.setattr(mounts, "_mountinfo", kernel.mountinfo)
+
+    await mounts.ensure_unmounted(kernel, pod)
+    await mounts.ensure_unmounted(kernel, staging)
+
+    assert kernel.mounted == ()
+    assert kernel.asked == [(pod, ""), (pod, "-l"), (staging, ""), (staging, "-f"), (staging, "-l")]
+    assert kernel.waited <= 15.0  # and twice 5 s at most for the lazy ones
