@@ -149,7 +149,7 @@ class Pool:
                     size=wanted.size,
                     source=str(wanted.source or ""),
                     squash=wanted.squash,
-                    sparse=has_holes(self.image(wanted.id)) or (wanted.sparse and wanted.source is not None),
+                    sparse=self._is_sparse(wanted),
                 )
             )
 
@@ -228,8 +228,9 @@ class Pool:
     def _remove_image(self, volume_id: str) -> None:
         self.image(volume_id).unlink(missing_ok=True)
 
-    def _is_sparse(self, volume_id: str) -> bool:
-        return has_holes(self.image(volume_id))
+    def _is_sparse(self, wanted: Wanted) -> bool:
+        """Whether its image takes room as it is filled; a clone's has no holes, and takes it for copies."""
+        return has_holes(self.image(wanted.id)) or (wanted.sparse and wanted.source is not None)
 
     def _next_export_id(self) -> int:
         """Noted before it is used: an id that was given once does not come back soon."""

@@ -123,7 +123,7 @@ class VolumeGroup(LocalPool):
         make_file_system(self._device(fresh), wanted.root, self.volumes / volume_id, target)
         self.lvm("lvrename", self.group, fresh, image.name)
 
-    def _is_sparse(self, volume_id: str) -> bool:
+    def _is_sparse(self, wanted: Wanted) -> bool:
         return False
 
     def _remove_image(self, volume_id: str) -> None:
