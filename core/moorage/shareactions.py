@@ -1,0 +1,120 @@
+"""What a StorageVolume asks of a share agent, and what the agent may do for it: each action states an end."""
+
+from dataclasses import dataclass
+
+from moorage.adoption import Adoption
+from moorage.clone import Asked, Origin
+from moorage.ganesha import Export
+from moorage.model import RootFolder, Squash, VolumeOnDelete
+from moorage.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a StorageVolume asks of this server. `deleting` without `release`: somebody may still hold it.
+
+    `export_id` is the one in its status, 0 for a volume that was never served: one that was served has data. `root` and
+    `sparse` (take room as it is filled) are for a new image only.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    uid: str
+    size: int
+    deleting: bool = False
+    release: VolumeOnDelete | None = None
+    export_id: int = 0
+    adoption: Adoption | None = None
+    source: Asked | None = None
+    squash: Squash = Squash.none
+    root: RootFolder | None = None
+    sparse: bool = False
+
+    @property
+    def released(self) -> VolumeOnDelete | None:
+        """Data may go only for a volume that is being deleted, and only on the operator's word."""
+        return self.release if self.deleting else None
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureImage:
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureCloned:
+    """An image that shares its blocks with the origin's."""
+
+    wanted: Wanted
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureAdopted:
+    """The kept share under the id and the name of the volume that wants it."""
+
+    wanted: Wanted
+    source: Record
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureMounted:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureGrown:
+    id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureSquash:
+    """Whom the server takes for nobody, written down: the export follows."""
+
+    id: str
+    squash: Squash
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureExported:
+    export: Export
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureUnexported:
+    export_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureUnmounted:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureRetained:
+    """Say in the record whether the share is kept out of service."""
+
+    id: str
+    retained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureAbsent:
+    id: str
+
+
+Action = (
+    EnsureImage
+    | EnsureCloned
+    | EnsureAdopted
+    | EnsureMounted
+    | EnsureGrown
+    | EnsureSquash
+    | EnsureExported
+    | EnsureUnexported
+    | EnsureUnmounted
+    | EnsureRetained
+    | EnsureAbsent
+)
