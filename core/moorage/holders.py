@@ -71,6 +71,11 @@ def uses(pod: Manifest) -> Uses:
     return Uses(found, sys.intern(spec["nodeName"]), state(pod), attachment, ready, why)
 
 
+def ways_of(pod: Manifest) -> frozenset[Use]:
+    """How a pod would use volumes, whether it has a node or not."""
+    return frozenset(_ways(pod["metadata"]["namespace"], pod["metadata"]["name"], part(pod, "spec")))
+
+
 def state(pod: Manifest) -> PodState:
     """How far a scheduled pod is."""
     if "deletionTimestamp" in pod["metadata"]:

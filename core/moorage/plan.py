@@ -10,6 +10,7 @@ from moorage.claims import claim_actions, claim_conflict
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
 from moorage.model import Phase, Placement, ShareState, StorageVolumeStatus, VolumeType
+from moorage.nodegroup import labels_text
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 
@@ -24,7 +25,7 @@ def plan(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
         )
     refused = claim_conflict(facts)
     actions = () if refused else claim_actions(facts, found)
-    verdicts = (*_backed_verdicts(facts, refused), *_enforced(found.placement))
+    verdicts = (*_backed_verdicts(facts, found, refused), *_enforced(found.placement))
     return _settle(facts, _backed_status(facts, found), verdicts, (*hold, *actions), RECHECK if refused else None)
 
 
@@ -53,7 +54,7 @@ def _waiting_verdicts(facts: VolumeFacts, found: Waiting) -> tuple[Verdict, ...]
     return no(conditions.PROVISIONED, found.problem.reason, message), lifecycle(found.phase, message)
 
 
-def _backed_verdicts(facts: VolumeFacts, refused: Problem | None) -> tuple[Verdict, ...]:
+def _backed_verdicts(facts: VolumeFacts, found: Backing, refused: Problem | None) -> tuple[Verdict, ...]:
     sick = backend_trouble(facts)
     healthy = no(conditions.HEALTHY, sick.reason, sick.message) if sick else yes(conditions.HEALTHY, "BackendReady")
     sized = _resized(facts)
@@ -64,7 +65,8 @@ def _backed_verdicts(facts: VolumeFacts, refused: Problem | None) -> tuple[Verdi
             lifecycle(Phase.FAILED, refused.message),
             *rest,
         )
-    ready = transit.ready(facts.users, facts.attachments, "pods may mount it")
+    where = f" on nodes with {labels_text(found.topology)}" if found.topology else ""
+    ready = transit.ready(facts.users, facts.attachments, f"pods may mount it{where}")
     return yes(conditions.PROVISIONED, "Provisioned"), ready, *rest
 
 

@@ -10,7 +10,7 @@ from moorage.actions import Action, Delete, Notice, Plan, Reference, reference
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
 from moorage.manifests import is_owned
-from moorage.model import Phase, ShareState, StorageVolumeStatus, VolumeOnDelete
+from moorage.model import Phase, Placement, ShareState, StorageVolumeStatus, VolumeOnDelete
 from moorage.plan import conclude
 
 RELEASING = frozenset({Phase.DESTROYING, Phase.DESTROYED})
@@ -80,7 +80,17 @@ def _after_engine(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
         return _destroyed(facts, lost)
     trouble = backend_trouble(facts)
     reason = trouble.message if trouble else _agent_says(facts)
-    return _destroying(facts, f"waiting for the share agent on {status.placement.server}: {reason}", requeue_after=30)
+    return _destroying(facts, f"waiting for {_agent(status.placement)}: {reason}", requeue_after=30)
+
+
+def _agent(placed: Placement) -> str:
+    match placed.engine:
+        case placement.NFS:
+            return f"the filer's worker, pod {placed.server}"
+        case placement.LOCAL:
+            return f"the agent of node {placed.server}"
+        case _:
+            return f"the share agent on {placed.server}"
 
 
 def _agent_says(facts: VolumeFacts) -> str:
@@ -117,15 +127,23 @@ def _farewell(facts: VolumeFacts, lost: str) -> str:
     if lost:
         return "the volume is gone; its data stays where it is"
     adopt = facts.volume.spec.adopt
-    if adopt and not (share and (share.export_id or share.path)):
+    if adopt and not facts.volume.status.attributes and not (share and (share.export_id or share.path)):
         what = f"folder {adopt}" if adopt.startswith("/") else f"kept share {adopt}"
         return f"the volume is gone; {what} was not adopted, and stays as it was"
     if share and share.state == ShareState.Released and share.message:  # a filer's folder that was there before
         return f"the volume is gone; {share.message}"
     if facts.volume.spec.on_delete == VolumeOnDelete.Delete:
         return "the volume and its data are gone"
-    kept = "the volume is gone; its data is kept, as onDelete asks"
+    kept = f"the volume is gone; its data is kept{_archived(facts)}, as onDelete asks"
     return f"{kept}; adopt: {facts.id} takes it over" if placed and placed.server else kept
+
+
+def _archived(facts: VolumeFacts) -> str:
+    placed, share = facts.volume.status.placement, facts.volume.status.share
+    on_filer = placed is not None and placed.engine == placement.NFS
+    if not on_filer or not share or facts.volume.spec.on_delete != VolumeOnDelete.Archive:
+        return ""
+    return f" in folder archived-{share.path.rpartition('/')[2]}" if share.path else " in an archived folder"
 
 
 def blocked(holders: tuple[str, ...]) -> Verdict:

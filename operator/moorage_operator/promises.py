@@ -51,6 +51,8 @@ class Promises:
         """A volume as it is now. One that was served when it was first seen is in its server's word already."""
         name, status = name_of(volume), part(volume, "status")
         placed, state = part(status, "placement"), part(status, "share").get("state")
+        if not placed:
+            return  # not yet: what was promised for it a moment ago may still be on its way to its status
         pooled = placed.get("engine") in (placement.GANESHA, placement.LOCAL)
         if not pooled or status.get("release"):
             self.drop(name)

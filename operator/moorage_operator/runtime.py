@@ -27,6 +27,7 @@ from moorage_operator.s3admin import Engines
 from moorage_operator.settings import Settings, kopf_settings
 from moorage_operator.snapshots import SnapshotObserver
 from moorage_operator.store import Key, key_of
+from moorage_operator.strays import Strays
 from moorage_operator.watch import WATCHED, Router
 
 SECOND_LISTING = 10.0  # seconds after the start: what vanished between our listing and kopf's
@@ -61,6 +62,7 @@ class Operator:
             cluster, self.index, observer, attachments, snapshots, engines, self.metrics, settings.identity
         )
         self.queue = WorkQueue[Key](reconciler, settings.workers)
+        self._strays = Strays(cluster, self.index, settings.identity)
         self._router = Router(self.index, self.queue.add, self.queue.add_after)
         self._listed = time.monotonic()
         self.hung = False  # kopf's tasks did not end
@@ -81,6 +83,7 @@ class Operator:
             group.create_task(self.queue.run())
             group.create_task(self._resync())
             group.create_task(self._relist())
+            group.create_task(self._strays.run())
             group.create_task(self._watch(ready, on_watch))
 
     def trouble(self) -> str | None:

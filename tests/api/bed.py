@@ -41,7 +41,8 @@ class Bed:
         self.trouble: Problem | None = None  # what a probe of the NFS server finds
         self.agent_state = "Served"
         self.agent_works = True
-        self.servers = {SERVER: 2**50}  # of the backend `shared`: free bytes of each
+        self.servers = {SERVER: 2**50}  # of backends with engine ganesha: free bytes of each
+        self.disks: dict[str, int] = {}  # of those with engine local, by node
         self.holder_image = Settings.holder_image
         self.tasks: set[asyncio.Task[Any]] = set()
         self.operator: Operator | None = None
@@ -168,8 +169,9 @@ class Bed:
     async def _tell_room(self, backend: Manifest) -> None:
         """As the agents do: each server writes its own entry, when it has changed."""
         told = {each["name"]: each.get("freeBytes", 0) for each in part(backend, "status").get("servers") or ()}
-        ours = "ganesha" in backend["spec"]["engine"]
-        for name, free in self.servers.items() if ours and told != self.servers else ():
+        engine = backend["spec"]["engine"]
+        have = self.servers if "ganesha" in engine else self.disks if "local" in engine else told
+        for name, free in have.items() if told != have else ():
             entry = {"name": name, "totalBytes": 2**50, "freeBytes": free, "promisedBytes": 0, "clones": True}
             metadata = {"name": backend["metadata"]["name"]}
             body = {"apiVersion": MINE, "kind": "StorageBackend", "metadata": metadata}
@@ -179,7 +181,7 @@ class Bed:
     def _share(self, volume: Manifest) -> Manifest | None:
         status = volume.get("status", {})
         server = part(status, "placement").get("server")
-        if server not in self.servers:
+        if server not in {**self.servers, **self.disks}:
             return None
         if status.get("release"):
             return {**status.get("share", {"server": server}), "state": "Released"}

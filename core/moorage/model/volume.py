@@ -334,6 +334,7 @@ class StorageVolume(Resource):
         READY,
         Column(name="Attached", path=".status.attached", description="How many pods use it.", type="integer"),
         Column(name="Backend", path=".status.placement.backend", description="The StorageBackend.", wide=True),
+        Column(name="Nodes", path=".status.topology", description="Labels of the nodes that can use it.", wide=True),
         REASON,
         MESSAGE,
         AGE,

@@ -76,6 +76,15 @@ def test_what_takes_no_room_is_not_promised(after: dict[str, Any]) -> None:
     assert made.sums() == {}
 
 
+def test_a_look_at_the_volume_before_its_place_was_written_takes_nothing_back() -> None:
+    made = Promises()
+    made.make(("ns", "a"), SERVER, 2 * GI)
+
+    made.put({"metadata": {"namespace": "ns", "name": "a"}, "spec": {"size": "2Gi"}, "status": {}})
+
+    assert made.sums() == {SERVER: TWO}
+
+
 def test_a_deleted_volume_gives_its_room_back() -> None:
     made = Promises()
     made.put(volume("a"))
