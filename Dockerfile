@@ -6,8 +6,10 @@
 # ---- Debian packages of the operator, the CSI node plugin, the mounter and the agent of local disks
 FROM debian:trixie-slim AS base
 # netbase: mount.nfs looks up "tcp" in /etc/protocols. media-types: s3fs sets Content-Type from /etc/mime.types.
-# xfsprogs, lvm2: the images of volumes, and logical volumes on the nodes' own disks.
-RUN apt-get update \
+# xfsprogs, lvm2: the images of volumes, and logical volumes on the nodes' own disks. (lvm2 would look through all disks of
+# the machine that builds, which can take for ever, when it is installed: vgcfgbackup is put aside.)
+RUN dpkg-divert --quiet --local --rename --add /usr/sbin/vgcfgbackup \
+ && apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates fuse3 lvm2 media-types netbase nfs-common python3 s3fs util-linux xfsprogs \
  # 36 MB of Unicode tables, which of all programs here only xfs_scrub reads. (Their packages stay known to apt, for the
