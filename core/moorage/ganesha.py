@@ -81,8 +81,8 @@ NFS_CORE_PARAM {{
 }}
 NFSV4 {{
     Minor_Versions = 1, 2;
-    # A client whose server's node lost its power notices after the lease and up to 10 s more; with a grace period that ended
-    # before, it loses its locks. Grace ends at once when all clients that were known have come back.
+    # A client whose server's node lost its power notices after the lease and up to 10 s more; with a grace period that
+    # ended before, it loses its locks. Grace ends early when all clients that were known have come back.
     Lease_Lifetime = 10; Grace_Period = 30;
     RecoveryBackend = fs; RecoveryRoot = {quoted(server.recovery_root)};
     Only_Numeric_Owners = true; Delegations = false;

@@ -233,7 +233,7 @@ class Local(Provider):
         disks.detach(self.state, node_named(node), name)
 
     def node_return(self, node: str) -> None:
-        """Start a node whose power was cut, and wait until it is Ready (the API shows it as it last was, for a while)."""
+        """Start a node whose power was cut; wait until it is Ready (for a while the API shows it as it last was)."""
         begin = time()
         self.node_start(node)
         self._wait_nodes([node_named(node)], begin)
