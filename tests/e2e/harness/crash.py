@@ -26,8 +26,10 @@ from types import FrameType
 SIZE = 5000  # bytes of a record; no multiple of a page, so that many records span two
 HEAD = struct.Struct(">8sQII")
 MAGIC = b"moorage\n"
-# Name and number of slots of each file, written in turn. `log` is appended for a long time before it wraps.
+# Name and number of slots of each file, written in turn. `log` is appended for a long time before it wraps. `pair` is
+# opened anew for each record: a server that has just come back grants what was open before what is new.
 FILES = (("log", 8192), ("ring", 64), ("pair", 2))
+ANEW = "pair"
 LOCK = "lock"
 MINE, THEIRS = b"holder\n", b"rival!\n"
 BEAT = 0.25  # seconds between two looks at the lock
@@ -106,6 +108,8 @@ class Writer:
         if written != SIZE:
             raise OSError(0, f"a short write: {written} of {SIZE} bytes")
         os.fsync(self._open[file])
+        if FILES[file][0] == ANEW:
+            os.close(self._open.pop(file))
 
 
 def hold(folder: str, stop: threading.Event) -> None:
