@@ -1,4 +1,4 @@
-"""A node group with servers of its own, side by side; their pools lie on one small disk and promise more than it has."""
+"""A node group with its own servers, side by side; their pools lie on one small disk and promise more than it has."""
 
 import json
 from collections.abc import Generator

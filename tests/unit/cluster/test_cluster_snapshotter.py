@@ -6,7 +6,8 @@ from harness.snapshotter import IMAGE, adapted
 
 
 def deployment() -> dict[str, Any]:
-    container = {"name": "snapshot-controller", "image": "registry.k8s.io/sig-storage/snapshot-controller:v8.6.0"}
+    image = "registry.k8s.io/sig-storage/snapshot-controller:v8.6.0"
+    container = {"name": "snapshot-controller", "image": image, "args": ["--v=5"]}
     return {"kind": "Deployment", "spec": {"replicas": 2, "template": {"spec": {"containers": [container]}}}}
 
 
@@ -14,7 +15,10 @@ def test_one_controller_runs_of_the_image_that_the_nodes_hold() -> None:
     done = adapted(deployment(), servers=False)
 
     assert done["spec"]["replicas"] == 1
-    assert done["spec"]["template"]["spec"] == {"containers": [{"name": "snapshot-controller", "image": IMAGE}]}
+    pod = done["spec"]["template"]["spec"]
+    assert [each["image"] for each in pod["containers"]] == [IMAGE]
+    assert pod["containers"][0]["args"] == ["--v=5", "--feature-gates=CSIVolumeGroupSnapshot=false"]
+    assert "nodeSelector" not in pod
 
 
 def test_on_the_local_cluster_it_runs_beside_the_servers() -> None:
