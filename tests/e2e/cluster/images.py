@@ -106,7 +106,9 @@ def _builder() -> Builder:
     return buildah
 
 
-def _from_dockerfile(ref: str, source: Callable[[], Source], *inputs: Path) -> Recipe:
+def from_dockerfile(ref: str, source: Callable[[], Source], *inputs: Path) -> Recipe:
+    """An image built by a Dockerfile; `source` is asked when it comes to that, `inputs` is what it is made from."""
+
     def build(archive: Path) -> None:
         _builder().build(source(), ref, archive)
 
@@ -132,7 +134,7 @@ def _project(
     def source() -> Source:
         return Source(ROOT, ROOT / "Dockerfile", target, volumes())
 
-    return _from_dockerfile(f"docker.io/moorage/{name}:{VERSION}", source, *inputs)
+    return from_dockerfile(f"docker.io/moorage/{name}:{VERSION}", source, *inputs)
 
 
 def tool_recipes(tools: Path) -> list[Recipe]:
@@ -184,7 +186,7 @@ def stand_in(ref: str, target: str = "busybox", tools: Path | None = None) -> Re
     def source() -> Source:
         return Source(context, context / "Dockerfile", target, contexts={"tools": tools} if tools else {})
 
-    return _from_dockerfile(ref, source, *inputs)
+    return from_dockerfile(ref, source, *inputs)
 
 
 def sample_recipes() -> list[Recipe]:

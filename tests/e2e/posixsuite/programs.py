@@ -7,17 +7,17 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from cluster.archive import Entry, Settings, write_archive
 from cluster.cache import cache_dir, digest, locked
 from cluster.command import run
 from cluster.host import HostUnfit
-from cluster.images import Recipe
+from cluster.imagebuild import Source
+from cluster.images import Recipe, from_dockerfile
 from cluster.progress import slow
 
 # The crates with their own lock files. pjdfstest is the Rust edition of the suite of that name; it needs Rust 1.85.
 CRATES: Mapping[str, str] = {"pjdfstest": "0.2.2", "fsx": "0.3.2"}
 TARGET = "x86_64-unknown-linux-gnu"
-FLAGS = "-C target-feature=+crt-static"  # so that it runs in an image of nothing else
+FLAGS = "-C target-feature=+crt-static"  # so that it runs whatever C library the machine and the image have
 IMAGE = "docker.io/moorage/posixsuite:0.1.0"
 FILES = Path(__file__).with_name("image")
 CONFIGURATION = FILES / "pjdfstest.toml"
@@ -48,13 +48,10 @@ def _build(home: Path) -> None:
 
 
 def recipe() -> Recipe:
-    """The image: the programs, their configuration, users by name, and nothing else."""
+    """The image: a small Debian with the programs and their configuration. pjdfstest runs a copy of its `sleep`."""
     programs = ensure_programs()
 
-    def build(archive: Path) -> None:
-        entries = [Entry("tmp", mode=0o1777), *(Entry(name, programs / name) for name in CRATES)]
-        entries += [Entry("etc"), *(Entry(f"etc/{name}", FILES / name, 0o644) for name in ("passwd", "group"))]
-        entries.append(Entry(CONFIGURATION.name, CONFIGURATION, 0o644))
-        write_archive(archive, IMAGE, entries, Settings())
+    def source() -> Source:
+        return Source(FILES, FILES / "Dockerfile", contexts={"programs": programs})
 
-    return Recipe(IMAGE, (programs, FILES), build)
+    return from_dockerfile(IMAGE, source, programs, FILES)
