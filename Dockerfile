@@ -52,6 +52,7 @@ COPY pyproject.toml images/install.py /src/
 COPY core/moorage /opt/moorage/app/moorage
 COPY operator/moorage_operator /opt/moorage/app/moorage_operator
 COPY csi/moorage_csi /opt/moorage/app/moorage_csi
+COPY cli/moorage_cli /opt/moorage/app/moorage_cli
 RUN python3 /src/install.py /src/pyproject.toml /opt/moorage/app
 
 # ---- What both runtime images share

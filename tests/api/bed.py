@@ -186,6 +186,8 @@ class Bed:
         if status.get("release"):
             return {**status.get("share", {"server": server}), "state": "Released"}
         size = int(volume["spec"]["size"].removesuffix("Gi")) * GI
+        if self.agent_state == "Full" and status.get("share"):  # it cannot grow, and is served as it was
+            return {**status["share"], "reason": "NoCapacity", "message": "the pool is full"}
         if self.agent_state == "Failed":
             return {"state": "Failed", "server": server, "reason": "NoCapacity", "message": "the pool is full"}
         address = f"{server}.moorage.svc.cluster.local"

@@ -126,6 +126,10 @@ def _size(comparison: str, message: str) -> Rule:
 
 
 _LOW, _HIGH = quantity.format(MIN_SIZE), quantity.format(MAX_SIZE)
+TOO_SMALL = f"size must be at least {_LOW}: ask for more"
+TOO_LARGE = f"size must be at most {_HIGH}: ask for less"
+ONLY_GROWS = "size only grows: for less, make a smaller StorageVolume and copy the data"
+NO_SIZE = "remove size: an object volume has none, it is as large as its bucket"
 
 
 class StorageVolumeSpec(Model):
@@ -196,7 +200,7 @@ class StorageVolumeSpec(Model):
         ),
         Rule(
             rule="self.type != 'object' || !has(self.size)",
-            message="remove size: an object volume has none, it is as large as its bucket",
+            message=NO_SIZE,
             field_path=".size",
         ),
         Rule(
@@ -204,14 +208,15 @@ class StorageVolumeSpec(Model):
             message="remove bucket, or write type: object: only object volumes show a bucket",
             field_path=".bucket",
         ),
-        _size(f"quantity(self.size).compareTo(quantity('{_LOW}')) >= 0", f"size must be at least {_LOW}: ask for more"),
+        _size(f"quantity(self.size).compareTo(quantity('{_LOW}')) >= 0", TOO_SMALL),
         _size(
-            f"quantity(self.size).compareTo(quantity('{_HIGH}')) <= 0", f"size must be at most {_HIGH}: ask for less"
+            f"quantity(self.size).compareTo(quantity('{_HIGH}')) <= 0",
+            TOO_LARGE,
         ),
         _size(
             "!has(oldSelf.size) || !isQuantity(oldSelf.size)"
             " || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
-            "size only grows: for less, make a smaller StorageVolume and copy the data",
+            ONLY_GROWS,
         ),
     )
 

@@ -1,0 +1,1 @@
+"""`moor`: Moorage on the command line."""
