@@ -25,7 +25,9 @@ class Health:
                 ("failing_shares", "Shares that cannot be brought to what was asked."),
                 ("ganesha_starts", "How often Ganesha was started."),
                 ("pool_bytes", "Size of the pool."),
-                ("pool_free_bytes", "Free bytes of the pool."),
+                ("pool_free_bytes", "Bytes of the pool that are free and promised to no volume."),
+                ("pool_copies_bytes", "Bytes promised for copies of blocks that snapshots and clones share."),
+                ("snapshots", "Snapshots on the pool."),
             )
         }
 
@@ -66,6 +68,8 @@ class Health:
             "ganesha_starts": agent.server.starts,
             "pool_bytes": total,
             "pool_free_bytes": free,
+            "pool_copies_bytes": await asyncio.to_thread(agent.pool.room.promised),
+            "snapshots": len(await asyncio.to_thread(agent.snapshots.ids)),
         }
         for name, value in figures.items():
             self._gauges[name].set(value)

@@ -38,10 +38,14 @@ class _Figure:
 
 
 class Room:
-    """Blocking. `images` are those that may be written to; `sharing` tells whether any may share blocks at all."""
+    """Blocking. `images` are those that may be written to; `sharing` tells whether any may share blocks at all.
+
+    Who holds `taking` takes space, for minutes perhaps; how much there is can be asked meanwhile.
+    """
 
     def __init__(self, root: Path, images: Callable[[], Iterable[Path]], sharing: Callable[[], bool]) -> None:
         self.taking = threading.RLock()
+        self._figuring = threading.RLock()
         self._root = root
         self._images = images
         self._sharing = sharing
@@ -50,7 +54,7 @@ class Room:
 
     def space(self) -> tuple[int, int]:
         """Bytes of the pool, and those that are free and promised to nobody (negative when too much is promised)."""
-        with self.taking:
+        with self._figuring:
             # In this order: what is written in between then counts twice, and never not at all.
             spoken_for = self.promised() + sum(promise.bytes for promise in self._promises)
             figures = os.statvfs(self._root)
@@ -58,11 +62,8 @@ class Room:
 
     def promised(self, fresh: float = _FRESH) -> int:
         """Bytes that writable images may still need for copies of shared blocks."""
-        if not self._sharing():
-            self._figures.clear()
-            return 0
-        with self.taking:
-            images = set(self._images())
+        with self._figuring:
+            images = set(self._images()) if self._sharing() else set[Path]()
             for image in self._figures.keys() - images:
                 del self._figures[image]
             ends = time.monotonic() + _BUDGET
@@ -87,16 +88,16 @@ class Room:
         promise = Promise(need)
         with self.taking:
             self.check(need)
-            self._promises.append(promise)
+            self._promises = [*self._promises, promise]
         try:
             yield promise
         finally:
             with self.taking:
-                self._promises.remove(promise)
+                self._promises = [each for each in self._promises if each is not promise]
 
     def renew(self, image: Path) -> int:
         """Look anew, after blocks came to be shared; the image's shared bytes."""
-        with self.taking:
+        with self._figuring:
             return self._shared(image, 0.0, time.monotonic() + _LOOK)
 
     def _left(self) -> int:

@@ -54,6 +54,10 @@ class Snapshots:
     def items(self) -> list[Object]:
         return list(self._items.values())
 
+    def ids(self) -> set[str]:
+        """Of those on the pool. Blocking."""
+        return self._snapshots.ids()
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,11 @@ def test_a_plain_volume_costs_no_walk(xfs: Xfs) -> None:
 
     assert xfs.pool.shares_blocks() is False
     assert xfs.pool.room.promised() == 0
+
+
+def test_how_much_room_there_is_can_be_asked_while_space_is_being_taken(xfs: Xfs) -> None:
+    """fallocate(2) takes minutes on some pools, and the heartbeat asks every ten seconds."""
+    with ThreadPoolExecutor(1) as other, xfs.pool.room.taking:
+        total, free = other.submit(xfs.pool.space).result(timeout=10)
+
+    assert 0 < free < total

@@ -11,14 +11,20 @@ from typing import Any
 import pytest
 from xfspool import MIB, NEEDS_ROOT, SIZE, Xfs, write
 
-from moorage import imagesize
+from moorage import imagesize, names
 from moorage.clone import Origin
 from moorage.errors import MoorageError
-from moorage.model import RootFolder
+from moorage.model import RootFolder, VolumeOnDelete
 from moorage.share import Wanted
+from moorage.snapshotshare import WantedSnapshot
 from moorage_operator.agent import clones, loop, reflink, snapshotpool
+from moorage_operator.agent.origins import Origins
+from moorage_operator.agent.reconcile import NoExports, Shares
+from moorage_operator.agent.trim import Trimmer
 
 pytestmark = NEEDS_ROOT
+
+WANTED = WantedSnapshot("s", "ns", "nightly", "uid", "a", "a")
 
 
 def test_a_snapshot_is_the_volume_at_one_moment_and_stays_it(xfs: Xfs) -> None:
@@ -249,3 +255,26 @@ def test_a_reserved_clone_of_an_overcommitted_volume_is_reserved(xfs: Xfs) -> No
     cost = free - xfs.pool.space()[1]
     assert imagesize.image_bytes(SIZE) <= cost < imagesize.image_bytes(SIZE) + 8 * MIB
     assert [record.sparse for record in xfs.pool.records()] == [True, False]
+
+
+async def test_a_share_with_a_source_converges_and_grows_to_its_own_size(xfs: Xfs) -> None:
+    data = write(xfs.volume("a") / "file", 5 * MIB)
+    snapshot = {"metadata": {"name": "nightly", "namespace": "ns", "uid": "uid-s"}}
+    id = names.short_id("uid-s")
+    origins = Origins(list, lambda: [snapshot], xfs.pool, xfs.snapshots, xfs.mounts)
+    shares = Shares(xfs.pool, xfs.mounts, NoExports(), Trimmer(xfs.pool, xfs.mounts, bool), lambda record: "")
+    shares.clones = clones.Clones(xfs.pool, xfs.snapshots, xfs.mounts, origins, "server")
+    wanted = xfs.wanted("c", "nightly", size=2 * SIZE)
+
+    _, waiting = await shares.converge("c", wanted, None)
+    xfs.snapshots.take(replace(WANTED, id=id, uid="uid-s"), xfs.mounts.point("a"), xfs.mounts.size("a"))
+    seen, done = await shares.converge("c", wanted, None)
+
+    assert (waiting.reason, done.reason) == ("SourceNotReady", "")
+    assert (seen.mounted, seen.fs_bytes) == (True, 2 * SIZE)
+    assert (xfs.mounts.point("c") / "file").read_bytes() == data
+
+    gone, _ = await shares.converge("c", replace(wanted, deleting=True, release=VolumeOnDelete.Delete), None)
+
+    assert (gone.record, gone.image_bytes, gone.mounted) == (None, 0, False)
+    assert xfs.snapshots.record(id) is not None
