@@ -41,7 +41,9 @@ class Agent:
     def start(self) -> None:
         """In the node's mount namespace, which the agent does not end with."""
         if self.keeper is None:
-            self.keeper = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sleep", "infinity"])
+            argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", "echo there; exec sleep infinity"]
+            self.keeper = subprocess.Popen(argv, stdout=subprocess.PIPE)
+            assert self.keeper.stdout and self.keeper.stdout.readline() == b"there\n"
         argv = [*self._enter(), sys.executable, "-c", _START]
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environ, stdout=log, stderr=log)

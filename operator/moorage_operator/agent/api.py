@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Self, cast
 from urllib.parse import urlencode
 
@@ -21,6 +21,7 @@ BACKENDS = "/apis/moorage.dev/v1alpha1/storagebackends"
 NODES = "/api/v1/nodes"
 _RELIST = 30  # seconds of one watch; a silent one cannot outlive it
 _PAUSE = 2.0
+_GATHER = 0.2  # one list answers all who ask within it
 
 
 class Api:
@@ -119,6 +120,28 @@ class Feed:
         else:
             self.objects[uid] = _slim(item)
             self._changed(uid, item)
+
+
+class Poll(Feed):
+    """Lists now and then, and watches nothing: for an object that a thousand others write to all the time."""
+
+    def __init__(
+        self, api: Api, path: str, changed: Callable[[str, Object | None], None], period: Callable[[], float]
+    ) -> None:
+        """`period` gives seconds until the next list."""
+        super().__init__(api, path, changed)
+        self._period = period
+        self._due = asyncio.Event()
+
+    def look(self) -> None:
+        """List again soon."""
+        self._due.set()
+
+    async def _follow(self, version: str) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._due.wait(), self._period())
+        await asyncio.sleep(_GATHER)
+        self._due.clear()
 
 
 def _slim(item: Object) -> Object:

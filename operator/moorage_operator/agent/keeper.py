@@ -56,12 +56,15 @@ class Keeper:
         self._shares = Shares(pool, mounts, exports, self._trimmer, self._owner)
         self._queue = WorkQueue(self._work, WORKERS)
         self._volumes = Feed(api, VOLUMES, self._volume_changed, selector)
-        self._backends = Feed(api, BACKENDS, self._backend_changed)
+        self._backends = self._backend_feed(api)
         self._volume_report = VolumeReport(api)
         self._usage = UsageWatch(mounts, self._volume_report, lambda: self.catalogue.entries)
         self._pool_report = PoolReport(api, site, pool, catalogue)
         self._report_due = asyncio.Event()
         self._told: set[str] = set()
+
+    def _backend_feed(self, api: Api) -> Feed:
+        return Feed(api, BACKENDS, self._backend_changed)
 
     @property
     def place(self) -> Place | None:

@@ -22,17 +22,21 @@ class BackendReport:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._said: dict[str, tuple[str, BackendServer]] = {}  # by backend: as it was then, and what was said of it
 
     async def write(self, item: Object, now: BackendServer, kept: tuple[Kept, ...] | None) -> None:
         """The entry of server `now` with `kept` in it; None: not known yet, so what was said before stands."""
         backend = StorageBackend.model_validate(item)
+        name, seen = str(backend.metadata["name"]), str(backend.metadata.get("resourceVersion", ""))
         before = next((server for server in backend.status.servers if server.name == now.name), None)
+        if seen and self._said.get(name, ("",))[0] == seen:  # it was not looked at since
+            before = self._said[name][1]
         now = now.model_copy(update={"kept": (before.kept if before else ()) if kept is None else kept})
         if before and not differs(before, now):
             return
-        name = str(backend.metadata["name"])
         body = status_body("StorageBackend", {"name": name}, {"servers": [now.dump()]})
         await self._api.apply_status(f"{BACKENDS}/{name}", names.agent_manager(now.name), body)
+        self._said[name] = seen, now
 
 
 class PoolReport:

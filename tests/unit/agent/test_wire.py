@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from moorage.errors import MoorageError, NotFound, Retry
-from moorage_operator.agent.api import VOLUMES, Api, Feed
+from moorage.model import BackendServer
+from moorage_operator.agent.api import BACKENDS, VOLUMES, Api, Feed, Poll
+from moorage_operator.agent.poolreport import BackendReport
 from moorage_operator.agent.wire import Access, Wire
 
 
@@ -132,3 +134,38 @@ async def test_a_feed_lists_and_watches_with_its_selector() -> None:
     assert "fieldSelector=status.placement.server%3Dnode-1" in heads[0]
     assert "watch=true" in heads[1] and "resourceVersion=7" in heads[1] and "fieldSelector=" in heads[1]
     assert feed.objects.keys() == {"b"}
+
+
+async def test_a_poll_watches_nothing_and_lists_when_it_is_asked_to() -> None:
+    listed = plain(b'{"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"uid": "a"}}]}')
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async with server(lambda _: listed) as (wire, heads):
+        poll = Poll(Api(wire), BACKENDS, lambda uid, _: seen.put_nowait(uid), lambda: 3600.0)
+        running = asyncio.create_task(poll.run())
+        await asyncio.wait_for(seen.get(), 10)
+        poll.look()
+        await asyncio.wait_for(seen.get(), 10)
+        running.cancel()
+
+    assert [head.split(" ")[1] for head in heads] == [BACKENDS, BACKENDS]
+
+
+async def test_what_was_told_of_a_backend_is_not_told_again_before_it_is_looked_at_anew() -> None:
+    told: list[dict[str, Any]] = []
+
+    class Remembering:
+        async def apply_status(self, path: str, manager: str, body: dict[str, Any]) -> None:
+            told.append(body)
+
+    engine = {"local": {"namespace": "moorage", "daemonSet": "moorage-local"}}
+    metadata = {"name": "local", "resourceVersion": "5"}
+    item: dict[str, Any] = {"metadata": metadata, "spec": {"engine": engine}, "status": {"servers": []}}
+    report = BackendReport(Remembering())  # type: ignore[arg-type]
+    now = BackendServer(name="node-1", total_bytes=1000, free_bytes=500)
+
+    for _ in range(3):
+        await report.write(item, now, ())
+    await report.write({**item, "metadata": {**metadata, "resourceVersion": "9"}}, now, ())  # somebody took it away
+
+    assert len(told) == 2
