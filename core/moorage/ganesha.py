@@ -69,6 +69,17 @@ def client_list(addresses: Iterable[str], extra: Iterable[str] = ()) -> tuple[st
     return tuple(str(n.network_address) if n.num_addresses == 1 else str(n) for n in ordered)
 
 
+def is_stranger(record: str, clients: Iterable[str]) -> bool:
+    """Whether the client of a recovery record, as Ganesha names it (`::ffff:10.0.0.1-(15:Linux NFSv4.1 x)`), is none
+    of `clients`. False for a name that cannot be read."""
+    try:
+        address = ipaddress.ip_address(record.partition("-(")[0])
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return not any(address in ipaddress.ip_network(client) for client in clients)
+
+
 def render_main(server: Server) -> str:
     """The main file: NFS 4.1 and 4.2 only, no rpcbind, nothing exported by default."""
     return f"""\
@@ -80,10 +91,14 @@ NFS_CORE_PARAM {{
     Allow_Set_Io_Flusher_Fail = true;
 }}
 NFSV4 {{
+    # Half a lease is how often it looks whether grace can end; two thirds are how soon an idle client sees a restart.
+    # Who is away for longer keeps its locks as long as nobody else wants them, up to Max_Alive_Time (the threshold is
+    # of their number); a node that is gone for good must not hold up a restart much later.
     Minor_Versions = 1, 2;
     # A client whose server's node lost its power notices after the lease and up to 10 s more; with a grace period that
     # ended before, it loses its locks. Grace ends early when all clients that were known have come back.
-    Lease_Lifetime = 10; Grace_Period = 30;
+    Lease_Lifetime = 6; Grace_Period = 30;
+    Expired_Client_Threshold = 256; Max_Alive_Time_For_Expired_Client = 300;
     RecoveryBackend = fs; RecoveryRoot = {quoted(server.recovery_root)};
     Only_Numeric_Owners = true; Delegations = false;
 }}

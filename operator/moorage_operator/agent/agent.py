@@ -1,6 +1,7 @@
 """The share agent: an NFS server in front of the shares of its pool."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TypeGuard
@@ -24,6 +25,7 @@ from moorage_operator.agent.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
+_GLANCE = 2.0
 _PATIENCE = 30.0  # Ganesha may be away this long before its shares are called Failed
 
 
@@ -62,11 +64,19 @@ class Agent(Keeper):
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.server.run())
             group.create_task(self._nodes.run())
             group.create_task(super().run())
+            await self._nodes_seen()
+            group.create_task(self.server.run())
             await self._backends.listed.wait()
             group.create_task(self.snapshots.run())
+
+    async def _nodes_seen(self) -> None:
+        """Before Ganesha starts, for a moment: a node that is gone since must not be waited for in its grace period."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GLANCE):
+                await self._nodes.listed.wait()
+                await self._backends.listed.wait()
 
     def _everything(self) -> None:
         super()._everything()
@@ -96,6 +106,7 @@ class Agent(Keeper):
         if found is not None and found != self._clients:
             log.info("clients: %s", ", ".join(found) or "none, no node matches the nodeSelector")
             self._clients = found
+            self.server.admit(self.place.clients or ())
             self.pool.keep_clients(found)
             self._everything()
 

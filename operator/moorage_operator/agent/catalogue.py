@@ -17,6 +17,8 @@ from moorage.share import Wanted
 
 log = logging.getLogger(__name__)
 
+_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"  # a taint of Kubernetes: the node is shut down, move its pods
+
 LOCAL = "local"
 
 
@@ -94,13 +96,15 @@ class Catalogue:
     def clients(self, nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...] | None:
         """Addresses of the nodes that any of the backends serves; None while that cannot be known.
 
+        One that was declared out of service is fenced off: its pods run elsewhere by now.
+
         No node at all, or no backend, is a mistake somewhere; nodes of which none matches are not.
         """
         seen = list(nodes)
         if not seen or not self.backends:
             return None
         groups = [spec.node_selector or {} for spec in self.backends.values()]
-        return ganesha.client_list(node_addresses(node for node in seen if _in_any(groups, node)))
+        return ganesha.client_list(node_addresses(node for node in seen if _may_mount(groups, node)))
 
     def _backend(self, item: Mapping[str, Any]) -> StorageBackend | None:
         try:
@@ -140,8 +144,11 @@ class Catalogue:
         return Entry(wanted, share, volume.status.usage)
 
 
-def _in_any(groups: Iterable[Mapping[str, str]], node: Mapping[str, Any]) -> bool:
+def _may_mount(groups: Iterable[Mapping[str, str]], node: Mapping[str, Any]) -> bool:
     labels: Mapping[str, str] = node["metadata"].get("labels") or {}
+    taints: Iterable[Mapping[str, str]] = node.get("spec", {}).get("taints") or ()
+    if any(taint["key"] == _OUT_OF_SERVICE for taint in taints):
+        return False
     return any(all(labels.get(key) == value for key, value in group.items()) for group in groups)
 
 

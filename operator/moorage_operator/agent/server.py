@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from moorage.errors import MoorageError, NotReady
 from moorage.ganesha import Export
 from moorage_operator.agent.bus import BusError, ExportManager
 from moorage_operator.agent.files import write_durably
+from moorage_operator.agent.recovery import forget_strangers
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +91,10 @@ class Server:
             self._loaded.pop(export_id, None)
             self.shown.pop(export_id, None)
 
+    def admit(self, clients: tuple[str, ...]) -> None:
+        """Whom exports shall admit from the next start on; a running Ganesha is told by ensure_exported."""
+        self.exports = {number: replace(export, clients=clients) for number, export in self.exports.items()}
+
     async def run(self) -> None:
         """Until cancelled: start both processes, watch them, start them again."""
         delay = 0.0
@@ -137,6 +143,9 @@ class Server:
         write_durably(self._run_dir / "bus.conf", _BUS_CONFIG.format(address=self._address))
         write_durably(self._run_dir / "ganesha.conf", ganesha.render_main(self._config))
         write_durably(Path(self._config.exports_file), ganesha.render_exports(exports))
+        if exports:  # else it is not known whom they would admit
+            admitted = {client for export in exports.values() for client in export.clients}
+            forget_strangers(Path(self._config.recovery_root), admitted)
 
     async def _spawn_bus(self, stack: contextlib.AsyncExitStack) -> asyncio.subprocess.Process:
         bus = await _spawn(

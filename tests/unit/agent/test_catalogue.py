@@ -131,6 +131,12 @@ def group(name: str, **selector: str) -> dict[str, Any]:
     return {**found, "spec": {**found["spec"], "nodeSelector": selector}} if selector else found
 
 
+def dead(node: dict[str, Any]) -> dict[str, Any]:
+    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+    other = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+    return {**node, "spec": {"taints": [other, taint]}}
+
+
 NODES = [node("10.0.0.1", pool="gpu", zone="a"), node("10.0.0.2", pool="gpu", zone="b"), node("10.0.0.3", pool="cpu")]
 ADMITTED: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[str, ...] | None]] = {
     "all nodes": ([group("x")], NODES, ("10.0.0.1", "10.0.0.2", "10.0.0.3")),
@@ -140,6 +146,7 @@ ADMITTED: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[str,
     "one backend is for all": ([group("x", zone="a"), group("y")], NODES, ("10.0.0.1", "10.0.0.2", "10.0.0.3")),
     "the group is empty": ([group("x", pool="tpu")], NODES, ()),
     "no labels at all": ([group("x", pool="gpu")], [{"metadata": {"name": "n"}}], ()),
+    "one is out of service": ([group("x")], [NODES[0], dead(NODES[1]), NODES[2]], ("10.0.0.1", "10.0.0.3")),
     "no node is known": ([group("x")], [], None),
     "no backend is known": ([], NODES, None),
 }

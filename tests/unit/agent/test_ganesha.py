@@ -18,7 +18,8 @@ def test_main_config_speaks_only_nfs_4_1_and_4_2_without_rpcbind() -> None:
     for line in (
         "Protocols = 4; NFS_Port = 12049; MNT_Port = 0; NLM_Port = 0; Rquota_Port = 0;",
         "Minor_Versions = 1, 2;",
-        "Lease_Lifetime = 10; Grace_Period = 30;",
+        "Lease_Lifetime = 6; Grace_Period = 30;",
+        "Expired_Client_Threshold = 256; Max_Alive_Time_For_Expired_Client = 300;",
         'RecoveryBackend = fs; RecoveryRoot = "/pool/recovery";',
         "Only_Numeric_Owners = true; Delegations = false;",
         "Allow_Set_Io_Flusher_Fail = true;",
@@ -134,3 +135,19 @@ def test_next_export_id_goes_round_past_the_used_ones(used: list[int], start: in
 def test_a_full_server_says_so() -> None:
     with pytest.raises(InvalidInput, match="add another server"):
         ganesha.next_export_id(range(1, 65536), 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "stranger"),
+    [
+        ("::ffff:10.0.0.1-(15:Linux NFSv4.1 x)", False),
+        ("::ffff:10.0.0.2-(15:Linux NFSv4.1 x)", True),
+        ("10.1.2.3-(15:Linux NFSv4.1 x)", False),
+        ("fd00::1-(15:Linux NFSv4.1 x)", False),
+        ("fd00::2-(15:Linux NFSv4.1 x)", True),
+        ("something else", False),
+        ("", False),
+    ],
+)
+def test_a_client_that_no_export_admits_is_a_stranger(record: str, stranger: bool) -> None:
+    assert ganesha.is_stranger(record, ("10.0.0.1", "10.1.0.0/16", "fd00::1")) is stranger
