@@ -7,17 +7,18 @@ import threading
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from moorage import ganesha, imagesize
-from moorage.errors import InUse, NotOffered, Retry
+from moorage import imagesize
+from moorage.errors import InUse, Retry
 from moorage.model import Squash
-from moorage.record import POOL_VERSION, PoolState, Record
+from moorage.record import PoolState, Record
 from moorage.share import Wanted
 from moorage_operator.agent import loop, reflink
 from moorage_operator.agent.allocation import allocate, has_holes
 from moorage_operator.agent.files import sync_file, sync_folder, write_durably
 from moorage_operator.agent.format import make_file_system
+from moorage_operator.agent.ledger import Ledger
 from moorage_operator.agent.room import Room
 
 
@@ -31,7 +32,7 @@ class Pool:
         self.recovery = root / "recovery"
         self.room = Room(root, self._images, self.shares_blocks)
         self.clones = False
-        self.state = PoolState()
+        self._ledger = Ledger(root / "pool.json")
         self._taking = threading.Lock()
         self._held: IO[str] | None = None
 
@@ -45,14 +46,7 @@ class Pool:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InUse(f"another server holds the pool {self.root}: two servers would destroy its data") from error
-        path = self.root / "pool.json"
-        if path.exists():
-            self.state = PoolState.model_validate_json(path.read_text())
-        if self.state.version > POOL_VERSION:
-            raise NotOffered(
-                f"pool version {self.state.version} is newer than this agent: go back to the newer release"
-            )
-        self._save(self.state)
+        self._ledger.open()
         self.clones = reflink.offered(self.root)
 
     def close(self) -> None:
@@ -60,11 +54,14 @@ class Pool:
             self._held.close()
             self._held = None
 
+    @property
+    def state(self) -> PoolState:
+        return self._ledger.state
+
     def keep_clients(self, clients: tuple[str, ...]) -> None:
         """Remember node addresses, so that a restart can export before the API server answers."""
         with self._taking:
-            if clients != self.state.clients:
-                self._save(self.state.model_copy(update={"clients": clients}))
+            self._ledger.keep_clients(clients)
 
     def ids(self) -> set[str]:
         return {entry.name for entry in self.volumes.iterdir() if entry.is_dir()}
@@ -202,20 +199,20 @@ class Pool:
 
     def note_size(self, volume_id: str, size: int) -> None:
         """Keep in the record what the share was last grown to."""
-        record = self.record(volume_id)
-        if record and record.size != size:
-            self.save_record(record.model_copy(update={"size": size}))
+        self._amend(volume_id, size=size)
 
     def ensure_retained(self, volume_id: str, retained: bool) -> None:
         """Kept on the pool and out of service, also after a restart; or back in service."""
-        record = self.record(volume_id)
-        if record and record.retained != retained:
-            self.save_record(record.model_copy(update={"retained": retained}))
+        self._amend(volume_id, retained=retained)
 
     def ensure_squash(self, volume_id: str, squash: Squash) -> None:
+        self._amend(volume_id, squash=squash)
+
+    def _amend(self, volume_id: str, **changes: Any) -> None:
         record = self.record(volume_id)
-        if record and record.squash is not squash:
-            self.save_record(record.model_copy(update={"squash": squash}))
+        amended = record.model_copy(update=changes) if record else None
+        if amended and amended != record:
+            self.save_record(amended)
 
     def ensure_absent(self, volume_id: str) -> None:
         """Image first: while the record stands, no empty image is ever made in its place."""
@@ -233,16 +230,7 @@ class Pool:
         return has_holes(self.image(wanted.id)) or (wanted.sparse and wanted.source is not None)
 
     def _next_export_id(self) -> int:
-        """Noted before it is used: an id that was given once does not come back soon."""
-        used = {record.export_id for record in self.records()}
-        export_id = ganesha.next_export_id(used, self.state.next_export_id)
-        following = export_id % ganesha.EXPORT_ID_MAX + 1
-        self._save(self.state.model_copy(update={"next_export_id": following}))
-        return export_id
-
-    def _save(self, state: PoolState) -> None:
-        write_durably(self.root / "pool.json", state.model_dump_json(by_alias=True, indent=2) + "\n")
-        self.state = state
+        return self._ledger.next_export_id({record.export_id for record in self.records()})
 
     def _make_image(self, image: Path, wanted: Wanted) -> None:
         target, fresh = imagesize.image_bytes(wanted.size), image.with_name("image.tmp")
