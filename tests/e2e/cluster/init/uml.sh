@@ -16,7 +16,7 @@ addr add $ADDRESS/32 dev vec0
 link set vec0 up
 route add default via $GATEWAY dev vec0 onlink
 X
-modprobe -d "$MODULES" -a overlay veth fuse loop nfsv4
+modprobe -d "$MODULES" -a overlay veth fuse loop nfsv4 xfs
 [ -e /dev/fuse ] || mknod /dev/fuse c 10 229
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter
