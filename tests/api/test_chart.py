@@ -119,6 +119,8 @@ def test_every_object_is_accepted_without_a_warning(api: Api, chart: list[dict[s
         (NODE, "get", MOORAGE, "buckets"),
         (AGENT, "watch", MOORAGE, "storagevolumes"),
         (AGENT, "patch", MOORAGE, "storagevolumes/status"),
+        (AGENT, "watch", MOORAGE, "storagesnapshots"),
+        (AGENT, "patch", MOORAGE, "storagesnapshots/status"),
         (AGENT, "patch", MOORAGE, "storagebackends/status"),
         (AGENT, "watch", CORE, "nodes"),
         (CLEANUP, "list", MOORAGE, "buckets"),
