@@ -21,6 +21,7 @@ from moorage_csi.runner import Processes, Runner
 from moorage_csi.settings import Settings
 
 if TYPE_CHECKING:
+    from moorage_csi.node import Node
     from moorage_csi.rpc import Servicer
 
 log = logging.getLogger("moorage_csi")
@@ -101,6 +102,7 @@ async def _controller(chosen: Settings, metrics: Metrics, runner: Runner, stack:
 
 async def _node(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
     from moorage_csi import registration, sweep
+    from moorage_csi.stuck import Stuck
 
     node = await _node_service(chosen, metrics, runner)
     await _serve(chosen, metrics, stack, node)
@@ -108,6 +110,7 @@ async def _node(chosen: Settings, metrics: Metrics, runner: Runner, stack: Async
     for work in (
         registration.keep(service, chosen.registration_socket),
         sweep.keep(runner, chosen.kubelet_dir),
+        Stuck(runner, node.watcher, chosen.kubelet_dir).keep(),
     ):
         stack.callback(asyncio.ensure_future(work).cancel)
     return lambda: "" if service.registered else "not registered with the kubelet yet"
@@ -122,7 +125,7 @@ async def _all(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncE
     return lambda: ""
 
 
-async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "Servicer":
+async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "Node":
     from moorage_csi.mounter.client import MounterClient
     from moorage_csi.node import Node, Tools
 

@@ -1,7 +1,7 @@
 """The node service: Stage does the real mount, once per volume; Publish is a bind of milliseconds (CSI spec, Node)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from moorage_csi.runner import Runner
 from moorage_csi.stage import Mounter, Stager, fingerprint, same_export
 from moorage_csi.state import Publication, Store, Volume
 from moorage_csi.stats import Watcher
+from moorage_csi.stuck import Kernel
 from moorage_csi.volumehealth import VolumeHealth
 
 _RPC = csi.NodeServiceCapability.RPC
@@ -42,6 +43,7 @@ class Tools:
     max_volumes: int = 0  # 0: not told
     mount_root: str = names.MOUNT_ROOT  # directory of the node for the mounts of StorageAttachments
     volume_health: bool = False  # whether NodeGetVolumeHealth is advertised
+    kernel: Kernel = field(default_factory=Kernel)
 
 
 class Node(rpc.Servicer):
@@ -61,8 +63,9 @@ class Node(rpc.Servicer):
         self._tools = tools
         self._runner = tools.runner
         self._store = Store(tools.directory / "state")
-        self._stager = Stager(tools.runner, tools.mounter, self._store.disks)
-        self._watcher = Watcher(tools.runner)
+        self._stager = Stager(tools.runner, tools.mounter, self._store.disks, tools.kernel)
+        self.watcher = self._watcher = Watcher(tools.runner)
+        self._kernel = tools.kernel
         self._hosts = HostMounts(tools.runner, tools.mount_root, tools.api)
         self._publisher = Publisher(tools.runner, self._store, self._hosts)
         self._inline = InlineMounts(
@@ -173,6 +176,10 @@ class Node(rpc.Servicer):
             secrets = await lookup.secrets_for(self._tools.api(), volume_id)
             flags, group = options.mount_flags, options.volume_mount_group
             return await self._stager.ensure(volume_id, plan, staging, flags, group, secrets)
+        if isinstance(plan, plans.Nfs) and ours and base and self._kernel.is_shut(base):
+            # Given up when its pods were killed and stuck; the kubelet does not stage a volume again by itself.
+            flags, group = options.mount_flags, options.volume_mount_group
+            return await self._stager.ensure(volume_id, plan, staging, flags, group, {})
         if base is None or base.fstype not in plan.fstypes:
             raise InUse(f"{volume_id} is not staged at {staging or 'any path'}: call NodeStageVolume first")
         if isinstance(plan, plans.Local) and base.device != self._stager.disk(plan).device:

@@ -15,6 +15,7 @@ from moorage.mount import Local, MountPlan, Nfs, S3fs
 from moorage_csi import mounts, stats
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
+from moorage_csi.stuck import Kernel
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,9 @@ class Mounter(Protocol):
 class Stager:
     """Mounts volumes where they are staged, and takes the mounts away again. Both can be repeated."""
 
-    def __init__(self, runner: Runner, mounter: Mounter, disks: Path) -> None:
+    def __init__(self, runner: Runner, mounter: Mounter, disks: Path, kernel: Kernel) -> None:
         """`disks`: where the node's agent has mounted the local volumes, each at its id."""
+        self._kernel = kernel
         self._runner = runner
         self._mounter = mounter
         self._disks = disks
@@ -74,9 +76,11 @@ class Stager:
 
     async def _ensure_nfs(self, plan: Nfs, path: str, options: Sequence[str]) -> None:
         present = mounts.at(path)
-        if present and same_export(present, plan):
+        if present and same_export(present, plan) and self._kernel.is_shut(present):
+            await mounts.ensure_unmounted(self._runner, path)
+        elif present and same_export(present, plan):
             return await self._probe(path)
-        if present:
+        elif present:
             raise AlreadyExists(
                 f"{present.source} ({present.fstype}) is mounted at {path}, not {plan.server}:{plan.path}"
             )

@@ -18,6 +18,7 @@ from moorage_csi.metrics import Metrics
 from moorage_csi.node import Node, Tools
 from moorage_csi.proto import csi_pb2 as csi
 from moorage_csi.runner import Output
+from moorage_csi.stuck import Kernel
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_FS = 0x00000200
@@ -104,9 +105,14 @@ class Bench:
         """A node plugin as it starts: a second one is the plugin after a restart."""
         tools = Tools(
             "node-1", self.kubelet / "plugin", self.runner, NoMounter(), lambda: self.api,
-            max_volumes=100, mount_root=str(self.mnt),
+            max_volumes=100, mount_root=str(self.mnt), kernel=Kernel(nfs=self.nfs),
         )  # fmt: skip
         return Node(Metrics(), tools)
+
+    @property
+    def nfs(self) -> Path:
+        """Where the kernel tells of NFS mounts."""
+        return self.kubelet.parent / f"{self.kubelet.name}-nfs"
 
     @property
     def mnt(self) -> Path:

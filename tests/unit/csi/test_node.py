@@ -240,3 +240,20 @@ async def test_a_volume_that_is_mounted_read_only_is_published_so(bench: Bench) 
         await node.NodePublishVolume(ID, target, capability(group="2000"), bench.staging, False, SHARED)
     with pytest.raises(OSError, match="Read-only"):
         Path(target, "new").touch()
+
+
+async def test_a_volume_that_was_given_up_is_mounted_anew_for_the_next_pod(bench: Bench, tmp_path: Path) -> None:
+    """The kubelet does not stage it again while a pod wants it."""
+    node, target = bench.node(), bench.target("a")
+    await node.NodeStageVolume(ID, bench.staging, capability(), volume_context=SHARED)
+    given_up = mounts.at(bench.staging)
+    assert given_up is not None
+    shutdown = bench.nfs / given_up.device / "shutdown"
+    shutdown.parent.mkdir(parents=True)
+    shutdown.write_text("1\n")
+
+    await node.NodePublishVolume(ID, target, capability(), bench.staging, False, SHARED)
+
+    staged, shown = mounts.at(bench.staging), mounts.at(target)
+    assert len(bench.runner.mounted) == 2
+    assert staged is not None and shown is not None and shown.device == staged.device
