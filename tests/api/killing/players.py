@@ -35,7 +35,7 @@ class Players:
     def back_to_work(self, scope: str) -> None:
         """Agent and kubelets of that scope are at work (again)."""
         self.idle.discard(scope)
-        for body in self._mirror.all(scope, "StorageVolume", "Pod"):
+        for body in self._mirror.all(scope, "StorageVolume", "StorageSnapshot", "Pod"):
             self._queue.add(_seat(body))
 
     def _see(self, body: Manifest, deleted: bool) -> None:
@@ -65,6 +65,8 @@ class Players:
         match body["kind"]:
             case "StorageVolume":
                 await self._serve(body)
+            case "StorageSnapshot":
+                await self._take(body)
             case "StorageBackend":
                 await self._tell_room(body)
             case "PersistentVolume":
@@ -123,6 +125,17 @@ class Players:
         if volume.get("status", {}).get("phase") != phase:
             path = resource_path("v1", "PersistentVolume", "", volume["metadata"]["name"], "status")
             await self._cluster._call("PATCH", path, {"status": {"phase": phase}}, "merge")
+
+    async def _take(self, snapshot: Manifest) -> None:
+        status = part(snapshot, "status")
+        state = "Released" if status.get("release") else "Ready"
+        placed, told = part(status, "placement"), part(status, "image")
+        if scope_of(snapshot) in self.idle or not placed or told.get("state") == state:
+            return
+        image = {"server": SERVER, "sizeBytes": 2**30, "taken": "2026-01-01T00:00:00Z", **told, "state": state}
+        metadata = {key: snapshot["metadata"][key] for key in ("name", "namespace", "uid")}
+        body = {"apiVersion": names.API_VERSION, "kind": "StorageSnapshot", "metadata": metadata}
+        await self._cluster.apply({**body, "status": {"image": image}}, sub="status", manager=names.AGENT_MANAGER)
 
     async def _tell_room(self, backend: Manifest) -> None:
         if "ganesha" not in backend["spec"]["engine"] or part(backend, "status").get("servers"):

@@ -33,6 +33,7 @@ CROWD_PATIENCE = 120.0
 ENOUGH = 5  # failures: each takes its patience
 SWEPT = (
     "StorageAttachment",
+    "StorageSnapshot",
     "StorageVolume",
     "Bucket",
     "StorageBackend",

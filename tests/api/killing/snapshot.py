@@ -9,7 +9,7 @@ from moorage import names
 from moorage.actions import Manifest
 
 KINDS = (
-    *("StorageVolume", "StorageAttachment", "Bucket", "PersistentVolume", "PersistentVolumeClaim"),
+    *("StorageVolume", "StorageAttachment", "StorageSnapshot", "Bucket", "PersistentVolume", "PersistentVolumeClaim"),
     *("Secret", "Role", "RoleBinding", "DaemonSet"),
 )
 _METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")

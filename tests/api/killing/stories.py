@@ -54,6 +54,11 @@ async def _attach_to_nodes(run: Run) -> None:
     await run.make("StorageAttachment", "group", spec=spec)
 
 
+async def _clone(run: Run) -> None:
+    run.players.idle.add(run.scope)
+    await run.make("StorageVolume", "copy", spec={**SHARED_SPEC, "source": {"snapshot": "monday"}})
+
+
 async def _make_with_nodes(run: Run) -> None:
     await run.node(1)
     await run.node(2)
@@ -180,12 +185,27 @@ ON_NODES: Story = (
     Stage("destroy", destroy("StorageVolume", "data"), phase("data", None)),
 )
 
+CLONED: Story = (
+    Stage("take", make("StorageSnapshot", "monday", volume="data"), phase("monday", "PENDING", "StorageSnapshot")),
+    Stage("create", make("StorageVolume", "data", **SHARED_SPEC), phase("monday", "READY", "StorageSnapshot")),
+    Stage("clone", _clone, phase("copy", "PROVISIONING")),
+    Stage(
+        "destroy the snapshot in use",
+        destroy("StorageSnapshot", "monday"),
+        holds("monday", "DeletionBlocked", "True", "StorageSnapshot"),
+    ),
+    Stage("the clone is made", _work_on, both(phase("copy", "READY"), phase("monday", None, "StorageSnapshot"))),
+    Stage("destroy the copy", destroy("StorageVolume", "copy"), phase("copy", None)),
+    Stage("destroy", destroy("StorageVolume", "data"), phase("data", None)),
+)
+
 STORIES: dict[str, Story] = {  # the long ones first: each has a process of its own
     "an object volume of a named bucket": NAMED,
     "an object volume with its own bucket": OWNED,
     "an attachment to nodes": ON_NODES,
     "a shared volume": SHARED,
     "an attachment": ATTACHED,
+    "a snapshot and a volume from it": CLONED,
     "a bucket": BUCKET,
     "a shared volume that is kept": KEPT,
     "a bucket that is kept": KEPT_BUCKET,
