@@ -31,6 +31,10 @@ def main() -> None:
         _tell(settings.told if settings else Path(os.devnull), error.reason, str(error))
         log.error("%s", error)
         code = 1
+    except Exception as error:  # whatever it is, the operator must be able to tell of it
+        _tell(settings.told if settings else Path(os.devnull), "WorkerFailed", f"{type(error).__name__}: {error}")
+        log.exception("unexpected")
+        code = 1
     # A thread that hangs in the file system of a dead filer would be waited for.
     logging.shutdown()
     sys.stderr.flush()

@@ -8,7 +8,7 @@ from typing import Self
 from moorage.errors import InvalidInput
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the class attributes are the defaults below
 class Settings:
     """`told`: the termination log. `ready`: a file that says that the filer was proved.
 

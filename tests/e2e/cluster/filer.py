@@ -54,7 +54,7 @@ class Wire:
 class Filer:
     """The machine. `root` is the exported directory as it is called inside, `path` as clients mount it."""
 
-    path = ROOT
+    path = "/export"
     root = ROOT
 
     def __init__(self, home: Path, processes: Processes, wire: Wire | None = None) -> None:

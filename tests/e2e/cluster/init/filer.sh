@@ -20,7 +20,8 @@ modprobe -d "$MODULES" nfsd
 mount -t nfsd nfsd /proc/fs/nfsd
 # a client that is gone must not hold its locks for long, nor a restart wait long for those there were
 for each in nfsv4leasetime nfsv4gracetime; do echo "$LEASE" > /proc/fs/nfsd/$each; done
-echo "$ROOT *(rw,sync,no_root_squash,no_subtree_check,insecure)" > /run/exports
+# NFS 4 begins at one root; ours cannot be /, which is on the machine's hostfs
+echo "/srv *(rw,sync,fsid=0,no_root_squash,no_subtree_check,insecure)" > /run/exports
 mount --bind /run/exports /etc/exports
 exportfs -ra
 keep() {
