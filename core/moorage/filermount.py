@@ -10,7 +10,7 @@ REASONS = frozenset({UNREACHABLE, NOT_FOUND, REFUSED})
 
 # The worker gives up rather than hang: another one goes on. What it saw long ago must not stand in for what is there.
 _OURS = (
-    "soft", "timeo=50", "retrans=2", "retry=0", "actimeo=1", "lookupcache=positive", "nosuid", "nodev", "noexec", "rw",
+    "soft", "timeo=30", "retrans=2", "retry=0", "actimeo=1", "lookupcache=positive", "nosuid", "nodev", "noexec", "rw",
 )  # fmt: skip
 _DEFAULTS = ("vers=4.1",)
 # Of a backend's mountOptions, what says how the filer is reached; the rest is about volumes.
@@ -21,6 +21,7 @@ _NOT_FOUND = ("no such file or directory", "not a directory")
 _UNREACHABLE = (
     "timed out", "connection refused", "no route to host", "unreachable", "failed to resolve",
     "name or service not known", "host is down", "connection reset", "temporary failure in name resolution",
+    "temporarily unavailable",
 )  # fmt: skip
 
 

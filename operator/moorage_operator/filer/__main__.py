@@ -5,8 +5,8 @@ import json
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
+from typing import NoReturn
 
 from moorage.errors import MoorageError
 from moorage.model import NfsEngine, StorageBackend
@@ -26,22 +26,13 @@ def main() -> None:
         settings = Settings.read(os.environ)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         asyncio.run(_serve(settings))
-        code = 0
     except MoorageError as error:
-        _tell(settings.told if settings else Path(os.devnull), error.reason, str(error))
-        log.error("%s", error)
-        code = 1
-    except Exception as error:  # whatever it is, the operator must be able to tell of it
-        _tell(settings.told if settings else Path(os.devnull), "WorkerFailed", f"{type(error).__name__}: {error}")
-        log.exception("unexpected")
-        code = 1
-    # A thread that hangs in the file system of a dead filer would be waited for.
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(code)
+        _fail(settings, error.reason, str(error))
 
 
 async def _serve(settings: Settings) -> None:
+    """Ends the process. Nobody waits for a thread that hangs in the file system of a dead filer: what is open, the
+    lock and the mount go with the process and its container."""
     work = asyncio.create_task(_work(settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
@@ -49,33 +40,28 @@ async def _serve(settings: Settings) -> None:
         await work
     except asyncio.CancelledError:
         log.info("told to end")
+    except MoorageError as error:
+        _fail(settings, error.reason, str(error))
+    except Exception as error:  # whatever it is, the operator must be able to tell of it
+        log.exception("unexpected")
+        _fail(settings, "WorkerFailed", f"{type(error).__name__}: {error}")
+    _exit(0)
 
 
 async def _work(settings: Settings) -> None:
     api = await Api.connect()
-    try:
-        backend = await api.get(f"{BACKENDS}/{settings.backend}")
-        spec = StorageBackend.model_validate(backend).spec
-        engine = spec.engine.nfs
-        if not engine:
-            raise MoorageError(f"StorageBackend {settings.backend} has no engine nfs")
-        await asyncio.to_thread(mount, engine, spec.mount_options, settings.root, settings.mount_deadline)
-        try:
-            await _keep_folders(settings, api, engine)
-        finally:
-            await asyncio.to_thread(unmount, settings.root)
-    finally:
-        await api.close()
-
-
-async def _keep_folders(settings: Settings, api: Api, engine: NfsEngine) -> None:
+    backend = await api.get(f"{BACKENDS}/{settings.backend}")
+    spec = StorageBackend.model_validate(backend).spec
+    engine = spec.engine.nfs
+    if not engine:
+        raise MoorageError(f"StorageBackend {settings.backend} has no engine nfs")
+    await asyncio.to_thread(mount, engine, spec.mount_options, settings.root, settings.mount_deadline)
     folders = await asyncio.to_thread(_open, settings, engine)
-    try:
-        if settings.ready:
-            await asyncio.to_thread(settings.ready.touch)
-        await Worker(api, settings.backend, engine, settings.pod, folders).run(settings.idle, settings.life)
-    finally:
-        await asyncio.to_thread(folders.close)
+    if settings.ready:
+        await asyncio.to_thread(settings.ready.touch)
+    await Worker(api, settings.backend, engine, settings.pod, folders, settings.node).run(settings.idle, settings.life)
+    await asyncio.to_thread(folders.close)
+    await asyncio.to_thread(unmount, settings.root)
 
 
 def _open(settings: Settings, engine: NfsEngine) -> Folders:
@@ -87,6 +73,18 @@ def _open(settings: Settings, engine: NfsEngine) -> Folders:
         return folders
     except OSError as error:
         raise judged(engine, error) from error
+
+
+def _fail(settings: Settings | None, reason: str, message: str) -> NoReturn:
+    log.error("%s", message)
+    if settings:
+        _tell(settings.told, reason, message)
+    _exit(1)
+
+
+def _exit(code: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(code)
 
 
 def _tell(path: Path, reason: str, message: str) -> None:

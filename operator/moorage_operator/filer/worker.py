@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from moorage import filer, names
+from moorage import filer, filermount, names
 from moorage.errors import MoorageError, NotFound, Retry
 from moorage.filer import Around, Seen
 from moorage.model import BackendServer, NfsEngine, Share, ShareState
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _WORKERS = 4
 _RETRY = 2.0
 _PATIENCE = 60.0
+_ANSWER = 20.0  # seconds in which the filer must tell its room
 _LOOK = 0.5
 _REPORT_EVERY = 10.0
 
@@ -29,10 +30,13 @@ _REPORT_EVERY = 10.0
 class Worker:
     """`idle` and `life` in seconds: when it ends by itself."""
 
-    def __init__(self, api: Api, backend: str, engine: NfsEngine, server: str, folders: Folders) -> None:
+    def __init__(
+        self, api: Api, backend: str, engine: NfsEngine, server: str, folders: Folders, node: str = ""
+    ) -> None:
         self._api = api
         self._engine = engine
         self._server = server
+        self._node = node
         self._folders = folders
         self._catalogue = Catalogue(backend, server)
         self._queue = WorkQueue(self._work, _WORKERS)
@@ -85,13 +89,23 @@ class Worker:
 
     async def _tell_backend(self) -> None:
         try:
-            total, free = await asyncio.to_thread(self._folders.space)
+            total, free = await asyncio.wait_for(asyncio.to_thread(self._folders.space), _ANSWER)
+        except TimeoutError as error:
+            words = f"no answer within {_ANSWER:.0f} s"
+            raise FilerFailed(filermount.lost(self._engine, words)) from error
         except OSError as error:
             raise judged(self._engine, error) from error
+        home = self._folders.home
+        now = BackendServer(
+            name=self._server,
+            total_bytes=total,
+            free_bytes=free,
+            promised_bytes=sum(each.size for each in home.records.values() if each.folder),
+            node=self._node,
+        )
         kept = filer.kept(self._around()) if self._feed.synced else None
         try:
             item = await self._api.get(f"{BACKENDS}/{self._catalogue.backend}")
-            now = BackendServer(name=self._server, total_bytes=total, free_bytes=free)
             await self._backend_report.write(item, now, kept)
         except MoorageError as error:
             log.warning("%s", error)

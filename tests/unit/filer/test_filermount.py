@@ -23,6 +23,7 @@ ENGINE = NfsEngine(server="filer.example", path="/export/data", size="advisory")
         ("mount.nfs4: Connection timed out for filer:/x on /mnt", "FilerUnreachable"),
         ("mount.nfs4: No route to host for filer:/x on /mnt", "FilerUnreachable"),
         ("mount.nfs4: Network is unreachable for filer:/x on /mnt", "FilerUnreachable"),
+        ("mount.nfs4: Resource temporarily unavailable for filer:/x on /mnt", "FilerUnreachable"),
         ("mount.nfs4: Failed to resolve server filer: Name or service not known", "FilerUnreachable"),
     ],
 )
@@ -49,7 +50,7 @@ def test_a_filer_that_is_silent_cannot_be_written_or_was_lost() -> None:
 def test_the_worker_gives_up_where_volumes_wait_and_reaches_the_filer_as_they_do() -> None:
     told = filermount.options(["vers=4.2", "port=2050", "hard", "nconnect=4", "ro", "timeo=600"])
 
-    assert told.startswith("vers=4.2,port=2050,soft,timeo=50,")
+    assert told.startswith("vers=4.2,port=2050,soft,timeo=30,")
     assert not {"hard", "nconnect=4", "ro", "timeo=600", "vers=4.1"} & set(told.split(","))
     assert filermount.options([]).startswith("vers=4.1,soft,")
 
