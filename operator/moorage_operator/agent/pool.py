@@ -191,7 +191,8 @@ class Pool:
         before = image.stat()
         if before.st_size < size:
             with self.room.taking:
-                self.room.check(size - before.st_blocks * 512)
+                # Copies of shared blocks that are not on the disk yet count as blocks, too.
+                self.room.check(size - min(before.st_size, before.st_blocks * 512))
                 allocate(image, size, back_to=before.st_size)
 
     def save_record(self, record: Record) -> None:

@@ -228,3 +228,26 @@ def test_how_much_room_there_is_can_be_asked_while_space_is_being_taken(xfs: Xfs
         total, free = other.submit(xfs.pool.space).result(timeout=10)
 
     assert 0 < free < total
+
+
+def test_growth_beside_snapshots_is_reserved_in_full(xfs: Xfs) -> None:
+    volume = xfs.volume("a")
+    write(volume / "file", 50 * MIB)
+    xfs.snapshot("s", "a")
+    free = xfs.pool.space()[1]
+
+    xfs.mounts.ensure_grown("a", 2 * SIZE)
+
+    assert abs(free - xfs.pool.space()[1] - SIZE) < 4 * MIB
+    assert fill(volume / "rest") > 2 * SIZE - 100 * MIB
+
+
+def test_growth_that_would_take_what_is_promised_is_refused(tmp_path: Path, plain_mkfs: None) -> None:
+    with xfspool.pool_on_xfs(tmp_path, 800 * MIB) as xfs:
+        write(xfs.volume("a") / "file", 200 * MIB)
+        xfs.snapshot("s", "a")
+
+        with pytest.raises(NoCapacity, match="delete volumes or snapshots"):
+            xfs.mounts.ensure_grown("a", SIZE + 250 * MIB)
+
+        assert xfs.mounts.size("a") == SIZE
