@@ -39,12 +39,14 @@ class Agent:
         return self.home / "kubelet" / "plugins" / "csi.moorage.dev" / "local"
 
     def start(self) -> None:
-        """In the node's mount namespace, which the agent does not end with."""
+        """In a mount namespace of its own, as a pod has one; what it mounts is seen in the node's."""
         if self.keeper is None:
-            argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", "echo there; exec sleep infinity"]
+            script = "mount --make-rshared / && echo there && exec sleep infinity"  # as a node's mounts are
+            argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
             self.keeper = subprocess.Popen(argv, stdout=subprocess.PIPE)
             assert self.keeper.stdout and self.keeper.stdout.readline() == b"there\n"
-        argv = [*self._enter(), sys.executable, "-c", _START]
+        pod = ["unshare", "-m", "--propagation", "unchanged"]  # Bidirectional
+        argv = [*self._enter(), *pod, sys.executable, "-c", _START]
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environ, stdout=log, stderr=log)
 
