@@ -64,25 +64,38 @@ class Api:
 
 
 class Feed:
-    """Objects of one kind by UID, kept by list and watch, listed anew every half minute.
+    """Objects of one kind by UID, kept by list and watches of half a minute, listed anew after so many of them.
 
     A failed list changes nothing: what was last known stands. `synced` after the first list that succeeded.
     """
 
-    def __init__(self, api: Api, path: str, changed: Callable[[str, Object | None], None], selector: str = "") -> None:
-        """`selector`: a field selector; an object that it ceases to fit is gone as far as the feed is concerned."""
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        changed: Callable[[str, Object | None], None],
+        selector: str = "",
+        watches: int = 1,
+    ) -> None:
+        """`selector`: a field selector; an object that it ceases to fit is gone as far as the feed is concerned.
+
+        `watches`: from one list to the next. A list with a selector costs the API server a look at all objects.
+        """
         self.objects: dict[str, Object] = {}
         self.synced = False
         self.listed = asyncio.Event()
         self._api = api
         self._path = path
         self._selector = selector
+        self._watches = watches
         self._changed = changed
 
     async def run(self) -> None:
         while True:
             try:
-                await self._follow(await self._list())
+                version = await self._list()
+                for _ in range(self._watches):
+                    version = await self._follow(version)
             except (MoorageError, OSError, ValueError) as error:
                 log.warning("%s: %s", self._path, error or type(error).__name__)
                 await asyncio.sleep(_PAUSE)
@@ -100,21 +113,26 @@ class Feed:
         self.listed.set()
         return str(answer["metadata"]["resourceVersion"])
 
-    async def _follow(self, version: str) -> None:
+    async def _follow(self, version: str) -> str:
+        """One watch; where the next one begins."""
         async with aclosing(self._api.watch(self._path, version, self._selector)) as events:
             async for event in events:
-                self._take(event)
+                version = self._take(event) or version
+        return version
 
-    def _take(self, event: Object) -> None:
+    def _take(self, event: Object) -> str:
         if "type" not in event:  # no watch at all: the server's answer says why
             raise Retry(f"watch refused: {event.get('message', '')}")
-        if event["type"] == "BOOKMARK":
-            return
         if event["type"] == "ERROR":
             raise Retry(f"watch ended: {event['object'].get('message', '')}")
         item = cast(Object, event["object"])
+        if event["type"] != "BOOKMARK":
+            self._note(event["type"], item)
+        return str(item["metadata"].get("resourceVersion", ""))
+
+    def _note(self, kind: str, item: Object) -> None:
         uid = str(item["metadata"]["uid"])
-        if event["type"] == "DELETED":
+        if kind == "DELETED":
             self.objects.pop(uid, None)
             self._changed(uid, None)
         else:
@@ -137,11 +155,12 @@ class Poll(Feed):
         """List again soon."""
         self._due.set()
 
-    async def _follow(self, version: str) -> None:
+    async def _follow(self, version: str) -> str:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._due.wait(), self._period())
         await asyncio.sleep(_GATHER)
         self._due.clear()
+        return version
 
 
 def _slim(item: Object) -> Object:

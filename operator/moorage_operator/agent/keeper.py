@@ -55,7 +55,7 @@ class Keeper:
         self._trimmer = Trimmer(pool, mounts, lambda: self._pool_report.overfull)
         self._shares = Shares(pool, mounts, exports, self._trimmer, self._owner)
         self._queue = WorkQueue(self._work, WORKERS)
-        self._volumes = Feed(api, VOLUMES, self._volume_changed, selector)
+        self._volumes = Feed(api, VOLUMES, self._volume_changed, selector, watches=20 if selector else 1)
         self._backends = self._backend_feed(api)
         self._volume_report = VolumeReport(api)
         self._usage = UsageWatch(mounts, self._volume_report, lambda: self.catalogue.entries)

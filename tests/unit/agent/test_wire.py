@@ -169,3 +169,23 @@ async def test_what_was_told_of_a_backend_is_not_told_again_before_it_is_looked_
     await report.write({**item, "metadata": {**metadata, "resourceVersion": "9"}}, now, ())  # somebody took it away
 
     assert len(told) == 2
+
+
+async def test_a_watch_goes_on_where_the_last_one_ended_before_all_is_listed_again() -> None:
+    listed = plain(b'{"metadata": {"resourceVersion": "7"}, "items": []}')
+    first = chunked(b'{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}\n')
+    said = [listed, first, chunked(b""), listed]
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    def answer(head: str) -> bytes | None:
+        asked.put_nowait(head.split(" ")[1])
+        return said.pop(0) if said else None
+
+    async with server(answer) as (wire, _):
+        feed = Feed(Api(wire), VOLUMES, lambda _, __: None, "a=b", watches=2)
+        running = asyncio.create_task(feed.run())
+        paths = [await asyncio.wait_for(asked.get(), 10) for _ in range(4)]
+        running.cancel()
+
+    assert ["watch=true" in each for each in paths] == [False, True, True, False]
+    assert "resourceVersion=7" in paths[1] and "resourceVersion=9" in paths[2]
