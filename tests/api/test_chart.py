@@ -9,13 +9,14 @@ import pytest
 import requests
 from chart import NAMESPACE, Api, collection, create, rendered
 
-from moorage import holderset
+from moorage import filerpod, holderset
 from moorage.attachmentfacts import AttachmentFacts, HolderImage
-from moorage.model import StorageAttachment
+from moorage.filerpod import WorkerPod
+from moorage.model import StorageAttachment, StorageBackend
 
-OPERATOR, CONTROLLER, NODE, AGENT, CLEANUP, MOUNTER, S3, TEST = (
+OPERATOR, CONTROLLER, NODE, AGENT, CLEANUP, MOUNTER, S3, TEST, FILER = (
     f"system:serviceaccount:{NAMESPACE}:moorage-{component}"
-    for component in ("operator", "csi-controller", "csi-node", "nfs", "cleanup", "mounter", "s3", "test")
+    for component in ("operator", "csi-controller", "csi-node", "nfs", "cleanup", "mounter", "s3", "test", "filer")
 )
 MOORAGE, CORE, APPS = "moorage.dev", "", "apps"
 
@@ -145,7 +146,6 @@ def test_an_account_may_do_what_it_needs(
         (OPERATOR, "delete", MOORAGE, "storagevolumes"),
         (OPERATOR, "delete", MOORAGE, "storageattachments"),
         (OPERATOR, "delete", MOORAGE, "storagesnapshots"),
-        (OPERATOR, "create", CORE, "pods"),
         (OPERATOR, "patch", CORE, "nodes"),
         (OPERATOR, "patch", CORE, "namespaces"),
         (OPERATOR, "create", APPS, "deployments"),
@@ -222,6 +222,19 @@ def holder(**changes: Any) -> dict[str, Any]:
     return thing
 
 
+def filer_worker(**changes: Any) -> dict[str, Any]:
+    """The pod of a filer's worker, as the operator makes it; `changes` by path, as pod__hostNetwork."""
+    nfs = {"server": "filer", "path": "/export", "size": "advisory"}
+    metadata = {"name": "nas", "uid": "4fd1b3a2", "generation": 1}
+    backend = StorageBackend.model_validate({"metadata": metadata, "spec": {"engine": {"nfs": nfs}}})
+    thing = filerpod.worker(backend, WorkerPod(NAMESPACE, HOLDER_IMAGE), 0)
+    parts = {"metadata": thing["metadata"], "pod": thing["spec"], "container": thing["spec"]["containers"][0]}
+    for path, value in changes.items():
+        part, _, field = path.partition("__")
+        parts[part][field] = value
+    return thing
+
+
 SECRET_ENV = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
 
 
@@ -265,6 +278,60 @@ def test_the_operators_daemonsets_can_hold_mounts_and_do_nothing_else(
     assert create(api, thing, dryRun="All").status_code == 201  # others make what they may
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata__name": "other"},
+        {"metadata__labels": {}},
+        {"pod__hostNetwork": True},
+        {"pod__hostPID": True},
+        {"pod__serviceAccountName": "moorage-operator"},
+        {"pod__volumes": [{"name": "tmp", "hostPath": {"path": "/"}}]},
+        {"pod__volumes": [{"name": "tmp", "secret": {"secretName": "s"}}]},
+        {"pod__volumes": [{"name": "tmp", "persistentVolumeClaim": {"claimName": "c"}}]},
+        {"pod__volumes": [{"name": "tmp", "projected": {"sources": [{"secret": {"name": "s"}}]}}]},
+        {"pod__initContainers": [{"name": "i", "image": HOLDER_IMAGE}]},
+        {"container__image": "docker.io/library/busybox"},
+        {"container__command": ["python3", "-c", "print(1)"]},
+        {"container__args": ["x"]},
+        {"container__env": SECRET_ENV},
+        {"container__env": [{"name": "PYTHONPATH", "value": "/tmp"}]},
+        {"container__env": [{"name": "MOORAGE_X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
+        {"container__envFrom": [{"secretRef": {"name": "s"}}]},
+        {"container__securityContext": {"privileged": True}},
+        {"container__securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}},
+        {"container__lifecycle": {"postStart": {"exec": {"command": ["id"]}}}},
+        {"container__livenessProbe": {"exec": {"command": ["id"]}}},
+        {"container__readinessProbe": {"exec": {"command": ["id"]}}},
+    ],
+    ids=lambda changes: str(changes)[:60],
+)
+def test_the_operators_pods_are_workers_of_filers_and_nothing_else(
+    api: Api, guarded: None, filers_guarded: None, changes: dict[str, Any]
+) -> None:
+    assert create_as(api, OPERATOR, filer_worker(**changes), dryRun="All") == 422
+
+
+def test_the_operator_makes_and_deletes_workers_in_the_releases_namespace_only(
+    api: Api, guarded: None, filers_guarded: None
+) -> None:
+    foreign = filer_worker(metadata__name="of-others", metadata__labels={})
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    assert create(api, foreign).status_code == 201
+
+    made = create_as(api, OPERATOR, filer_worker())
+    gone = _send_as(api, OPERATOR, "DELETE", f"{path}/moorage-filer-nas")
+    kept = _send_as(api, OPERATOR, "DELETE", f"{path}/of-others")
+    api.call("DELETE", f"{path}/of-others")
+
+    assert (made, gone.status_code, kept.status_code) == (201, 200, 422)
+    assert not may(api, OPERATOR, "create", CORE, "pods")
+    assert may(api, OPERATOR, "create", CORE, "pods", namespace=NAMESPACE)
+    assert not may(api, FILER, "create", CORE, "pods", namespace=NAMESPACE)
+    assert not may(api, FILER, "patch", MOORAGE, "storagevolumes")
+    assert may(api, FILER, "patch", MOORAGE, "storagevolumes/status")
+
+
 def test_the_operator_touches_no_daemonset_of_others(api: Api, guarded: None) -> None:
     foreign = holder(metadata__name="moorage-lookalike", metadata__labels={})
     path = f"{collection(foreign)}/moorage-lookalike"
@@ -302,6 +369,16 @@ def guarded(api: Api, chart: list[dict[str, Any]]) -> None:
         assert time.monotonic() < end, "the admission policy does not come into force"
         time.sleep(0.2)
     answer = _send_as(api, OPERATOR, "POST", collection(holder()), json=holder(), params={"dryRun": "All"})
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.fixture(scope="module")
+def filers_guarded(api: Api, chart: list[dict[str, Any]]) -> None:
+    end = time.monotonic() + 60
+    while create_as(api, OPERATOR, filer_worker(metadata__name="other"), dryRun="All") != 422:
+        assert time.monotonic() < end, "the admission policy does not come into force"
+        time.sleep(0.2)
+    answer = _send_as(api, OPERATOR, "POST", collection(filer_worker()), json=filer_worker(), params={"dryRun": "All"})
     assert answer.status_code == 201, answer.text
 
 
