@@ -5,10 +5,13 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from moorage import names
 from moorage.errors import InvalidInput
+from moorage.model import RootFolder
 from moorage_operator.agent import loop
 from moorage_operator.local.agent import LocalAgent
 from moorage_operator.local.health import Health
@@ -46,6 +49,41 @@ def agent(tmp_path: Path) -> LocalAgent:
     pool = LocalPool(settings.pool)
     pool.open()
     return LocalAgent(settings, pool, object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("engine", "ours"),
+    [
+        ({"local": {"namespace": "storage", "daemonSet": "moorage-local", "overcommit": True}}, True),
+        ({"local": {"namespace": "storage", "daemonSet": "others"}}, False),
+        ({"local": {"namespace": "elsewhere", "daemonSet": "moorage-local"}}, False),
+        ({"ganesha": {"namespace": "storage", "statefulSet": "moorage-local"}}, False),
+    ],
+)
+def test_it_serves_the_backends_that_name_its_daemon_set(agent: LocalAgent, engine: dict[str, Any], ours: bool) -> None:
+    agent.catalogue.take_backends([{"metadata": {"name": "local"}, "spec": {"engine": engine}}])
+
+    assert list(agent.catalogue.backends) == (["local"] if ours else [])
+    assert agent.catalogue.overcommits("local") == ours
+
+
+def test_a_volume_placed_on_the_node_is_wanted_here(agent: LocalAgent) -> None:
+    engine = {"local": {"namespace": "storage", "daemonSet": "moorage-local"}}
+    agent.catalogue.take_backends([{"metadata": {"name": "local"}, "spec": {"engine": engine}}])
+    uid = "0b0c9b4e-0000-4000-8000-000000000003"
+    root = {"mode": "0750", "uid": 1000, "gid": 2000}
+    for node in ("node-1", "node-2"):
+        placed = {"backend": "local", "engine": "local", "server": node}
+        agent.catalogue.take_volume(
+            uid,
+            {
+                "metadata": {"uid": uid, "name": "scratch", "namespace": "team"},
+                "spec": {"type": "local", "size": "1Gi", "root": root},
+                "status": {"id": names.short_id(uid), "placement": placed},
+            },
+        )
+        wanted = [(each.wanted.size, each.wanted.root) for each in agent.catalogue.entries.values()]
+        assert wanted == ([(2**30, RootFolder(mode="0750", uid=1000, gid=2000))] if node == "node-1" else [])
 
 
 async def test_ready_once_the_volumes_are_known(agent: LocalAgent) -> None:
