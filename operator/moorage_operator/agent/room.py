@@ -6,6 +6,7 @@ is free less the blocks that writable images share. Writing takes from both alik
 an old figure never promises too much, and why a tick needs no walk over all images.
 """
 
+import logging
 import os
 import threading
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from moorage import imagesize
 from moorage.errors import NoCapacity
 from moorage_operator.agent import extents
+
+log = logging.getLogger(__name__)
 
 _FRESH = 300.0  # seconds; what writers have copied since is room that is offered this much later
 _FRESH_ENOUGH = 15.0  # before a refusal
@@ -112,6 +115,9 @@ class Room:
             shared = extents.look(image, min(_LOOK, ends - now)).shared
         except FileNotFoundError:
             return 0
+        except OSError as error:
+            log.warning("%s: how much it shares cannot be told (%s), so all of it is counted", image, error)
+            shared = image.stat().st_blocks * 512
         if now < ends:
             self._figures[image] = _Figure(shared, now)
         return shared

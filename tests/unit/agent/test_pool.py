@@ -1,5 +1,6 @@
 """The pool's files, on a real folder (without formatting: that is proved with the real server)."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,17 @@ def test_retained_is_written_down(pool: Pool) -> None:
     pool.ensure_retained("abc", True)
 
     assert [found.retained for found in pool.records()] == [True]
+
+
+def test_where_shared_blocks_cannot_be_told_all_are_promised(caplog: pytest.LogCaptureFixture) -> None:
+    """tmpfs knows no FIEMAP."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        pool = Pool(Path(folder))
+        pool.open()
+        (pool.snapshots / "s").mkdir()
+        image = unmounted_image(pool, "abc")
+        image.write_bytes(bytes(8 * 2**20))
+
+        assert pool.room.promised() == 8 * 2**20 + 2**16
+        assert "all of it is counted" in caplog.text
+        pool.close()
