@@ -1,5 +1,6 @@
 """The chart's admission policy holds each agent of the nodes' disks to its own node and to what it has to tell."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,7 @@ def token(api: Any) -> Iterator[str]:
     api.create(StorageBackend, "rights-local", spec={"engine": engine})
     ganesha = {"ganesha": {"namespace": NAMESPACE, "statefulSet": "moorage-nfs"}}
     api.create(StorageBackend, "rights-shared", spec={"engine": ganesha})
+    _until_it_acts(api, found)
     yield found
     for thing in things:
         api.call("DELETE", f"{collection(thing)}/{thing['metadata']['name']}")
@@ -47,6 +49,14 @@ def token(api: Any) -> Iterator[str]:
     api.call("DELETE", "/api/v1/nodes/node-1")
 
 
+def _until_it_acts(api: Any, token: str) -> None:
+    """An API server takes a new policy into use a little later."""
+    deadline = time.monotonic() + 30
+    while tell(api, token, "StorageVolume", "disk-2", {"share": SHARE}, dryRun="All").status_code != 422:
+        assert time.monotonic() < deadline, "the policy is not in use"
+        time.sleep(0.1)
+
+
 def _status_by_operator(api: Any, name: str, **status: Any) -> None:
     body = {"apiVersion": "moorage.dev/v1alpha1", "kind": "StorageVolume", "metadata": {"name": name}, "status": status}
     path = f"{GROUP}/namespaces/default/storagevolumes/{name}/status"
@@ -55,13 +65,13 @@ def _status_by_operator(api: Any, name: str, **status: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def tell(api: Any, token: str, kind: str, name: str, status: dict[str, Any]) -> requests.Response:
+def tell(api: Any, token: str, kind: str, name: str, status: dict[str, Any], **more: str) -> requests.Response:
     """As the agent does it."""
     where = "namespaces/default/storagevolumes" if kind == "StorageVolume" else "storagebackends"
     path = f"{api.url}{GROUP}/{where}/{name}/status"
     body = {"apiVersion": "moorage.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "status": status}
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/apply-patch+yaml"}
-    query = {"fieldManager": "moorage-agent-node-1", "force": "true"}
+    query = {"fieldManager": "moorage-agent-node-1", "force": "true", **more}
     return requests.patch(path, json=body, headers=headers, params=query, verify=str(api.certificate), timeout=30)
 
 
