@@ -99,6 +99,8 @@ NFSV4 {{
     # ended before, it loses its locks. Grace ends early when all clients that were known have come back.
     Lease_Lifetime = 6; Grace_Period = 30;
     Expired_Client_Threshold = 256; Max_Alive_Time_For_Expired_Client = 300;
+    # Else a client that waits for a lock (F_SETLKW) which another has gets EIO at once; now it asks again by itself.
+    Blocking_Locks = false;
     RecoveryBackend = fs; RecoveryRoot = {quoted(server.recovery_root)};
     Only_Numeric_Owners = true; Delegations = false;
 }}

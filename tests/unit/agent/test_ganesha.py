@@ -21,6 +21,7 @@ def test_main_config_speaks_only_nfs_4_1_and_4_2_without_rpcbind() -> None:
         "Lease_Lifetime = 6; Grace_Period = 30;",
         "Expired_Client_Threshold = 256; Max_Alive_Time_For_Expired_Client = 300;",
         'RecoveryBackend = fs; RecoveryRoot = "/pool/recovery";',
+        "Blocking_Locks = false;",
         "Only_Numeric_Owners = true; Delegations = false;",
         "Allow_Set_Io_Flusher_Fail = true;",
         "fsid_device = false;",
