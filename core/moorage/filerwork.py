@@ -21,6 +21,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0
 PATIENCE = 30.0  # a pod that does not start within it is told of
 REMOVAL_FAILED = "RemovalFailed"
 NOT_OFFERED = "NotOffered"
+WORKER_FAILED = "WorkerFailed"
 _MESSAGE_MAX = 1024
 
 
@@ -103,7 +104,9 @@ def plan(facts: FilerFacts) -> Work:
 
 
 def _after_failure(facts: FilerFacts, pod: Manifest) -> Work:
-    trouble = _words(pod)
+    trouble: Problem | None = _words(pod)
+    if trouble.reason == WORKER_FAILED and facts.attempt == 0:
+        trouble = _before(facts)  # a pod that was evicted or killed says nothing of the filer; the next one will
     wait = _due(facts, pod, pause(facts.attempt + 1))
     if wait > 0 and not _is_outdated(facts, pod):
         return Work((), trouble, wait)
@@ -186,7 +189,7 @@ def _words(pod: Manifest) -> Problem:
     words = (
         status.get("message") or said.get("message") or said.get("reason") or status.get("reason") or "no word of it"
     )
-    return Problem("WorkerFailed", f"its worker (pod {_name(pod)}) failed: {words}"[:_MESSAGE_MAX])
+    return Problem(WORKER_FAILED, f"its worker (pod {_name(pod)}) failed: {words}"[:_MESSAGE_MAX])
 
 
 def _not_started(pod: Manifest) -> Problem:

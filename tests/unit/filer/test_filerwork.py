@@ -125,11 +125,18 @@ def test_a_worker_that_failed_is_started_again_after_a_pause_that_doubles(attemp
     ],
 )
 def test_a_worker_that_left_no_word_of_its_own(status: dict[str, str], said: str, words: str) -> None:
-    trouble = plan(pod("Failed", said=said, **status)).trouble
+    trouble = plan(pod("Failed", 1, said=said, **status)).trouble
 
     assert trouble
     assert trouble.reason == "WorkerFailed"
     assert words in trouble.message
+
+
+def test_a_pod_that_was_killed_once_says_nothing_of_the_filer() -> None:
+    proved = backend(ready=("True", "Ready", "it answers"))
+
+    assert plan(pod("Failed"), backend=proved) == Work((), None, 4.0)
+    assert attempts(plan(pod("Failed"), backend=proved, now=NOW + 4)) == ["1"]
 
 
 def test_a_pod_that_was_evicted_before_it_began_is_tried_again_too() -> None:
