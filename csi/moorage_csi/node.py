@@ -176,8 +176,8 @@ class Node(rpc.Servicer):
             secrets = await lookup.secrets_for(self._tools.api(), volume_id)
             flags, group = options.mount_flags, options.volume_mount_group
             return await self._stager.ensure(volume_id, plan, staging, flags, group, secrets)
-        if isinstance(plan, plans.Nfs) and ours and base and self._kernel.is_shut(base):
-            # Given up when its pods were killed and stuck; the kubelet does not stage a volume again by itself.
+        if isinstance(plan, plans.Nfs) and ours and (base is None or self._kernel.is_shut(base)):
+            # Given up when its pods were killed and stuck, and perhaps not mounted again since, for want of its server.
             flags, group = options.mount_flags, options.volume_mount_group
             return await self._stager.ensure(volume_id, plan, staging, flags, group, {})
         if base is None or base.fstype not in plan.fstypes:

@@ -252,6 +252,11 @@ async def test_a_volume_that_was_given_up_is_mounted_anew_for_the_next_pod(bench
     shutdown.parent.mkdir(parents=True)
     shutdown.write_text("1\n")
 
+    bench.runner.refuse = "mount.nfs4: Connection timed out"
+    for _ in range(2):
+        with pytest.raises(errors.NotReady):
+            await node.NodePublishVolume(ID, target, capability(), bench.staging, False, SHARED)
+    bench.runner.refuse = ""
     await node.NodePublishVolume(ID, target, capability(), bench.staging, False, SHARED)
 
     staged, shown = mounts.at(bench.staging), mounts.at(target)
