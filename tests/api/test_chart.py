@@ -413,3 +413,20 @@ def test_only_what_mounts_or_makes_loop_devices_needs_a_privileged_namespace(
         "moorage-nfs": False,
         "moorage-local": False,
     }
+
+
+def test_the_csi_controller_may_take_snapshots_and_tell_of_room_in_its_own_namespace_only(
+    api: Api, chart: list[dict[str, Any]]
+) -> None:
+    for verb in ("get", "list", "create", "patch", "delete"):
+        assert may(api, CONTROLLER, verb, MOORAGE, "storagesnapshots")
+    assert not may(api, CONTROLLER, "patch", MOORAGE, "storagesnapshots/status")
+    assert may(api, CONTROLLER, "create", "storage.k8s.io", "csistoragecapacities", namespace=NAMESPACE)
+    assert not may(api, CONTROLLER, "create", "storage.k8s.io", "csistoragecapacities")
+    assert may(api, CONTROLLER, "get", CORE, "pods", namespace=NAMESPACE)
+    assert not may(api, CONTROLLER, "get", CORE, "pods")
+
+
+def test_the_node_plugin_may_get_nodes_and_not_list_them(api: Api, chart: list[dict[str, Any]]) -> None:
+    assert may(api, NODE, "get", CORE, "nodes", "node-1")
+    assert not may(api, NODE, "list", CORE, "nodes")
