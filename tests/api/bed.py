@@ -156,7 +156,7 @@ class Bed:
         server, told = part(status, "placement").get("server"), part(status, "image")
         if not server or told.get("state") == ("Released" if status.get("release") else "Ready"):
             return
-        volume = await self.get("StorageVolume", snapshot["spec"]["volume"])
+        volume = await self.get("StorageVolume", part(snapshot, "spec").get("volume", ""))
         size = part(volume, "status", "share").get("sizeBytes", 0)
         image = told or {"server": server, "sizeBytes": size, "taken": "2026-01-01T00:00:00Z"}
         state = "Released" if status.get("release") else "Ready"
@@ -169,7 +169,7 @@ class Bed:
     async def _tell_room(self, backend: Manifest) -> None:
         """As the agents do: each server writes its own entry, when it has changed."""
         told = {each["name"]: each.get("freeBytes", 0) for each in part(backend, "status").get("servers") or ()}
-        engine = backend["spec"]["engine"]
+        engine = part(backend, "spec", "engine")
         have = self.servers if "ganesha" in engine else self.disks if "local" in engine else told
         for name, free in have.items() if told != have else ():
             entry = {"name": name, "totalBytes": 2**50, "freeBytes": free, "promisedBytes": 0, "clones": True}

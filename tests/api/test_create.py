@@ -18,7 +18,10 @@ S3 = {
 }
 DATA = {"volume": {"name": "training-data"}}
 DNS = "use lowercase letters, digits and hyphens only (no dots), with a letter or digit at both ends"
-ONE_ENGINE = "write exactly one engine block: ganesha (shared volumes) or s3 (buckets and object volumes)"
+ONE_ENGINE = (
+    "write exactly one engine block: ganesha or nfs (shared volumes), local (local volumes) or s3"
+    " (buckets and object volumes)"
+)
 URL = "write http:// or https://, a host and at most a port"
 SUBDOMAIN = "a lowercase RFC 1123 subdomain"
 
@@ -270,7 +273,7 @@ REFUSED: list[tuple[type[Resource], str, dict[str, Any], str]] = [
     (StorageVolume, "x", {**SHARED, "adopt": "7F3K9X2A"}, "StorageBackend status.servers lists them"),
     (StorageVolume, "x", {**SHARED, "adopt": ""}, "write the 8 characters of a kept share's id"),
     (StorageVolume, "x", {**SHARED, "adopt": "../../ab"}, "write the 8 characters of a kept share's id"),
-    (StorageVolume, "x", {**SHARED, "adopt": "abcdefghh"}, "spec.adopt: Too long: may not be more than 8 bytes"),
+    (StorageVolume, "x", {**SHARED, "adopt": "abcdefghh"}, "write the 8 characters of a kept share's id"),
     (
         StorageVolume,
         "abc",

@@ -20,6 +20,11 @@ WHOLE: dict[str, list[dict[str, Any]]] = {
             **{"adopt": "7f3k9x2a", "share": {"from": "Names", "names": ["team-a", "team-b"]}},
         },
         {
+            **{"type": "shared", "size": "1Gi", "source": {"snapshot": "monday"}, "squash": "Root"},
+            **{"root": {"mode": "2770", "uid": 1, "gid": 2}, "mountOptions": ["vers=4.2", "soft"]},
+        },
+        {"type": "local", "size": "1Gi", "node": "node-1"},
+        {
             "type": "object",
             "bucket": {"name": "models", "prefix": "a/b/"},
             "share": {
@@ -43,12 +48,22 @@ WHOLE: dict[str, list[dict[str, Any]]] = {
             },
         }
     ],
+    "StorageSnapshot": [{"volume": "data"}],
     "Bucket": [{"backend": "object", "versioning": True, "onDelete": "Delete", "adopt": "models-7f3k9x2a"}],
     "StorageBackend": [
         {
             "engine": {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs"}},
-            **{"default": False, "minNodes": 3},
+            **{"default": False, "minNodes": 3, "nodeSelector": {"pool": "gpu"}, "mountOptions": ["nconnect=4"]},
         },
+        {
+            "engine": {
+                "nfs": {
+                    **{"server": "filer", "path": "/export", "folder": "a/${namespace}/${name}-${id}"},
+                    **{"size": "advisory", "adopt": "/home/${namespace}"},
+                }
+            }
+        },
+        {"engine": {"local": {"namespace": "m", "daemonSet": "d", "overcommit": True, "volumeGroup": "vg0"}}},
         {
             "engine": {
                 "s3": {

@@ -27,6 +27,13 @@ GARBAGE: dict[str, tuple[tuple[Manifest, Manifest], ...]] = {
         (SHARED, {"conditions": "none", "phase": "LOST", "id": {}}),
         (SHARED, {"placement": {"backend": []}, "conditions": [1], "phaseSince": ["now"], "attributes": 1}),
         ({**SHARED, "share": {"from": "Selector", "selector": {"matchLabels": []}}}, {"share": 3}),
+        ({**SHARED, "source": "monday", "mountOptions": "hard"}, {"topology": "gpu", "usage": []}),
+        ({**SHARED, "source": {"snapshot": 5, "volume": []}}, {"topology": {"pool": 1}}),
+    ),
+    "StorageSnapshot": (
+        ({}, {}),
+        ({"volume": "data"}, {"image": "taken"}),
+        ({"volume": "data"}, {"placement": {"backend": []}, "image": {"state": []}, "release": "perhaps"}),
     ),
     "StorageAttachment": (
         ({}, {}),

@@ -53,11 +53,12 @@ def test_absent_spec_fields_get_their_defaults(api: Any) -> None:
     attachment = api.create(StorageAttachment, "defaults", spec={"volume": {"name": "data"}}).json()["spec"]
     backend = api.create(StorageBackend, "defaults", spec=GANESHA).json()["spec"]
 
-    assert volume == {**SHARED, "claim": "Auto", "onDelete": "Delete"}
+    assert volume == {**SHARED, "claim": "Auto", "onDelete": "Delete", "squash": "None", "mountOptions": []}
     assert shown["bucket"] == {"name": "abc", "prefix": ""}
     assert bucket == {"versioning": False, "onDelete": "Delete"}
     assert attachment == {"volume": {"name": "data"}, "mountFrom": "/", "readOnly": False, "detach": "Wait"}
-    assert backend == {**GANESHA, "default": False, "minNodes": 2}
+    ganesha = {**GANESHA["engine"]["ganesha"], "overcommit": False}
+    assert backend == {"engine": {"ganesha": ganesha}, "default": False, "minNodes": 2, "mountOptions": []}
 
 
 def test_an_s3_backend_gets_flavor_and_region(api: Any) -> None:

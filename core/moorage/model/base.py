@@ -173,13 +173,13 @@ class Usage(Model):
     """What a file system holds, as its own statfs(2) says; told by the agent that serves it, at most once a minute."""
 
     used_bytes: Bytes = 0
-    """Bytes in use."""
+    """What is in use, in bytes."""
     free_bytes: Bytes = 0
-    """Bytes that can still be written."""
+    """What can still be written, in bytes."""
     inodes: Bytes = 0
-    """Files and folders that it can hold at most, as far as the file system knows."""
+    """How many files and folders it can hold at most, as far as the file system knows."""
     inodes_used: Bytes = 0
-    """Files and folders in it."""
+    """How many files and folders are in it."""
 
 
 class SecretRef(Model):
