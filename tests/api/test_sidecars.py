@@ -17,7 +17,7 @@ from driver import driver as driver  # fixture
 from cluster.toolchain import SOURCES, module_folder
 from moorage import names
 from moorage.actions import Manifest
-from moorage.errors import NotFound
+from moorage.errors import MoorageError, NotFound
 
 CLASSES, CLAIMS = "/apis/storage.k8s.io/v1/storageclasses", "persistentvolumeclaims"
 SNAPSHOTS = "snapshot.storage.k8s.io"
@@ -200,7 +200,7 @@ async def snapshots(snapshot_kinds: None, world: World) -> AsyncIterator[World]:
     async def served() -> bool:
         try:
             return bool(await world.call("GET", f"/apis/{SNAPSHOTS}/v1/volumesnapshots"))
-        except NotFound:
+        except MoorageError:  # 404, or 503 while the API server takes the kinds in
             return False
 
     await world.driver.until(served, "VolumeSnapshots are not served")
