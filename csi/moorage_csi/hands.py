@@ -33,8 +33,8 @@ def task(argv: Sequence[str]) -> list[str] | None:
             return ["stat", path]
         case ("umount", "-c", "-i", *flags, path) if len(flags) <= 1 and all(flag in _UMOUNT_FLAGS for flag in flags):
             return ["umount", path, "".join(_UMOUNT_FLAGS[flag] for flag in flags) or "0"]
-        case ("mount", "-c", "-n", "--bind", "-o", mode, staging, target):
-            return ["bind", staging, "/", target, mode]
+        case ("mount", "-c", "-n", "--bind", "-o", given, staging, target):
+            return ["bind", staging, "/", target, given.partition(",")[0]]  # it keeps all flags of what it binds
         case (*script, "bind", staging, folder, target, mode) if tuple(script) == SCRIPT:
             return ["bind", staging, folder, target, mode]
         case (*script, "bind", staging, folder, target, mode, "new") if tuple(script) == SCRIPT:

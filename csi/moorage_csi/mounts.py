@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moorage.errors import DeadlineExceeded, InUse, InvalidInput, MoorageError, NotFound
@@ -33,6 +33,7 @@ _UMOUNT_LADDER = (
 _BIND_SECONDS = 15.0
 _HAND = (sys.executable, "-I", "-S", hand.__file__)
 _NAME_MAX = 255  # bytes of one part of a path (Linux)
+_KEPT = frozenset({"nosuid", "nodev", "noexec", "noatime", "nodiratime"})  # flags of a mount that a bind of it keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Mount:
     readonly: bool  # of this mount, not of the file system
     fstype: str
     source: str
+    flags: tuple[str, ...] = field(default=(), compare=False)  # those of `_KEPT` that it has
 
     @property
     def name(self) -> str:
@@ -66,7 +68,9 @@ def _parse_line(line: str) -> Mount:
     left, _, right = line.partition(" - ")
     _, _, device, root, target, options, *_ = left.split(" ")
     fstype, source, *_ = right.split(" ")
-    return Mount(device, _unescaped(root), _unescaped(target), "ro" in options.split(","), fstype, _unescaped(source))
+    given = options.split(",")
+    flags = tuple(each for each in given if each in _KEPT)
+    return Mount(device, _unescaped(root), _unescaped(target), "ro" in given, fstype, _unescaped(source), flags)
 
 
 def _unescaped(text: str) -> str:
@@ -164,7 +168,9 @@ async def _bind(runner: Runner, base: Mount, folder: str, target: str, readonly:
     mode = "ro" if readonly else "rw"
     argv = (*_HAND, "bind", base.target, folder, target, mode)
     if folder == "/":  # nothing to resolve, and mount(8) starts in a tenth of the time
-        argv = ("mount", "-c", "-n", "--bind", "-o", mode, base.target, target)
+        # Read-only takes a remount, which would drop every flag that is not named again.
+        given = ",".join((mode, *base.flags)) if readonly else mode
+        argv = ("mount", "-c", "-n", "--bind", "-o", given, base.target, target)
     _check_bound(await runner.run(argv, _BIND_SECONDS, about=base.name), folder)
 
 

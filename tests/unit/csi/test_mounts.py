@@ -137,6 +137,20 @@ async def test_a_read_only_bind_refuses_writes_and_leaves_the_volume_writable(
     (Path(volume.target) / "new").write_text("x")
 
 
+@pytest.mark.parametrize("readonly", [True, False])
+@pytest.mark.parametrize("folder", ["/", "/sets"])
+async def test_a_bind_is_no_more_generous_than_the_volumes_own_mount(
+    runner: Runner, volume: Mount, tmp_path: Path, folder: str, readonly: bool
+) -> None:
+    subprocess.run(["mount", "-o", "remount,bind,nosuid,nodev,noexec", volume.target], check=True)
+    base = mounts.at(volume.target)
+    assert base is not None
+    target = str(tmp_path / "target")
+    await mounts.ensure_bound(runner, base, folder, target, readonly)
+    bound = mounts.at(target)
+    assert bound is not None and (bound.readonly, bound.flags) == (readonly, ("nosuid", "nodev", "noexec"))
+
+
 async def test_a_folder_that_is_missing_is_named_and_leaves_no_directory(
     runner: Runner, volume: Mount, tmp_path: Path
 ) -> None:
