@@ -15,6 +15,7 @@ from moorage_operator.agent.report import Site, status_body
 log = logging.getLogger(__name__)
 
 _WORTH = 100  # a change of room of more than one part in so many of the pool is written
+_SCARCE = 8  # or of more than one part in so many of the room itself: on a nearly full pool a little is much
 
 
 class BackendReport:
@@ -82,5 +83,6 @@ class PoolReport:
 
 def differs(before: BackendServer, now: BackendServer) -> bool:
     """Whether it is worth a write: free room changes with every file on an overcommitted pool."""
-    moved = abs(before.free_bytes - now.free_bytes) * _WORTH > now.total_bytes
-    return moved or before.model_copy(update={"free_bytes": now.free_bytes}) != now
+    moved, most = abs(before.free_bytes - now.free_bytes), max(before.free_bytes, now.free_bytes)
+    told = moved * _WORTH > now.total_bytes or (moved >= imagesize.LOG_BYTES and moved * _SCARCE > most)
+    return told or before.model_copy(update={"free_bytes": now.free_bytes}) != now

@@ -177,6 +177,18 @@ def test_only_small_changes_of_the_room_are_not_told(change: dict[str, Any], wor
     assert differs(SAID, SAID.model_copy(update=change)) is worth
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "worth"),
+    [(GIB // 4, GIB // 2, True), (GIB // 2, 0, True), (0, 63 * MIB, False), (4 * GIB, 4 * GIB + 256 * MIB, False)],
+)
+def test_on_a_nearly_full_pool_little_room_is_told_for_a_volume_may_wait_for_it(
+    before: int, now: int, worth: bool
+) -> None:
+    """A deleted snapshot gives back less than a hundredth of a large pool, and changes nothing else that is told."""
+    said = SAID.model_copy(update={"free_bytes": before})
+    assert differs(said, SAID.model_copy(update={"free_bytes": now})) is worth
+
+
 class Mounts:
     """All are mounted, and empty but for 1 MiB."""
 
