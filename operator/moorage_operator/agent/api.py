@@ -40,7 +40,11 @@ class Api:
 
     async def get(self, path: str, selector: str = "") -> Object:
         query = f"?{urlencode({'fieldSelector': selector})}" if selector else ""
-        return cast(Object, json.loads(await self._request("GET", f"{path}{query}")))
+        text = await self._request("GET", f"{path}{query}")
+        try:
+            return cast(Object, json.loads(text))
+        except ValueError as error:
+            raise Retry(f"API server: GET {path}: the answer is no JSON ({error})") from error
 
     async def apply_status(self, path: str, manager: str, body: Object) -> None:
         """Server-side apply of `body` on the status of the object at `path`; the manager owns just what is in it."""

@@ -206,12 +206,19 @@ class Wire:
 
 
 async def _answer(connection: _Connection) -> Answer:
-    line = await connection.reader.readline()
-    if not line:
-        raise EOFError("the API server closed the connection")
-    status = int(line.split(b" ")[1])
+    """Raises ValueError for what is no HTTP, EOFError when the head is not there to its end."""
+    words = (await _line(connection)).split(b" ")
+    if len(words) < 2 or not words[0].startswith(b"HTTP/"):
+        raise ValueError("the answer is not HTTP: is the API server behind something else?")
     headers: dict[str, str] = {}
-    while line := (await connection.reader.readline()).strip():
+    while line := await _line(connection):
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
-    return Answer(status, headers, connection)
+    return Answer(int(words[1]), headers, connection)
+
+
+async def _line(connection: _Connection) -> bytes:
+    line = await connection.reader.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError("the API server closed the connection")
+    return line.strip()

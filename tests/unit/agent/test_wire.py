@@ -189,3 +189,31 @@ async def test_a_watch_goes_on_where_the_last_one_ended_before_all_is_listed_aga
 
     assert ["watch=true" in each for each in paths] == [False, True, True, False]
     assert "resourceVersion=7" in paths[1] and "resourceVersion=9" in paths[2]
+
+
+@pytest.mark.parametrize("whole", [chunked(b'{"items": [', b"1, 2, 3]}" + b" " * 20), plain(b'{"items": [1, 2, 3]}')])
+async def test_an_answer_that_is_cut_off_anywhere_is_a_retry_and_never_taken_for_all_of_it(whole: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(pieces.pop(0))
+        await writer.drain()
+        writer.close()
+
+    end = len(whole) - (len(b"0\r\n\r\n") if b"chunked" in whole else 0)
+    pieces = [whole[:length] for length in range(end)]
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        api = Api(Wire(Access(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")))
+        for _ in range(end):
+            with pytest.raises(Retry):
+                await api.get("/x")
+    assert pieces == []
+
+
+@pytest.mark.parametrize(
+    "said", [b"garbage\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\n\r\n", b"\r\n\r\n", b"HTTP/1.1\r\n\r\n"]
+)
+async def test_what_is_no_http_is_a_retry(said: bytes) -> None:
+    async with server(lambda _: said) as (wire, _):
+        with pytest.raises(Retry, match="GET /x"):
+            await Api(wire).get("/x")
