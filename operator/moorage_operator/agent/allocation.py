@@ -1,5 +1,6 @@
 """Reserving: every block of an image is taken on the pool before anybody writes to it."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -27,6 +28,21 @@ def allocate(image: Path, size: int, back_to: int | None) -> None:
     except BaseException:
         _give_back(image, back_to)
         raise
+
+
+def refill(image: Path) -> None:
+    """Every block of an image that was reserved once; it may be in use. Never makes one: raises FileNotFoundError."""
+    if not has_holes(image):
+        return
+    descriptor = os.open(image, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)  # its file system can: it reserved before
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NoCapacity(f"no room to reserve {image} again: enlarge the pool") from error
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def has_holes(image: Path) -> bool:

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +15,7 @@ from moorage.model import Squash
 from moorage.record import PoolState, Record
 from moorage.share import Wanted
 from moorage_operator.agent import loop, reflink
-from moorage_operator.agent.allocation import allocate, has_holes
+from moorage_operator.agent.allocation import allocate, has_holes, refill
 from moorage_operator.agent.files import sync_file, sync_folder, write_durably
 from moorage_operator.agent.format import make_file_system
 from moorage_operator.agent.ledger import Ledger
@@ -194,6 +194,16 @@ class Pool:
                 # Copies of shared blocks that are not on the disk yet count as blocks, too.
                 self.room.check(size - min(before.st_size, before.st_blocks * 512))
                 allocate(image, size, back_to=before.st_size)
+
+    def ensure_reserved(self) -> None:
+        """Take again what a trim from outside gave away of reserved images; raises NoCapacity when it is gone.
+
+        A node whose /etc/fstab is empty trims by its own timer all that is mounted, local volumes too.
+        """
+        for record in self.records():
+            if not record.sparse:
+                with suppress(FileNotFoundError), self.room.taking:  # it may be removed just now
+                    refill(self.image(record.id))
 
     def save_record(self, record: Record) -> None:
         write_durably(self.volumes / record.id / "share.json", record.model_dump_json(by_alias=True, indent=2) + "\n")

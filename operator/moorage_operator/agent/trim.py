@@ -8,6 +8,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 
 from moorage import imagesize
+from moorage.errors import MoorageError
+from moorage_operator.agent.longwork import in_long_thread
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
 
@@ -34,9 +36,18 @@ class Trimmer:
         """Until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
+            await self._reserve()
             worst = await asyncio.to_thread(self._worst)
             if worst:
                 await self.trim(worst)
+
+    async def _reserve(self) -> None:
+        try:
+            await in_long_thread(self._pool.ensure_reserved)
+        except (MoorageError, OSError) as error:
+            log.error(
+                "a volume that was reserved was trimmed from outside, and its room is not there any more: %s", error
+            )
 
     async def trim(self, volume_id: str) -> None:
         """Bounded by a deadline; what was trimmed until then stays so."""

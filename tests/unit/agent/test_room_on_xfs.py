@@ -251,3 +251,19 @@ def test_growth_that_would_take_what_is_promised_is_refused(tmp_path: Path, plai
             xfs.mounts.ensure_grown("a", SIZE + 250 * MIB)
 
         assert xfs.mounts.size("a") == SIZE
+
+
+def test_what_a_trim_from_outside_gave_away_of_a_reserved_volume_is_taken_again(xfs: Xfs) -> None:
+    """Where /etc/fstab is empty, the node's own timer trims whatever is mounted, local volumes too."""
+    volume = xfs.volume("a")
+    data = write(volume / "file", 10 * MIB)
+    xfs.pool.ensure_image(Wanted("b", "ns", "b", "uid-b", SIZE, sparse=True))
+    subprocess.run(["fstrim", str(volume)], check=True)
+    os.sync()
+    assert xfs.pool.allocated_bytes("a") < SIZE // 2
+
+    xfs.pool.ensure_reserved()
+
+    assert xfs.pool.allocated_bytes("a") >= imagesize.image_bytes(SIZE)
+    assert xfs.pool.allocated_bytes("b") < SIZE // 2
+    assert (volume / "file").read_bytes() == data
