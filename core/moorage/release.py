@@ -10,12 +10,13 @@ from moorage.actions import Action, Delete, Notice, Plan, Reference, reference
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
 from moorage.manifests import is_owned
-from moorage.model import Phase, Placement, ShareState, StorageVolumeStatus, VolumeOnDelete
+from moorage.model import Condition, Phase, Placement, ShareState, StorageVolumeStatus, VolumeOnDelete
 from moorage.plan import conclude
 
 RELEASING = frozenset({Phase.DESTROYING, Phase.DESTROYED})
 RECHECK_HOLDERS = 5.0
 RECHECK = 2.0
+UNFOUND = frozenset({"ShareMissing", "ImageMissing", "FolderMissing", "SnapshotMissing"})  # reasons of Provisioned
 NAMED_HOLDERS = 10  # in the message; the rest is counted
 
 
@@ -132,10 +133,19 @@ def _farewell(facts: VolumeFacts, lost: str) -> str:
         return f"the volume is gone; {what} was not adopted, and stays as it was"
     if share and share.state == ShareState.Released and share.message:  # a filer's folder that was there before
         return f"the volume is gone; {share.message}"
+    if missing := unfound(facts.volume.status.conditions):
+        return f"the volume is gone; {missing}"
     if facts.volume.spec.on_delete == VolumeOnDelete.Delete:
         return "the volume and its data are gone"
     kept = f"the volume is gone; its data is kept{_archived(facts)}, as onDelete asks"
     return f"{kept}; adopt: {facts.id} takes it over" if placed and placed.server else kept
+
+
+def unfound(found: tuple[Condition, ...]) -> str:
+    """What is true of data that its server did not have when the deletion began, or "": a wrong pool keeps it."""
+    before = conditions.find(found, conditions.PROVISIONED)
+    reason = before.reason if before else ""
+    return f"its data was not found ({reason}), and stays where it may be" if reason in UNFOUND else ""
 
 
 def _archived(facts: VolumeFacts) -> str:

@@ -5,7 +5,7 @@ from moorage.actions import Notice, Plan
 from moorage.conditions import Verdict, lifecycle
 from moorage.facts import trouble_at
 from moorage.model import ImageState, Phase, StorageSnapshotStatus
-from moorage.release import RECHECK, RECHECK_HOLDERS, RELEASING, blocked, listed
+from moorage.release import RECHECK, RECHECK_HOLDERS, RELEASING, blocked, listed, unfound
 from moorage.snapshotfacts import SnapshotFacts
 from moorage.snapshotplan import conclude, settle
 
@@ -62,6 +62,8 @@ def _destroyed(facts: SnapshotFacts, lost: str = "") -> Plan[StorageSnapshotStat
         message = "the snapshot is gone; its data stays where it is"
     elif facts.snapshot.status.placement is None:
         message = "it was never taken"
+    elif missing := unfound(facts.snapshot.status.conditions):
+        message = f"the snapshot is gone; {missing}"
     status = conclude(facts, facts.snapshot.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
     return Plan(status, (), (*notices, Notice("Destroyed", message)), finish=True)
 

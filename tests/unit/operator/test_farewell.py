@@ -33,7 +33,17 @@ def words(engine: str, on_delete: str = "Delete", state: str = "Released", **mor
     return next(each.message for each in step.status.conditions if each.type == "Ready"), step.finish
 
 
+def provisioned(reason: str) -> dict[str, Any]:
+    condition = {"type": "Provisioned", "status": "False", "reason": reason, "lastTransitionTime": NOW}
+    return {"conditions": [condition]}
+
+
 ENDS = {
+    "not found on its pool, which may be another one": (
+        words("local", status=provisioned("ShareMissing")),
+        "the volume is gone; its data was not found (ShareMissing), and stays where it may be",
+    ),
+    "never made": (words("local", status=provisioned("NoCapacity")), "the volume and its data are gone"),
     "deleted": (words("ganesha"), "the volume and its data are gone"),
     "kept": (
         words("ganesha", "Retain"),
