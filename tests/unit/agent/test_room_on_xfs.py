@@ -92,11 +92,11 @@ def test_writing_takes_from_free_and_promised_alike(xfs: Xfs) -> None:
 
 def fill(path: Path) -> int:
     """Write until there is no space; bytes written. Any other error is one that must not be."""
-    written = 0
+    written, news = 0, os.urandom(8 * MIB)
     with path.open("wb", buffering=0) as file:
         while True:
             try:
-                written += file.write(os.urandom(MIB))
+                written += file.write(news)
                 os.fsync(file.fileno())
             except OSError as error:
                 assert error.errno == errno.ENOSPC, error
