@@ -8,7 +8,7 @@ from typing import TypeVar, TypeVarTuple
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
-_THREADS = ThreadPoolExecutor(max_workers=12, thread_name_prefix="long")  # more than there are workers of all queues
+_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="long")  # more than there are workers of all queues
 
 
 async def in_long_thread(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
