@@ -31,6 +31,7 @@ def filed(kube: Kube, server: Filer, namespace: str) -> Iterator[str]:
     kube.apply(backend(name, server.address, server.path, adopt="/home/${namespace}"))
     wait_for("the backend is Ready", lambda: is_ready(kube, name), 120)
     yield name
+    kube("delete", "pods", "--all", "-n", namespace, "--timeout=90s", timeout=100)
     kube("delete", "storagevolumes.moorage.dev", "--all", "-n", namespace, "--timeout=90s", timeout=100)
     kube("delete", "storagebackends.moorage.dev", name, "--timeout=90s", timeout=100)
 

@@ -71,7 +71,7 @@ def test_volumes_go_to_the_server_with_most_room_and_an_overfull_pool_raises_an_
 ) -> None:
     placed: set[str] = set()
     for name in ("one", "two"):  # together more than the disk holds
-        kube.apply(shared(name, "2Gi", namespace, backend=GROUP))
+        kube.apply(shared(name, "1Gi", namespace, backend=GROUP))
         volume = kube.wait_phase("StorageVolume", name, "READY", namespace, timeout=120)
         placed.add(volume["status"]["placement"]["server"])
     kube.apply(*(pod(name, by_claim(name), namespace) for name in ("one", "two")))
@@ -82,7 +82,7 @@ def test_volumes_go_to_the_server_with_most_room_and_an_overfull_pool_raises_an_
         return condition(kube.get("storagebackends.moorage.dev", GROUP) or {}, "CapacityLow").get("status", "")
 
     before = alarm()
-    fill = "dd if=/dev/zero of=/data/big bs=1M count=1400 conv=fsync 2>&1; true"
+    fill = "dd if=/dev/zero of=/data/big bs=1M count=660 conv=fsync 2>&1; true"
     for name in ("one", "two"):
         kube.exec(name, "sh", "-c", fill, namespace=namespace, timeout=240)
 

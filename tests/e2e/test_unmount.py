@@ -12,7 +12,7 @@ WRITE = "while :; do dd if=/dev/zero of=/data/big bs=64k count=64 conv=fsync 2>/
 
 
 @pytest.fixture
-def no_server(kube: Kube) -> Iterator[None]:
+def no_server(kube: Kube, namespace: str) -> Iterator[None]:  # noqa: ARG001  torn down before the namespace is
     """Afterwards the NFS server is there again."""
     yield
     kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=1")

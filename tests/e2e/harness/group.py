@@ -13,7 +13,7 @@ SERVERS = (f"moorage-nfs-{GROUP}-0", f"moorage-nfs-{GROUP}-1")
 MEMBER = "moorage.test/group"  # label of the nodes in the group
 CLASS = f"moorage-test-{GROUP}"
 HOME = f"/var/lib/moorage/{GROUP}"
-DISK_BYTES = 3 << 30
+DISK_BYTES = 1536 << 20
 
 
 def group(host: str) -> Object:
