@@ -12,8 +12,8 @@ WRITE = "while :; do dd if=/dev/zero of=/data/big bs=64k count=64 conv=fsync 2>/
 
 
 @pytest.fixture
-def no_server(kube: Kube, namespace: str) -> Iterator[None]:  # noqa: ARG001  torn down before the namespace is
-    """Afterwards the NFS server is there again."""
+def no_server(kube: Kube, namespace: str) -> Iterator[None]:
+    """Afterwards the NFS server is there again, before the namespace (hence its name here) is emptied."""
     yield
     kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=1")
     kube("rollout", "status", "statefulset/moorage-nfs", "-n", NAMESPACE, "--timeout=180s", timeout=190)
