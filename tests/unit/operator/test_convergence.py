@@ -39,6 +39,7 @@ class World(RuleBasedStateMachine):
         self.moment = 0
         self.told: set[tuple[str, str]] = set()  # reason, and the state before
         self.story: list[str] = []
+        self.settled = 0  # so much of the story is of steps that were taken to their end
         self.stale = False  # somebody acted on an old look: then the story may be odd
         self.data = False
         self.backend_ready = True
@@ -86,6 +87,7 @@ class World(RuleBasedStateMachine):
                 if seen not in (None, self.volume) and conditions.is_true(deed.conditions, conditions.READY):
                     return  # a conflict: the object has moved on since the look
                 self.check_told(deed)
+                self.settle(step)
                 share = self.volume["status"].get("share")
                 self.volume["status"] = {**deed.dump(), **({"share": share} if share else {})}
                 if not share:
@@ -102,6 +104,12 @@ class World(RuleBasedStateMachine):
         if (notice.reason, before) not in self.told:
             self.told.add((notice.reason, before))
             self.story.append(notice.reason)
+
+    def settle(self, step: Plan[StorageVolumeStatus]) -> None:
+        """What an operator told before it died, of a step that then was not taken, may be told of a later one."""
+        taken = {each.reason for each in step.notices}
+        self.story[self.settled :] = [each for each in self.story[self.settled :] if each in taken]
+        self.settled = len(self.story)
 
     def check_told(self, status: StorageVolumeStatus) -> None:
         """No phase is entered untold, and none is told a second time while it lasts."""
@@ -287,3 +295,20 @@ class World(RuleBasedStateMachine):
 
 World.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 TestConvergence = World.TestCase
+
+
+def test_two_pods_that_attach_are_told_of_each_although_the_first_left_while_no_operator_was_there() -> None:
+    world = World()
+    world.begin("Auto", "Delete", 4)
+    world.pod_inline(0)
+    world.reconcile(1)  # tells, and dies before the status
+    world.pods_leave()
+    world.user_grows()
+    world.agent()
+    world.reconcile_whole()  # no phase is entered, but another size is judged
+    world.pod_inline(0)
+    world.reconcile_whole()
+
+    assert world.story == ["Provisioning", "Ready", "Attaching"]
+    assert [reason for reason, _ in sorted(world.told)].count("Attaching") == 2
+    world.teardown()
