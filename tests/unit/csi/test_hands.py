@@ -19,8 +19,19 @@ from moorage_csi.runner import Processes
 STAT = ("stat", "--file-system", f"--format={stats.FORMAT}")
 
 
+PATIENCE = 60.0  # seconds, more than a loaded machine ever needs
+
+_strangers: set[int] = set()  # helpers that earlier tests have left behind, dying or not
+
+
+@pytest.fixture(autouse=True)
+def alone() -> None:
+    _strangers.clear()
+    _strangers.update(_helpers())
+
+
 @pytest.fixture
-async def hands() -> AsyncIterator[Hands]:
+async def hands(alone: None) -> AsyncIterator[Hands]:
     found = Hands()
     await found.warm()
     yield found
@@ -28,7 +39,11 @@ async def hands() -> AsyncIterator[Hands]:
 
 
 def _pids() -> set[int]:
-    """The helpers of this process."""
+    """The helpers that this test has started."""
+    return _helpers() - _strangers
+
+
+def _helpers() -> set[int]:
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {int(pid) for pid in children if "hand.py" in _command(pid)}
 
@@ -40,7 +55,7 @@ def _command(pid: str) -> str:
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not true():
             await asyncio.sleep(0.01)
 
@@ -50,24 +65,24 @@ async def _until_gone(pids: set[int]) -> None:
 
 
 async def test_a_helper_answers_as_the_command_does(hands: Hands) -> None:
-    by_helper = await hands.run((*STAT, "/proc"), 5)
-    by_command = await Processes().run((*STAT, "/proc"), 5)
+    by_helper = await hands.run((*STAT, "/proc"), PATIENCE)
+    by_command = await Processes().run((*STAT, "/proc"), PATIENCE)
     assert stats.parse(by_helper.stdout) == stats.parse(by_command.stdout)
-    missing = await hands.run((*STAT, "/no/such"), 5)
+    missing = await hands.run((*STAT, "/no/such"), PATIENCE)
     assert (missing.status, missing.complaint) == (1, "stat: /no/such: No such file or directory")
 
 
 async def test_one_helper_does_one_task_after_another(hands: Hands) -> None:
     before = _pids()
     for _ in range(5):
-        await hands.run((*STAT, "/"), 5)
+        await hands.run((*STAT, "/"), PATIENCE)
     assert _pids() == before and len(before) == 1
 
 
 async def test_tasks_at_once_never_wait_for_each_other_and_helpers_are_few(hands: Hands) -> None:
-    outputs = await asyncio.gather(*(hands.run((*STAT, "/"), 5) for _ in range(20)))
+    outputs = await asyncio.gather(*(hands.run((*STAT, "/"), PATIENCE) for _ in range(20)))
     assert {output.status for output in outputs} == {0}
-    await hands.run((*STAT, "/"), 5)
+    await hands.run((*STAT, "/"), PATIENCE)
     assert 1 <= len(_pids()) <= 4
 
 
@@ -91,13 +106,12 @@ async def test_a_helper_that_hangs_is_killed_and_replaced(hands: Hands, tmp_path
     with pytest.raises(DeadlineExceeded, match="`stat` took longer than"):
         await hands.run((*STAT, "/"), 0.2, about="/")
     with pytest.raises(DeadlineExceeded, match="an earlier `stat` on it still hangs"):
-        await hands.run((*STAT, "/"), 5, about="/")
+        await hands.run((*STAT, "/"), PATIENCE, about="/")
     await _until(lambda: hands.abandoned == 0)
-    assert stuck not in _pids() and (await hands.run((*STAT, "/"), 5, about="/")).status == 0
+    assert stuck not in _pids() and (await hands.run((*STAT, "/"), PATIENCE, about="/")).status == 0
 
 
 async def test_no_helper_is_lost_to_a_path_that_hangs(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
-    await _until(lambda: len(_pids()) == 1)  # those of other tests have died
     (helper,) = _pids()
 
     def hangs(self: Processes, name: str, about: str) -> None:
@@ -107,45 +121,45 @@ async def test_no_helper_is_lost_to_a_path_that_hangs(hands: Hands, monkeypatch:
         patch.setattr(Processes, "check_stuck", hangs)
         for _ in range(5):
             with pytest.raises(DeadlineExceeded):
-                await hands.run((*STAT, "/dead"), 5, about="/dead")
-    assert (await hands.run((*STAT, "/"), 5)).status == 0
+                await hands.run((*STAT, "/dead"), PATIENCE, about="/dead")
+    assert (await hands.run((*STAT, "/"), PATIENCE)).status == 0
     assert _pids() == {helper}
 
 
 async def test_a_helper_that_died_is_not_missed(hands: Hands) -> None:
     (first,) = _pids()
     os.kill(first, 9)
-    assert (await hands.run((*STAT, "/"), 5)).status == 0
+    assert (await hands.run((*STAT, "/"), PATIENCE)).status == 0
     await _until_gone({first})
-    assert (await hands.run((*STAT, "/"), 5)).status == 0
+    assert (await hands.run((*STAT, "/"), PATIENCE)).status == 0
 
 
 async def test_a_caller_that_gives_up_leaves_no_answer_for_the_next(hands: Hands) -> None:
     (first,) = _pids()
     os.kill(first, 19)
-    call = asyncio.ensure_future(hands.run((*STAT, "/"), 5))
+    call = asyncio.ensure_future(hands.run((*STAT, "/"), PATIENCE))
     await asyncio.sleep(0.05)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    assert (await hands.run((*STAT, "/no/such"), 5)).status == 1
+    assert (await hands.run((*STAT, "/no/such"), PATIENCE)).status == 1
 
 
 async def test_helpers_go_when_nothing_happens() -> None:
     hands = Hands(idle_seconds=0.05)
     await hands.warm()
-    await hands.run((*STAT, "/"), 5)
+    await hands.run((*STAT, "/"), PATIENCE)
     await _until_gone(_pids())
-    assert (await hands.run((*STAT, "/"), 5)).status == 0
+    assert (await hands.run((*STAT, "/"), PATIENCE)).status == 0
     await hands.close()
 
 
 async def test_no_handle_stays_open_in_a_helper(hands: Hands) -> None:
     (pid,) = _pids()
-    await hands.run((*STAT, "/"), 5)  # it has read its own program
+    await hands.run((*STAT, "/"), PATIENCE)  # it has read its own program
     open_before = len(os.listdir(f"/proc/{pid}/fd"))
     for target in ("/no/such", "/etc/hostname"):
-        await hands.run((*module.SCRIPT, "bind", "/proc", "/", target, "rw"), 5)
-        await hands.run((*module.SCRIPT, "bind", "/proc", "/self", target, "ro", "new"), 5)
+        await hands.run((*module.SCRIPT, "bind", "/proc", "/", target, "rw"), PATIENCE)
+        await hands.run((*module.SCRIPT, "bind", "/proc", "/self", target, "ro", "new"), PATIENCE)
     assert len(os.listdir(f"/proc/{pid}/fd")) == open_before
 
 
