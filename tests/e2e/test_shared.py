@@ -95,6 +95,25 @@ def test_a_lock_on_one_node_is_seen_on_the_other(kube: Kube, two_pods: str) -> N
     assert taken.strip() == "refused"
 
 
+def test_who_waits_for_a_lock_of_another_node_gets_it_once_its_holder_lets_go(kube: Kube, two_pods: str) -> None:
+    hold = "(flock -x 9; touch /data/held; while ! [ -e /data/go ]; do sleep 0.2; done; echo a >> /data/order) "
+    wait = "(touch /data/waits; flock -x 9; echo got:$? >> /data/order) "
+    opened = "9<>/data/lock >/dev/null 2>&1 &"
+    kube.exec("a", "sh", "-c", hold + opened, namespace=two_pods)
+    wait_for("the lock is held", lambda: kube.attempt("exec", "-n", two_pods, "b", "--", "ls", "/data/held")[0], 30)
+    kube.exec("b", "sh", "-c", wait + opened, namespace=two_pods)
+    wait_for("somebody waits", lambda: kube.attempt("exec", "-n", two_pods, "a", "--", "ls", "/data/waits")[0], 30)
+    refused = "(flock -n -x 9 && echo taken || echo refused) 9<>/data/lock"
+    while_held = kube.exec("b", "sh", "-c", refused, namespace=two_pods)
+
+    kube.exec("a", "touch", "/data/go", namespace=two_pods)
+
+    script = "cat /data/order 2>/dev/null; true"
+    wait_for("it got the lock", lambda: "got" in kube.exec("b", "sh", "-c", script, namespace=two_pods), 60)
+    order = kube.exec("b", "cat", "/data/order", namespace=two_pods)
+    assert (while_held.strip(), order.split()) == ("refused", ["a", "got:0"])
+
+
 def test_sub_path_mounts_only_its_folder_and_user_may_write(kube: Kube, two_pods: str) -> None:
     kube.exec("a", "sh", "-c", "mkdir -p /data/imagenet /data/other && chmod 777 /data/imagenet", namespace=two_pods)
     kube.apply(pod("part", by_claim("data"), two_pods, sub_path="imagenet", user=1234))
