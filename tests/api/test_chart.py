@@ -32,7 +32,8 @@ def chart(api: Api) -> Iterator[list[dict[str, Any]]]:
         assert answer.status_code == 201, f"{thing['kind']} {thing['metadata']['name']}: {answer.text}"
     yield things
     for thing in things:
-        api.call("DELETE", f"{collection(thing)}/{thing['metadata']['name']}")
+        # By default a Job's deletion waits for a garbage collector, and there is none.
+        api.call("DELETE", f"{collection(thing)}/{thing['metadata']['name']}?propagationPolicy=Background")
 
 
 def may(api: Api, user: str, verb: str, group: str, resource: str, name: str = "", namespace: str = "default") -> bool:
