@@ -15,13 +15,7 @@ from moorage.model.attachment import (
 )
 from moorage.model.backend import (
     BackendServer,
-    Engine,
-    GaneshaEngine,
     Kept,
-    LocalEngine,
-    NfsEngine,
-    S3Engine,
-    S3Flavor,
     StorageBackend,
     StorageBackendSpec,
     StorageBackendStatus,
@@ -44,7 +38,10 @@ from moorage.model.base import (
 )
 from moorage.model.bucket import Bucket, BucketSpec, BucketStatus
 from moorage.model.condition import Condition, Conditions, ConditionStatus
+from moorage.model.engine import Engine, GaneshaEngine, LocalEngine, NfsEngine, S3Engine, S3Flavor
+from moorage.model.rootfolder import RootFolder, Squash
 from moorage.model.selector import Consent, LabelSelector, Operator, Requirement, ShareFrom
+from moorage.model.share import Share, ShareState
 from moorage.model.snapshot import (
     ImageState,
     SnapshotImage,
@@ -52,18 +49,13 @@ from moorage.model.snapshot import (
     StorageSnapshotSpec,
     StorageSnapshotStatus,
 )
+from moorage.model.source import BucketRef, VolumeSource
 from moorage.model.volume import (
     MAX_SIZE,
     MIN_SIZE,
-    BucketRef,
-    RootFolder,
-    Share,
-    ShareState,
-    Squash,
     StorageVolume,
     StorageVolumeSpec,
     StorageVolumeStatus,
-    VolumeSource,
     VolumeType,
 )
 

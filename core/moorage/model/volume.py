@@ -14,19 +14,16 @@ from moorage.model.base import (
     PHASE,
     READY,
     REASON,
-    Bytes,
     Column,
     Count,
     Generation,
     Label,
-    Message,
     Model,
     Moment,
     MountOptions,
     NodeName,
     Phase,
     Placement,
-    Reason,
     Resource,
     Rule,
     SecretRef,
@@ -36,10 +33,12 @@ from moorage.model.base import (
     VolumeOnDelete,
     fixed,
     matching,
-    validations,
 )
 from moorage.model.condition import Conditions
+from moorage.model.rootfolder import RootFolder, Squash
 from moorage.model.selector import Consent, LabelValue
+from moorage.model.share import Share
+from moorage.model.source import BucketRef, VolumeSource
 
 MIN_SIZE = 256 * 2**20  # bytes; XFS wants 300 MiB, and the image adds 64 MiB for its log
 MAX_SIZE = 2**56  # bytes; keeps every size exact in an int64 and in `Size`
@@ -48,18 +47,6 @@ MAX_SIZE = 2**56  # bytes; keeps every size exact in an int64 and in `Size`
 ADOPT_PATTERN = names.ID_PATTERN.rstrip("$") + r"$|^(/([^/.\p{Cc}][^/\p{Cc}]*|[.][^/.\p{Cc}][^/\p{Cc}]*))+$"
 
 _ELSE = "make another StorageVolume and copy the data"
-_PREFIX = (
-    Rule(rule="self == '' || self.endsWith('/')", message="end prefix with '/', such as checkpoints/"),
-    Rule(rule="!self.startsWith('/')", message="prefix must not begin with '/': keys of a bucket do not"),
-    Rule(rule="!self.contains('//')", message="prefix must not contain '//': write one '/' between folders"),
-    Rule(
-        rule="!self.matches(r'(^|/)[.][.]?(/|$)')",
-        message="prefix must not contain '.' or '..' as a folder: write the folder's plain path",
-    ),
-    Rule(rule=r"!self.matches(r'\p{Cc}')", message="prefix must not contain control characters: remove them"),
-    # S3: a key is at most 1024 bytes of UTF-8; half of them are left for the files beneath the prefix.
-    Rule(rule="size(bytes(self)) <= 512", message="prefix must be at most 512 bytes: show a folder nearer the root"),
-)
 
 
 class VolumeType(StrEnum):
@@ -68,56 +55,6 @@ class VolumeType(StrEnum):
     shared = "shared"
     object = "object"
     local = "local"
-
-
-class Squash(StrEnum):
-    """None, Root or All."""
-
-    none = "None"
-    Root = "Root"
-    All = "All"
-
-
-class RootFolder(Model):
-    """The root folder of a new volume."""
-
-    mode: Annotated[
-        str, Field(max_length=5), matching("^[0-2]?[0-7]{3}$", "write an octal mode, such as 0770 or 2775, in quotes")
-    ] = "0777"
-    """Its mode, in octal. 0777: every pod may write, whatever user it runs as."""
-    uid: Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra={"format": "int64"})] = 0
-    """The user that owns it, by number."""
-    gid: Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra={"format": "int64"})] = 0
-    """The group that owns it, by number."""
-
-
-class VolumeSource(Model):
-    """What a new shared volume begins with: exactly one."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            rule="has(self.snapshot) != has(self.volume)",
-            message="write exactly one of snapshot (a StorageSnapshot) or volume (a StorageVolume to clone)",
-        ),
-    )
-
-    snapshot: Label | None = None
-    """A StorageSnapshot in the same namespace."""
-    volume: Annotated[Label, Field(max_length=names.NAME_MAX)] | None = None
-    """A shared StorageVolume in the same namespace: cloned as it is now."""
-
-
-class BucketRef(Model):
-    """The bucket that an object volume shows."""
-
-    name: Annotated[
-        str,
-        Field(min_length=3, max_length=names.NAME_MAX),
-        matching(names.BUCKET_PATTERN, "name a Bucket: lowercase letters, digits and single hyphens between them"),
-    ]
-    """A Bucket in the same namespace."""
-    prefix: Annotated[str, Field(max_length=512, json_schema_extra=validations(_PREFIX))] = ""
-    """Show only keys under this prefix, as the root of the volume: empty, or a path that ends with '/'."""
 
 
 def _size(comparison: str, message: str) -> Rule:
@@ -258,36 +195,6 @@ class StorageVolumeSpec(Model):
     """Shared volumes: NFS mount options, over those of the backend. Cannot be changed."""
     node: NodeName | None = None
     """Local volumes: the node whose disk it lives on; if absent, the one with the most room. Cannot be changed."""
-
-
-class ShareState(StrEnum):
-    """Creating, Served, Failed or Released."""
-
-    Creating = "Creating"
-    Served = "Served"
-    Failed = "Failed"
-    Released = "Released"
-
-
-class Share(Model):
-    """What the share agent sees of the share; written only by the agent (its own field manager)."""
-
-    state: ShareState
-    """Creating; Served: nodes can mount it; Failed: see reason; Released: unexported, its data gone or kept."""
-    server: Annotated[str, Field(max_length=253)]
-    """The server (pod) that holds the share."""
-    address: Annotated[str, Field(max_length=253)] = ""
-    """DNS name or address that nodes mount from."""
-    path: Annotated[str, Field(max_length=512)] = ""
-    """NFS path of the export."""
-    export_id: Annotated[int, Field(ge=0, le=65535, json_schema_extra={"format": "int32"})] = 0
-    """Number of the export on its server."""
-    size_bytes: Bytes = 0
-    """Size that the file system enforces, in bytes."""
-    reason: Reason = ""
-    """Why the share is Failed, in one CamelCase word."""
-    message: Message = ""
-    """Why the share is Failed, and what to do."""
 
 
 class StorageVolumeStatus(Model):
