@@ -39,6 +39,8 @@ class Seen:
     exported: Export | None = None
     unfinished: bool = False
     """An image was begun and never finished."""
+    id: str = ""
+    """Id of the share, also when nothing on the pool tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def plan(wanted: Wanted | None, seen: Seen, place: Place | None, beginning: Begi
     `wanted` adopts, if there is one.
     """
     if wanted is None:
-        return Plan(_out_of_service(seen))
+        return Plan((*_out_of_service(seen), *_leftover(seen)))
     if wanted.released is VolumeOnDelete.Delete:
         gone = (EnsureAbsent(wanted.id),) if _on_disk(wanted, seen) else ()
         return Plan((*_out_of_service(seen), *gone))
@@ -96,6 +98,12 @@ def plan(wanted: Wanted | None, seen: Seen, place: Place | None, beginning: Begi
         mark = (EnsureRetained(wanted.id),) if seen.record and not seen.record.retained else ()
         return Plan((*_out_of_service(seen), *mark))
     return _serve(wanted, seen, place, beginning)
+
+
+def _leftover(seen: Seen) -> tuple[Action, ...]:
+    """An image that was begun for a volume that vanished meanwhile holds room, and nobody's data."""
+    begun = seen.unfinished and not seen.record and not seen.image_bytes
+    return (EnsureAbsent(seen.id),) if begun else ()
 
 
 def _serve(wanted: Wanted, seen: Seen, place: Place | None, beginning: Beginning) -> Plan:

@@ -147,4 +147,5 @@ class Shares:
             fs_bytes=self.mounts.size(volume_id) if mounted else 0,
             mounted=mounted,
             unfinished=self.pool.unfinished(volume_id),
+            id=volume_id,
         )

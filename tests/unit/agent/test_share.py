@@ -85,6 +85,9 @@ CASES = {
     "kept, and its volume is back": (WANTED, Seen(KEPT, GIB), (EnsureRetained("abc", retained=False),)),
     "orphan": (None, SERVED, (EnsureUnexported(7), EnsureUnmounted("abc"))),
     "orphan out of service": (None, Seen(RECORD, GIB), ()),
+    "orphan never finished": (None, Seen(unfinished=True, id="abc"), (EnsureAbsent("abc"),)),
+    "orphan with an image, never recorded": (None, Seen(image_bytes=GIB, unfinished=True, id="abc"), ()),
+    "orphan grown anew, a crash ago": (None, Seen(RECORD, GIB, unfinished=True, id="abc"), ()),
 }
 
 
