@@ -60,7 +60,7 @@ class Promises:
             if name in self._of:
                 self._serve(name)
         else:
-            self.make(name, (placed["backend"], placed["server"]), _size(volume))
+            self.make(name, (placed["backend"], placed.get("server", "")), _size(volume))
 
     def make(self, name: Name, server: Server, size: int) -> None:
         """A volume of `size` bytes is placed there."""

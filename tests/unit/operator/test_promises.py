@@ -15,7 +15,7 @@ SERVER = ("shared", "nfs-0")
 
 def volume(name: str, state: str = "", engine: str = "ganesha", **status: Any) -> dict[str, Any]:
     placed = {"backend": "shared", "engine": engine, "server": "nfs-0"}
-    status |= {"placement": placed} | ({"share": {"state": state}} if state else {})
+    status = {"placement": placed} | status | ({"share": {"state": state}} if state else {})
     return {"metadata": {"namespace": "ns", "name": name}, "spec": {"size": "2Gi"}, "status": status}
 
 
@@ -93,3 +93,12 @@ def test_a_deleted_volume_gives_its_room_back() -> None:
     made.drop(("ns", "unknown"))
 
     assert made.sums() == {}
+
+
+def test_a_placement_that_names_no_server_is_borne() -> None:
+    """The API lets the field be absent; the operator must not end by it."""
+    made = Promises()
+
+    made.put(volume("a", placement={"backend": "shared", "engine": "ganesha"}))
+
+    assert made.sums() == {("shared", ""): TWO}
