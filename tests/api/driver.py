@@ -37,9 +37,10 @@ class Driver:
         """One of the Kubernetes project's own sidecars beside the driver; its log is `home`/<name>.log."""
         (program,) = await asyncio.to_thread(tools, name)
         argv = ("setpriv", "--pdeathsig", "KILL", "--", program, f"--kubeconfig={self.home / 'kubeconfig'}", *flags)
-        pod = {"NAMESPACE": self.bed.namespace, "POD_NAME": "csi-controller"}
+        environment = os.environ | {"NAMESPACE": self.bed.namespace, "POD_NAME": "csi-controller"}
+        environment.pop("KUBECONFIG", None)  # a sidecar takes it for its own, whatever its flag says
         with (self.home / f"{name}.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log, env={**os.environ, **pod})
+            process = await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log, env=environment)
         try:
             yield
         finally:

@@ -13,6 +13,7 @@ import pytest
 
 from .bed import Bed, condition, until
 
+ROOT = Path(__file__).resolve().parents[2]
 MIB = 2**20
 NODE = "node-1"
 # The image's mkfs.xfs has a file of options that this machine's may be too old for.
@@ -86,7 +87,7 @@ async def agent(bed: Bed, kubectl: list[str], tmp_path: Path) -> AsyncIterator[A
     environ = os.environ | {
         "KUBECONFIG": config, "NODE_NAME": NODE, "POD_NAMESPACE": bed.namespace, "MOORAGE_HTTP_PORT": "0",
         "MOORAGE_POOL": str(tmp_path / "pool"), "MOORAGE_KUBELET_DIR": str(tmp_path / "kubelet"),
-        "PYTHONPATH": "core:operator:csi",
+        "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("core", "operator", "csi")),
     }  # fmt: skip
     environ.pop("KUBERNETES_SERVICE_HOST", None)
     await bed.make("Node", NODE, "v1")
