@@ -70,12 +70,13 @@ def pod(
     sub_path: str = "",
     command: str = "sleep 1000000",
     user: int | None = None,
+    image: str = BUSYBOX,
 ) -> Object:
-    """A busybox pod with `source` mounted at /data; runs `command` as its shell's script."""
+    """A pod of `image` with `source` mounted at /data; runs `command` as its shell's script."""
     mount = {"name": "data", "mountPath": "/data"} | ({"subPath": sub_path} if sub_path else {})
     container: Object = {
         "name": "main",
-        "image": BUSYBOX,
+        "image": image,
         "command": ["sh", "-c", f"trap 'exit 0' TERM; {command} & wait"],
         "volumeMounts": [mount] if source else [],
     }
