@@ -6,9 +6,9 @@ from harness import checker
 from harness.install import NAMESPACE
 from harness.kube import Kube
 from harness.manifests import shared
+from harness.processes import kill
 
 KILLS = 2
-KILL = 'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = ganesha.nfsd ] && kill -9 ${p#/proc/}; done; true'
 
 
 def recovery(kube: Kube, namespace: str) -> Figures:
@@ -20,7 +20,7 @@ def recovery(kube: Kube, namespace: str) -> Figures:
     try:
         run = checker.start(kube, "killed", nodes[0], rival=nodes[1], namespace=namespace)
         for _ in range(KILLS):
-            kube.exec(server, "sh", "-c", KILL, namespace=NAMESPACE)
+            kill(kube, server, "ganesha.nfsd", NAMESPACE)
             run.wait_progress(100)
         seen = run.stop()
     finally:

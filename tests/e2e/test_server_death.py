@@ -9,13 +9,13 @@ from harness import checker
 from harness.install import NAMESPACE
 from harness.kube import Kube
 from harness.manifests import shared
+from harness.processes import kill
 
 SERVER = "moorage-nfs-0"
-KILL = 'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = {} ] && kill -9 ${{p#/proc/}}; done; true'
 
 
 def kill_process(kube: Kube, name: str) -> None:
-    kube.exec(SERVER, "sh", "-c", KILL.format(name), namespace=NAMESPACE)
+    kill(kube, SERVER, name, NAMESPACE)
 
 
 def kill_pod(kube: Kube) -> None:

@@ -43,6 +43,17 @@ class Entry:
         return bool(self.reported and self.reported.state is ShareState.Served)
 
 
+def read_volume(item: Mapping[str, Any]) -> StorageVolume | None:
+    """A StorageVolume that the operator has named and that has a size; one that cannot be read is told."""
+    try:
+        volume = StorageVolume.model_validate(item)
+    except ValidationError as error:
+        log.warning("StorageVolume %s: %s", item["metadata"].get("name"), error)
+        return None
+    named = volume.status.id == names.short_id(str(volume.metadata["uid"]))
+    return volume if named and volume.spec.size else None
+
+
 @dataclass(slots=True)
 class Catalogue:
     """Filled by the feeds. Nothing is an orphan before a list of all StorageVolumes has succeeded."""
@@ -116,22 +127,17 @@ class Catalogue:
         return backend if ours else None
 
     def _entry(self, item: Mapping[str, Any]) -> Entry | None:
-        try:
-            volume = StorageVolume.model_validate(item)
-        except ValidationError as error:
-            log.warning("StorageVolume %s: %s", item["metadata"].get("name"), error)
+        volume = read_volume(item)
+        placed = volume.status.placement if volume else None
+        if not volume or not placed or placed.server != self.server or placed.backend not in self.backends:
             return None
-        placed, share, metadata = volume.status.placement, volume.status.share, volume.metadata
-        if not placed or placed.server != self.server or placed.backend not in self.backends:
-            return None
-        if volume.status.id != names.short_id(str(metadata["uid"])) or not volume.spec.size:
-            return None
+        share, metadata = volume.status.share, volume.metadata
         wanted = Wanted(
             id=volume.status.id,
             namespace=str(metadata["namespace"]),
             name=str(metadata["name"]),
             uid=str(metadata["uid"]),
-            size=quantity.parse(volume.spec.size),
+            size=quantity.parse(volume.spec.size or ""),
             deleting=bool(metadata.get("deletionTimestamp")),
             release=volume.status.release,
             export_id=share.export_id if share else 0,

@@ -1,18 +1,14 @@
 """StorageVolumes as the API server shows them, in the words of a filer's worker; and the worker's words for them."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from pydantic import ValidationError
 
 from moorage import filer, folder, names, quantity
 from moorage.filer import Seen, Wanted
 from moorage.filerwork import REMOVAL_FAILED
 from moorage.model import NfsEngine, Share, ShareState, Squash, StorageVolume
-
-log = logging.getLogger(__name__)
+from moorage_operator.agent.catalogue import read_volume
 
 _MESSAGE_MAX = 1024
 
@@ -50,15 +46,9 @@ class Catalogue:
         return id
 
     def _entry(self, item: Mapping[str, Any]) -> Entry | None:
-        try:
-            volume = StorageVolume.model_validate(item)
-        except ValidationError as error:
-            log.warning("StorageVolume %s: %s", item["metadata"].get("name"), error)
-            return None
-        placed, metadata = volume.status.placement, volume.metadata
-        if not placed or (placed.backend, placed.server) != (self.backend, self.server):
-            return None
-        if volume.status.id != names.short_id(str(metadata["uid"])) or not volume.spec.size:
+        volume = read_volume(item)
+        placed = volume.status.placement if volume else None
+        if not volume or not placed or (placed.backend, placed.server) != (self.backend, self.server):
             return None
         return Entry(_wanted(volume), volume.status.share)
 
@@ -70,7 +60,7 @@ def _wanted(volume: StorageVolume) -> Wanted:
         namespace=str(metadata["namespace"]),
         name=str(metadata["name"]),
         uid=str(metadata["uid"]),
-        size=quantity.parse(spec.size or "0"),
+        size=quantity.parse(spec.size or ""),
         deleting=bool(metadata.get("deletionTimestamp")),
         release=volume.status.release,
         served=bool(share and share.path),
