@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from moorage.model import Usage
 
 AT_MOST_EVERY = 60.0  # seconds between two writes for one volume
+SMALL_EVERY = 600.0  # seconds until a change that is not worth a write by itself is told all the same
 _PART = 100  # one part in so many is worth telling
 
 
@@ -28,12 +29,16 @@ class Figures:
         )
 
 
-def is_worth_telling(told: Usage | None, now: Usage) -> bool:
-    """Whether bytes, or files and folders, have changed by one per cent of what there is, or what there is itself.
+def is_worth_telling(told: Usage | None, now: Usage, age: float) -> bool:
+    """Whether what was told `age` seconds ago is to be told anew.
 
+    At once when bytes, or files and folders, have changed by one per cent of what there is, or what there is itself;
+    any smaller change after `SMALL_EVERY` seconds.
     XFS gives room to inodes as they are needed, so that `inodes` moves with the free space: that alone tells nothing.
     """
     if told is None:
+        return True
+    if age >= SMALL_EVERY and told.model_copy(update={"inodes": now.inodes}) != now:
         return True
     size, inodes = now.used_bytes + now.free_bytes, now.inodes
     return (

@@ -53,8 +53,8 @@ class UsageWatch:
 
     def _is_due(self, entry: Entry, now: Usage) -> bool:
         at, told = self._told.get(entry.wanted.id, (None, entry.usage))
-        early = at is not None and time.monotonic() - at < usage.AT_MOST_EVERY
-        return not early and usage.is_worth_telling(told, now)
+        age = usage.SMALL_EVERY if at is None else time.monotonic() - at
+        return age >= usage.AT_MOST_EVERY and usage.is_worth_telling(told, now, age)
 
     async def _write(self, entry: Entry, now: Usage) -> None:
         try:

@@ -41,11 +41,19 @@ def test_figures_are_read_as_df_reads_them() -> None:
     ],
 )
 def test_one_per_cent_is_worth_telling(change: dict[str, int], worth: bool) -> None:
-    assert is_worth_telling(TOLD, TOLD.model_copy(update=change)) is worth
+    assert is_worth_telling(TOLD, TOLD.model_copy(update=change), age=60) is worth
+
+
+@pytest.mark.parametrize(
+    ("change", "worth"),
+    [({}, False), ({"inodes": 900}, False), ({"inodes_used": 101}, True), ({"used_bytes": 401 * MIB}, True)],
+)
+def test_any_change_is_worth_telling_in_the_end(change: dict[str, int], worth: bool) -> None:
+    assert is_worth_telling(TOLD, TOLD.model_copy(update=change), age=600) is worth
 
 
 def test_the_first_look_is_worth_telling() -> None:
-    assert is_worth_telling(None, Usage())
+    assert is_worth_telling(None, Usage(), age=0)
 
 
 class Api:
