@@ -53,6 +53,7 @@ COPY core/moorage /opt/moorage/app/moorage
 COPY operator/moorage_operator /opt/moorage/app/moorage_operator
 COPY csi/moorage_csi /opt/moorage/app/moorage_csi
 COPY cli/moorage_cli /opt/moorage/app/moorage_cli
+COPY moorfs/moorfs /opt/moorage/app/moorfs
 RUN python3 /src/install.py /src/pyproject.toml /opt/moorage/app
 
 # ---- What both runtime images share

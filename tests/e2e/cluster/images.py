@@ -118,7 +118,7 @@ def from_dockerfile(ref: str, source: Callable[[], Source], *inputs: Path) -> Re
 def project_recipes() -> list[Recipe]:
     """The images of the Dockerfile at the top."""
     dockerfile, locks = ROOT / "Dockerfile", ROOT / "requirements"
-    packages = ("core/moorage", "operator/moorage_operator", "csi/moorage_csi", "cli/moorage_cli")
+    packages = ("core/moorage", "operator/moorage_operator", "csi/moorage_csi", "cli/moorage_cli", "moorfs/moorfs")
     code = tuple(ROOT / path for path in packages)
     app = (dockerfile, ROOT / "pyproject.toml", locks / "image.lock", ROOT / "images/install.py", *code)
     versitygw = ROOT / "images/versitygw"
