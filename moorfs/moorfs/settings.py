@@ -1,0 +1,194 @@
+"""How the mounter speaks to a moorfs process: command line, files, control socket, exit codes.
+
+    python -m moorfs --fd N --config FILE [--takeover]
+
+The mounter opens /dev/fuse, mounts with `fd=N,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions`
+(type `fuse.moorfs`), keeps the descriptor and hands it down. One process serves one mount. With `--takeover` another
+process served this very connection before; `cache` and `fd` must be the same ones.
+
+FILE is a JSON object; the fields, their units and defaults are those of `Settings` in camelCase (`cacheSize`). An
+unknown field is refused. No secret is in it: `keyFile` is a JSON file of mode 0600 with `accessKeyId` and
+`secretAccessKey` (and `sessionToken`), which is read at start and again at each `rekey`.
+
+The control socket (`socket`, mode 0600, only root and our own user are answered) takes one request per connection:
+four bytes (big-endian) of length and a JSON object, answered alike; it is the mounter's own protocol. An answer is
+{"code": "OK", ...} or {"code": a gRPC status name, "message": what to do}.
+
+    {"method": "stats"}                 -> figures: see `control`
+    {"method": "metrics"}               -> {"text": in Prometheus' format, labelled volume="..."}
+    {"method": "rekey"}                 reads keyFile again; requests under way end with the old key
+    {"method": "store", "seconds": 60}  -> {"stored": true | false, "unsaved": [names]}; all that is dirty goes to the
+                                        engine, within the time. Before an unmount
+    {"method": "handover"}              ends after the requests under way, with exit code 4; the next process takes
+                                        over without any of them lost, on every kernel. For upgrades
+    {"method": "shutdown"}              the same, but with exit code 0: nobody takes over
+
+The socket is there once requests are served: `stats` is the probe of readiness.
+
+Exit codes: 0 the connection has ended (unmounted or aborted) or `shutdown`; 2 wrong command line or settings;
+3 takeover is impossible (a kernel without FUSE_NOTIFY_RESEND before 6.9, or no state): abort the connection, mount
+anew; 4 handed over. Anything else is a crash: start again with `--takeover`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+from moorage.errors import InvalidInput
+
+ENDED, WRONG, NO_TAKEOVER, HANDED_OVER = 0, 2, 3, 4  # exit codes
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one mount."""
+
+    # What is mounted
+    endpoint: str
+    """http(s)://host[:port][/path]"""
+    bucket: str
+    key_file: str
+    cache: str
+    """Directory of this mount alone, on a real disk (not overlayfs): cache files, `journal`, `connection.json`."""
+    socket: str
+    """Path of the control socket; at most 107 bytes."""
+    prefix: str = ""
+    """Keys begin with it; "" or ending in "/"."""
+    region: str = "us-east-1"
+    ca_file: str = ""
+    """PEM certificates that sign the endpoint's; "" for the system's."""
+    path_style: bool = True
+    volume: str = ""
+    """namespace/name, for metrics and logs."""
+    log_level: str = "INFO"
+
+    # What callers see
+    read_only: bool = False
+    uid: int | None = None
+    """Owner of objects that tell none; None: root."""
+    gid: int | None = None
+    file_mode: int = 0o644
+    """Of objects that tell none."""
+    folder_mode: int = 0o755
+    ttl: float = 1.0
+    """Seconds that names and attributes are believed before the engine is asked again."""
+    rename_limit: int = 10_000
+    """Objects that a rename of a folder may move; more are refused."""
+
+    # Bytes
+    cache_size: int = 10 << 30
+    """Bytes of clean cache files that are kept; open and unsaved files come on top, within the disk."""
+    writeback: bool = False
+    """close() and fsync() return before the engine has the bytes: what a crash of the node loses."""
+    part_size: int = 32 << 20
+    multipart_from: int = 64 << 20
+    """Objects of so many bytes or more are uploaded in parts."""
+    transfers: int = 16
+    """Requests for bytes at a time."""
+
+    # Waiting
+    call_seconds: float = 60.0
+    """Deadline of one S3 request without progress."""
+    down_seconds: float | None = None
+    """How long callers wait for an engine that is down before they get EIO; None: until it is back."""
+    interrupt_seconds: float = 60.0
+    """How long a request that was interrupted by a signal, and whose caller is in a process namespace that we do not
+    see, may go on before the caller gets EINTR; a caller that we see being killed gets it at once."""
+
+    # The kernel
+    passthrough: bool = True
+    """Reads and writes by the kernel itself, on the cache file, where it offers that (6.9 and later)."""
+    resend: bool = True
+    """False: as on a kernel without FUSE_NOTIFY_RESEND."""
+    threads: int = 8
+    """Kept; more are started while those wait for the engine, up to `most_threads`."""
+    most_threads: int = 160
+
+    def __post_init__(self) -> None:
+        if not self.endpoint.startswith(("http://", "https://")):
+            raise InvalidInput(f"endpoint {self.endpoint!r} does not begin with http:// or https://")
+        if self.prefix and (not self.prefix.endswith("/") or self.prefix.startswith("/")):
+            raise InvalidInput(f"prefix {self.prefix!r} must not begin with '/', and must end with it")
+        for name in ("bucket", "key_file", "cache", "socket"):
+            if not getattr(self, name):
+                raise InvalidInput(f"{_camel(name)} must be given")
+        if len(os.fsencode(self.socket)) > 107:  # unix(7), sun_path
+            raise InvalidInput(f"socket {self.socket!r} is longer than 107 bytes")
+        if not 1 <= self.threads <= self.most_threads:
+            raise InvalidInput("threads must be at least 1 and at most mostThreads")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The key that requests are signed with; its repr tells only the public half."""
+
+    access: str
+    secret: str
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access})"
+
+
+def load(path: str) -> Settings:
+    """Settings of a file; raises InvalidInput that names what is wrong."""
+    found = _object(path)
+    known = {_camel(each.name): each for each in fields(Settings)}
+    if strange := sorted(found.keys() - known.keys()):
+        raise InvalidInput(f"{path}: no such setting: {', '.join(strange)}")
+    for name, value in found.items():
+        if not _fits(value, str(known[name].type)):
+            raise InvalidInput(f"{path}: {name} must be of type {known[name].type}")
+    try:
+        return Settings(**{known[name].name: value for name, value in found.items()})
+    except TypeError:
+        needed = ("endpoint", "bucket", "keyFile", "cache", "socket")
+        missing = ", ".join(name for name in needed if name not in found)
+        raise InvalidInput(f"{path}: missing: {missing}") from None
+
+
+def save(settings: Settings, path: str) -> None:
+    """Write the file that `load` reads; for tests, and for who builds settings in Python."""
+    values = {_camel(each.name): getattr(settings, each.name) for each in fields(Settings)}
+    Path(path).write_text(json.dumps(values), encoding="utf-8")
+
+
+def credentials(path: str) -> Credentials:
+    """The key of a key file; raises InvalidInput without telling anything of the file's text."""
+    found = _object(path)
+    names = ("accessKeyId", "secretAccessKey", "sessionToken")
+    access, secret, token = (str(found.get(name) or "") for name in names)
+    if not access or not secret:
+        raise InvalidInput(f"{path}: accessKeyId and secretAccessKey must be given")
+    return Credentials(access, secret, token)
+
+
+def _object(path: str) -> Mapping[str, Any]:
+    try:
+        found: Any = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise InvalidInput(f"{path} is not JSON") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{path} is not a JSON object")
+    return cast("Mapping[str, Any]", found)
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+
+
+def _fits(value: object, declared: str) -> bool:
+    names = declared.replace("<class '", "").replace("'>", "").split(" | ")
+    if value is None:
+        return "None" in names
+    accepted = tuple(each for name in names for each in _TYPES.get(name, ()))
+    return isinstance(value, accepted) and (not isinstance(value, bool) or bool in accepted)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
