@@ -5,6 +5,7 @@ Docstrings under fields are what `kubectl explain` shows. Rules that need two fi
 CEL (`rules`), with a message that says what to do.
 """
 
+from moorage.model.access import Access
 from moorage.model.attachment import (
     Detach,
     NodeGroup,
@@ -65,6 +66,7 @@ __all__ = [
     "KINDS",
     "MAX_SIZE",
     "MIN_SIZE",
+    "Access",
     "BackendServer",
     "Bucket",
     "BucketRef",
