@@ -5,6 +5,7 @@ tree of names and asks `Files` for the bytes of one file and the `ObjectStore` f
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -257,6 +258,11 @@ class FileNode(Protocol):
     """Unlinked: nothing is stored any more, open handles go on."""
 
     @property
+    def lock(self) -> AbstractContextManager[None]:
+        """Reentrant. Uploads hold it, so that none begins or runs while the tree holds it (rename, unlink, copy)."""
+        ...
+
+    @property
     def key(self) -> str:
         """The object's key now; it changes by rename."""
         ...
@@ -277,6 +283,45 @@ class Local:
     size: int
     mtime: int
     blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A cache file's size, mtime and ctime (nanoseconds): as long as it is the same, nobody wrote."""
+
+    size: int
+    mtime: int
+    ctime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """An open handle as the journal keeps it. `flags`: those of open(2). `direct`: the kernel reads and writes the
+    cache file itself (passthrough) by the backing id `backing`."""
+
+    number: int
+    node: int
+    flags: int
+    direct: bool
+    backing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Of a node whose cache file is clean: the object's ETag, and the cache file's stamp when it was."""
+
+    node: int
+    etag: str
+    stamp: Stamp
+
+
+class FileLog(Protocol):
+    """What the bytes tell the journal. Each call returns when the line is written: it survives this process (not power
+    loss; what must survive that is kept by `Files` itself, beside the cache files)."""
+
+    def opened(self, handle: Handle) -> None: ...
+    def released(self, handle: int) -> None: ...
+    def clean(self, mark: Mark) -> None: ...
 
 
 class File(Protocol):
@@ -304,8 +349,14 @@ class File(Protocol):
         """The engine has all that is dirty when this returns (before a rename, say)."""
         ...
 
-    def touched(self, mtime: int) -> bool:
-        """The mtime was set. True: it goes along with the bytes at flush; False: the tree must store it itself."""
+    def touched(self, mtime: int | None = None, now: bool = False) -> bool:
+        """Metadata were set: owner or mode (`mtime` None: the node has them already), or the mtime (nanoseconds; `now`:
+        to the present, as touch(1) does right after the file was stored). True: they go along with the bytes, or are
+        stored well enough; False: the tree stores them itself (a copy in place), and then calls `relabel`."""
+        ...
+
+    def relabel(self, etag: str, mtime: int) -> None:
+        """The tree stored the same bytes anew (copy in place, or to another key): the object has this ETag now."""
         ...
 
     def local(self) -> Local | None:
@@ -313,7 +364,7 @@ class File(Protocol):
         ...
 
     def unlinked(self) -> None:
-        """Before the object goes: open handles keep what they need."""
+        """Before the object goes, with the node's lock held and `gone` set: open handles get what they need."""
         ...
 
     @property
@@ -328,6 +379,10 @@ class Files(Protocol):
     def of(self, node: FileNode) -> File: ...
     def forget(self, node: FileNode) -> None:
         """The kernel and the tree have no use for it any more: its cache file may go when it is clean."""
+        ...
+
+    def restore(self, node: Callable[[int], FileNode | None], handles: Iterable[Handle], marks: Iterable[Mark]) -> None:
+        """At takeover, after the tree is rebuilt and before requests are served: handles, backing ids, clean marks."""
         ...
 
     def room(self) -> tuple[int, int]:
