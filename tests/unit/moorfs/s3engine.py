@@ -1,0 +1,131 @@
+"""A real versitygw on a loopback port, and boto3 as the judge of what it holds."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).parents[3]
+READY_SECONDS = 60.0
+
+
+@dataclass
+class Engine:
+    """`endpoint` and the root key; `pid` of the server, which tests may stop (SIGSTOP) or replace by `restart`."""
+
+    home: Path
+    port: int
+    access: str = "root-access"
+    secret: str = "root-secret-of-a-test"
+    process: "subprocess.Popen[bytes] | None" = None
+    buckets: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def s3(self) -> Any:
+        """A boto3 client with the root key."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access,
+            aws_secret_access_key=self.secret,
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, read_timeout=20),
+        )
+
+    def bucket(self) -> str:
+        """A new, empty bucket."""
+        self.buckets += 1
+        name = f"bucket-{os.getpid()}-{self.buckets}"
+        self.s3.create_bucket(Bucket=name)
+        return name
+
+    def start(self) -> None:
+        for name in ("data", "versions", "iam"):
+            (self.home / name).mkdir(exist_ok=True)
+        argv = [
+            *("setpriv", "--pdeathsig", "KILL", "--", str(versitygw()), f"--port=127.0.0.1:{self.port}"),
+            *(f"--iam-dir={self.home / 'iam'}", "--health=/health", "posix"),
+            *(f"--versioning-dir={self.home / 'versions'}", str(self.home / "data")),
+        ]
+        env = {**os.environ, "ROOT_ACCESS_KEY_ID": self.access, "ROOT_SECRET_ACCESS_KEY": self.secret}
+        with (self.home / "versitygw.log").open("ab") as log:
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log, env=env)
+        end = time.monotonic() + READY_SECONDS
+        while not self._answers():
+            assert time.monotonic() < end, (self.home / "versitygw.log").read_text()[-3000:]
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait(30)
+            self.process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/health", timeout=5) as answer:  # noqa: S310 - http, here
+                return answer.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+@contextmanager
+def running(home: Path) -> Iterator[Engine]:
+    """An engine whose data lies in `home`; it ends with the block, and with us."""
+    home.mkdir(parents=True, exist_ok=True)
+    engine = Engine(home, free_port())
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def versitygw() -> Path:
+    """The binary: $MOORAGE_VERSITYGW, else built once from images/versitygw into the user's cache."""
+    if given := os.environ.get("MOORAGE_VERSITYGW"):
+        return Path(given)
+    source = ROOT / "images" / "versitygw"
+    digest = hashlib.sha256((source / "go.sum").read_bytes()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = cache / "moorage" / f"versitygw-{digest}" / "versitygw"
+    if not built.exists():
+        built.parent.mkdir(parents=True, exist_ok=True)
+        fresh = built.with_suffix(f".{os.getpid()}")
+        go = [
+            "go",
+            "build",
+            "-mod=readonly",
+            "-trimpath",
+            "-o",
+            str(fresh),
+            "github.com/versity/versitygw/cmd/versitygw",
+        ]
+        subprocess.run(go, cwd=source, check=True, timeout=1200, env={**os.environ, "CGO_ENABLED": "0"})
+        fresh.rename(built)
+    return built
