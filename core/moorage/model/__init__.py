@@ -37,7 +37,8 @@ from moorage.model.base import (
     Usage,
     VolumeOnDelete,
 )
-from moorage.model.bucket import Bucket, BucketSpec, BucketStatus
+from moorage.model.bucket import Bucket, BucketDrift, BucketSpec, BucketStatus
+from moorage.model.bucketsetting import CorsRule, LifecycleRule, LockMode, Method, ObjectLock
 from moorage.model.condition import Condition, Conditions, ConditionStatus
 from moorage.model.engine import Engine, GaneshaEngine, LocalEngine, NfsEngine, S3Engine, S3Flavor
 from moorage.model.rootfolder import RootFolder, Squash
@@ -69,6 +70,7 @@ __all__ = [
     "Access",
     "BackendServer",
     "Bucket",
+    "BucketDrift",
     "BucketRef",
     "BucketSpec",
     "BucketStatus",
@@ -78,18 +80,23 @@ __all__ = [
     "ConditionStatus",
     "Conditions",
     "Consent",
+    "CorsRule",
     "Detach",
     "Engine",
     "GaneshaEngine",
     "ImageState",
     "Kept",
     "LabelSelector",
+    "LifecycleRule",
     "LocalEngine",
+    "LockMode",
     "Message",
+    "Method",
     "Model",
     "Name",
     "NfsEngine",
     "NodeGroup",
+    "ObjectLock",
     "OnDelete",
     "Operator",
     "Phase",

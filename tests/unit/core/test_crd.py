@@ -35,7 +35,17 @@ def ours(kind: type[model.Resource]) -> list[tuple[str, dict[str, Any]]]:
 def test_schemas_are_structural(kind: type[model.Resource]) -> None:
     allowed = {
         *("type", "description", "properties", "required", "items", "additionalProperties", "enum", "format"),
-        *("minLength", "maxLength", "pattern", "minimum", "maximum", "maxItems", "maxProperties", "default"),
+        *(
+            "minLength",
+            "maxLength",
+            "pattern",
+            "minimum",
+            "maximum",
+            "minItems",
+            "maxItems",
+            "maxProperties",
+            "default",
+        ),
         *("x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
     }
     for path, schema in ours(kind):
