@@ -8,7 +8,7 @@ from harness.kube import Kube, wait_for
 from harness.manifests import MOORAGE, Object
 
 PROGRAM = Path(load.__file__).read_text()
-LIMIT = 240.0  # seconds for the longest program
+LIMIT = 480.0  # seconds for the longest program
 
 
 def manifest(name: str, namespace: str, node: str, volumes: Mapping[str, Object], command: Sequence[str]) -> Object:
