@@ -128,10 +128,26 @@ class FileSystem(Protocol):
     def release(self, node: int, handle: int) -> None: ...
     def allocate(self, node: int, handle: int, mode: int, offset: int, length: int) -> None: ...
     def opendir(self, node: int) -> int: ...
-    def readdir(self, node: int, handle: int, offset: int, plus: bool) -> Iterable[Item]: ...
+    def readdir(self, node: int, handle: int, offset: int, plus: bool) -> Iterable[Item]:
+        """From `offset` (0, or some Item's `next`); lazily: only as much is taken as the caller has room for.
+
+        The names "." and ".." come first, without an entry. With `plus`, an Item that has an entry counts as a lookup
+        once it is yielded; one that finds no room any more is taken back by `forget`.
+        """
+        ...
+
     def releasedir(self, node: int, handle: int) -> None: ...
     def statfs(self) -> tuple[int, int]:
         """Bytes: total and free, as df shall show them."""
+        ...
+
+    def settle(self, seconds: float) -> Sequence[str]:
+        """The engine has all that is dirty when this returns; what it has not after so many seconds is named."""
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """For stats and metrics: nodes, open handles, dirty files and bytes, cache bytes, hits and misses, ..., with
+        names like `cache_hits_total` (counters) and `dirty_files` (gauges)."""
         ...
 
 
@@ -387,4 +403,12 @@ class Files(Protocol):
 
     def room(self) -> tuple[int, int]:
         """Bytes: total and free of the cache's disk, as far as it may be used."""
+        ...
+
+    def settle(self, seconds: float) -> Sequence[str]:
+        """As of FileSystem: keys that are still unsaved after so many seconds."""
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """As of FileSystem, of the bytes."""
         ...
