@@ -35,12 +35,16 @@ class Changed(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `resent`: the kernel sent the request again after a takeover, so it may have been done already."""
+    """Who asks. `resent`: the kernel sent the request again after a takeover, so it may have been done already.
+
+    `unique`: the kernel's number of the request, without the bit that says resent: the same for both.
+    """
 
     uid: int = 0
     gid: int = 0
     pid: int = 0
     resent: bool = False
+    unique: int = 0
 
 
 @dataclass(frozen=True, slots=True)
