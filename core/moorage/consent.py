@@ -1,8 +1,8 @@
-"""Which namespaces may attach a volume, and which labels a selector selects."""
+"""Which namespaces may attach a volume or have a key of a bucket, and which labels a selector selects."""
 
 from collections.abc import Mapping
 
-from moorage.model import LabelSelector, Operator, Requirement, ShareFrom, StorageVolume
+from moorage.model import Bucket, Consent, LabelSelector, Operator, Requirement, ShareFrom, StorageVolume
 
 Labels = Mapping[str, str]
 
@@ -26,11 +26,12 @@ def _holds(requirement: Requirement, labels: Labels) -> bool:
             return requirement.key not in labels
 
 
-def allows(volume: StorageVolume, namespace: str, labels: Labels | None) -> bool:
-    """Whether the namespace, with these labels (None: not known), may attach the volume; its own always may."""
-    if namespace == volume.metadata["namespace"]:
-        return True
-    share = volume.spec.share
+def allows(shared: StorageVolume | Bucket, namespace: str, labels: Labels | None) -> bool:
+    """Whether the namespace, with these labels (None: not known), may use it; its own always may."""
+    return namespace == shared.metadata["namespace"] or _agrees(shared.spec.share, namespace, labels)
+
+
+def _agrees(share: Consent | None, namespace: str, labels: Labels | None) -> bool:
     if share is None:
         return False
     match share.from_:

@@ -21,6 +21,7 @@ CSI_MANAGER = "moorage-csi"
 # Labels on everything that the operator makes, so that one list finds it all.
 LABEL_VOLUME_UID = f"{GROUP}/volume-uid"
 LABEL_BUCKET_UID = f"{GROUP}/bucket-uid"
+LABEL_KEY_UID = f"{GROUP}/bucket-key-uid"
 LABEL_ATTACHMENT_UID = f"{GROUP}/attachment-uid"
 LABEL_BACKEND = f"{GROUP}/backend"  # on the worker pods of a filer: which StorageBackend
 MANAGED_BY = {"app.kubernetes.io/managed-by": "moorage"}
@@ -45,6 +46,12 @@ SECRET_SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105
 SECRET_ENDPOINT = "AWS_ENDPOINT_URL"  # noqa: S105
 SECRET_REGION = "AWS_REGION"  # noqa: S105
 SECRET_BUCKET = "BUCKET"  # noqa: S105
+SECRET_BUCKETS = "BUCKETS"  # noqa: S105
+SECRET_HOST = "S3_ENDPOINT"  # noqa: S105
+SECRET_USE_HTTPS = "S3_USE_HTTPS"  # noqa: S105
+SECRET_RCLONE = "rclone.conf"  # noqa: S105
+SECRET_S3CMD = "s3cfg"  # noqa: S105
+SECRET_CA = "ca.crt"  # noqa: S105
 
 # volumeAttributes of an inline volume (what a pod's author may write).
 ATTR_VOLUME = "volume"
@@ -165,6 +172,11 @@ def mount_as(kind: str, volume_id: str) -> str:
 def bucket_secret(bucket: str) -> str:
     """Name of the Secret with a Bucket's own key."""
     return f"{bucket}-s3"
+
+
+def key_secret(key: str) -> str:
+    """Name of the Secret of a BucketKey that does not say another."""
+    return f"{key}-key"
 
 
 def volume_name_for(request_name: str) -> str:

@@ -38,9 +38,11 @@ from moorage.model.base import (
     VolumeOnDelete,
 )
 from moorage.model.bucket import Bucket, BucketDrift, BucketSpec, BucketStatus
+from moorage.model.bucketkey import BucketKey, BucketKeySpec, BucketKeyStatus, KeyBucket, OpenedBucket
 from moorage.model.bucketsetting import CorsRule, LifecycleRule, LockMode, Method, ObjectLock
 from moorage.model.condition import Condition, Conditions, ConditionStatus
 from moorage.model.engine import Engine, GaneshaEngine, LocalEngine, NfsEngine, S3Engine, S3Flavor
+from moorage.model.keystate import KeyRotation, KeyState, PreviousKey
 from moorage.model.rootfolder import RootFolder, Squash
 from moorage.model.selector import Consent, LabelSelector, Operator, Requirement, ShareFrom
 from moorage.model.share import Share, ShareState
@@ -61,7 +63,14 @@ from moorage.model.volume import (
     VolumeType,
 )
 
-KINDS: tuple[type[Resource], ...] = (StorageVolume, StorageAttachment, StorageSnapshot, Bucket, StorageBackend)
+KINDS: tuple[type[Resource], ...] = (
+    StorageVolume,
+    StorageAttachment,
+    StorageSnapshot,
+    Bucket,
+    BucketKey,
+    StorageBackend,
+)
 
 __all__ = [
     "KINDS",
@@ -71,6 +80,9 @@ __all__ = [
     "BackendServer",
     "Bucket",
     "BucketDrift",
+    "BucketKey",
+    "BucketKeySpec",
+    "BucketKeyStatus",
     "BucketRef",
     "BucketSpec",
     "BucketStatus",
@@ -86,6 +98,9 @@ __all__ = [
     "GaneshaEngine",
     "ImageState",
     "Kept",
+    "KeyBucket",
+    "KeyRotation",
+    "KeyState",
     "LabelSelector",
     "LifecycleRule",
     "LocalEngine",
@@ -98,9 +113,11 @@ __all__ = [
     "NodeGroup",
     "ObjectLock",
     "OnDelete",
+    "OpenedBucket",
     "Operator",
     "Phase",
     "Placement",
+    "PreviousKey",
     "Requirement",
     "Resource",
     "RootFolder",

@@ -32,6 +32,7 @@ from moorage.model.base import (
 )
 from moorage.model.bucketsetting import TAG_RULES, CorsRule, LifecycleRule, LockMode, ObjectLock, TagValue
 from moorage.model.condition import Conditions
+from moorage.model.keystate import KeyRotation, KeyState
 from moorage.model.selector import Consent
 
 
@@ -97,6 +98,8 @@ class BucketSpec(Model):
     deleted (DeletionBlocked) until it is empty, or this is true, or onDelete is Retain."""
     share: Consent | None = None
     """Which other namespaces may have a BucketKey or an object volume of the bucket. Its own always may."""
+    key: KeyRotation = KeyRotation()
+    """When the bucket's own key, the one in its Secret, is replaced. BucketKeys are for everybody else."""
     adopt: Annotated[
         str | None,
         Field(min_length=3, max_length=63),
@@ -138,6 +141,8 @@ class BucketStatus(Model):
     """Region to sign requests for."""
     secret_name: Annotated[str | None, Field(max_length=253)] = None
     """The Secret, in the Bucket's namespace, with the bucket's own key."""
+    key: KeyState | None = None
+    """The slots of the bucket's own key; absent in buckets made before keys rotated: they have the first key."""
     attached: Count = 0
     """How many pods have it mounted, through object volumes or by its own name."""
     objects: Annotated[int | None, Field(ge=0, json_schema_extra={"format": "int64"})] = None
