@@ -25,6 +25,7 @@ from moorage.model.base import (
     Rule,
     ShortId,
     fixed,
+    matching,
 )
 from moorage.model.condition import Conditions
 from moorage.model.keystate import ROTATION_RULES, Duration, KeyRotation, KeyState
@@ -37,7 +38,11 @@ class KeyBucket(Model):
 
     name: Annotated[Label, Field(max_length=names.NAME_MAX)]
     """The Bucket."""
-    namespace: Label | None = None
+    namespace: Annotated[
+        str,
+        Field(max_length=63),
+        matching(f"^({names.LABEL_PATTERN[1:-1]})?$", "use lowercase letters, digits and hyphens, or leave it out"),
+    ] = ""
     """Its namespace, which must agree by the Bucket's spec.share; if absent, the BucketKey's own."""
     access: Access = Access.ReadOnly
     """ReadOnly lists and reads objects; ReadWrite also writes and deletes them; Admin also changes versioning, CORS and
@@ -51,19 +56,23 @@ class BucketKeySpec(KeyRotation):
         *ROTATION_RULES,
         fixed("secretName", "make another BucketKey"),
         Rule(
-            rule="self.buckets.all(one, self.buckets.exists_one(other, other.name == one.name"
-            " && (has(other.namespace) ? other.namespace : '') == (has(one.namespace) ? one.namespace : '')))",
-            message="name each bucket once",
-            field_path=".buckets",
-        ),
-        Rule(
             rule="!has(self.expireAfter) || duration(self.expireAfter) >= duration('1m')",
             message="expireAfter is at least 1m",
             field_path=".expireAfter",
         ),
     )
 
-    buckets: Annotated[tuple[KeyBucket, ...], Field(min_length=1, max_length=MAX_BUCKETS)]
+    buckets: Annotated[
+        tuple[KeyBucket, ...],
+        Field(
+            min_length=1,
+            max_length=MAX_BUCKETS,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["namespace", "name"],  # each bucket once
+            },
+        ),
+    ]
     """What it opens: 1 to 16 Buckets, all on one StorageBackend. A change is applied to the key as it is."""
     secret_name: Label | None = None
     """Name of the Secret with the key; if absent, the BucketKey's name and "-key". Cannot be changed."""
