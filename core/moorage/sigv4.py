@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, for the S3 calls that the operator makes itself.
+"""AWS Signature Version 4, for the S3 calls that the operator and moorfs make themselves.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for S3's
 differences (single URI encoding, no path normalisation, the x-amz-content-sha256 header),
@@ -10,9 +10,11 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+UNSIGNED = "UNSIGNED-PAYLOAD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to sign. `path` is not yet encoded; `headers` must hold `host`."""
+    """A request to sign. `path` is not yet encoded; `headers` must hold `host`.
+
+    `digest`: SHA-256 of the body in hex, or UNSIGNED, where the body is not at hand as `body`.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     query: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
+    digest: str = ""
 
 
 def encode_path(path: str) -> str:
@@ -59,7 +65,7 @@ def encode_query(query: tuple[tuple[str, str], ...]) -> str:
 def signed_headers(request: Request, key: Key, scope: Scope, now: datetime) -> dict[str, str]:
     """The request's headers with `x-amz-date`, `x-amz-content-sha256` (S3 only) and `Authorization` added."""
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    digest = hashlib.sha256(request.body).hexdigest()
+    digest = request.digest or hashlib.sha256(request.body).hexdigest()
     headers = {name.lower(): " ".join(value.split()) for name, value in request.headers.items()}
     headers["x-amz-date"] = stamp
     if scope.service == "s3":
@@ -67,7 +73,7 @@ def signed_headers(request: Request, key: Key, scope: Scope, now: datetime) -> d
     names = ";".join(sorted(headers))
     canonical = _canonical(request, headers, names, digest)
     to_sign = "\n".join((ALGORITHM, stamp, scope.on(stamp[:8]), hashlib.sha256(canonical.encode()).hexdigest()))
-    signature = hmac.new(_signing_key(key, scope, stamp[:8]), to_sign.encode(), hashlib.sha256).hexdigest()
+    signature = hmac.digest(_signing_key(key, scope, stamp[:8]), to_sign.encode(), "sha256").hex()
     credential = f"{key.access}/{scope.on(stamp[:8])}"
     authorization = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
     return headers | {"authorization": authorization}
@@ -79,8 +85,9 @@ def _canonical(request: Request, headers: Mapping[str, str], names: str, digest:
     return "\n".join((request.method, path, query, lines, names, digest))
 
 
+@lru_cache(maxsize=16)
 def _signing_key(key: Key, scope: Scope, day: str) -> bytes:
     secret = f"AWS4{key.secret}".encode()
     for part in (day, scope.region, scope.service, "aws4_request"):
-        secret = hmac.new(secret, part.encode(), hashlib.sha256).digest()
+        secret = hmac.digest(secret, part.encode(), "sha256")
     return secret

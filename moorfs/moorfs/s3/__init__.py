@@ -1,0 +1,1 @@
+"""One bucket of an S3 engine, spoken to over HTTP by the standard library alone."""

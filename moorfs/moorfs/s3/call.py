@@ -1,0 +1,223 @@
+"""A call to the engine: signed, sent, answered, and repeated while that makes sense."""
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from moorage import sigv4
+from moorfs.ports import Range, StoreError
+from moorfs.s3.connection import Connection, Lost, Reply
+from moorfs.s3.counters import Counters
+from moorfs.s3.dates import http_date
+from moorfs.s3.endpoint import Endpoint
+from moorfs.s3.errors import SKEWED, Refusal, refusal
+from moorfs.s3.keys import KeyFile
+from moorfs.s3.patience import MOST_BROKEN, MOST_KEYS, MOST_SKEWS, Trouble, backoff
+from moorfs.s3.pool import Distrusted, Pool
+
+T = TypeVar("T")
+Query = tuple[tuple[str, str], ...]
+Consume = Callable[[Connection, Reply], T]
+
+SIGNED_BODY = 1 << 16
+"""Bodies up to here are hashed into the signature; above, a checksum header is signed instead."""
+NOTICED_SKEW = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`operation` is its name in the counters. `key` None: the bucket itself."""
+
+    operation: str
+    method: str
+    key: str | None
+    query: Query = ()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes | Range = b""
+
+    @property
+    def what(self) -> str:
+        return f"S3 {self.operation} {self.key if self.key is not None else ''}".rstrip()
+
+    @property
+    def size(self) -> int:
+        return len(self.body) if isinstance(self.body, bytes) else self.body.length
+
+
+class Caller:
+    """Speaks to one bucket from any number of threads. `on_wait` is called before each wait for the network."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pool: Pool,
+        keys: KeyFile,
+        region: str,
+        patience: float | None = None,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.counters = Counters()
+        self.down_since: float | None = None
+        """time.time() since when the engine does not answer; None: it does."""
+        self.answered = 0.0
+        """time.monotonic() of the last answer that shows that the bucket is there."""
+        self._endpoint = endpoint
+        self._pool = pool
+        self._keys = keys
+        self._scope = sigv4.Scope(region)
+        self._patience = patience
+        self._on_wait = on_wait
+        self._closed = threading.Event()
+        self._skew = timedelta()
+
+    def close(self) -> None:
+        """Calls under way and all later ones raise StoreError ESHUTDOWN, soon."""
+        self._closed.set()
+        self._pool.close()
+
+    def fresh(self, seconds: float) -> bool:
+        """Whether some call succeeded that lately: the bucket is there."""
+        return bool(self.answered) and time.monotonic() - self.answered < seconds
+
+    def trouble(self) -> Trouble:
+        return Trouble(self._patience)
+
+    def run(self, make: Callable[[], Call], consume: "Consume[T]", trouble: Trouble | None = None) -> T:
+        """What `consume` makes of the answer. Both may be called several times; StoreError at the end of patience."""
+        trouble = trouble or self.trouble()
+        again = False
+        while True:
+            call = make()
+            try:
+                return self._attempt(call, consume, trouble, again)
+            except Lost as lost:
+                trouble.lost |= lost.sent
+                pause = self._after_loss(call, lost, trouble)
+            except Refusal as refused:
+                pause = self._after_refusal(call, refused, trouble)
+            except Distrusted as distrust:
+                pause = self._after_distrust(call, distrust, trouble)
+            again = True
+            self._wait(call, pause)
+
+    def _attempt(self, call: Call, consume: "Consume[T]", trouble: Trouble, again: bool) -> T:
+        if self._closed.is_set():
+            raise StoreError(errno.ESHUTDOWN, f"{call.what}: the store is being closed")
+        self._on_wait()
+        began = time.monotonic()
+        connection = self._pool.take()
+        got = connection.got
+        try:
+            connection.send(self._head(call), call.body)
+            reply = connection.reply(bodiless=call.method == "HEAD")
+            self._alive(reply)
+            if reply.status >= 300:
+                raise refusal(reply.status, reply.headers, connection.body(reply))
+            answer = consume(connection, reply)
+            self.answered = time.monotonic()
+            return answer
+        except Lost as lost:
+            if connection.used_before and not connection.got - got and not trouble.failures:
+                self._pool.forget_idle()
+                trouble.lost |= lost.sent
+                return self._attempt_anew(call, consume, trouble)
+            raise
+        finally:
+            self.counters.call(call.operation, time.monotonic() - began, call.size, connection.got - got, again)
+            self._pool.give(connection)
+
+    def _attempt_anew(self, call: Call, consume: "Consume[T]", trouble: Trouble) -> T:
+        """A kept connection was dead, which says nothing of the engine: again at once, on a connection of now."""
+        trouble.failures += 1
+        try:
+            return self._attempt(call, consume, trouble, again=True)
+        finally:
+            trouble.failures -= 1
+
+    def _head(self, call: Call) -> bytes:
+        path = self._endpoint.path(call.key)
+        body = call.body if isinstance(call.body, bytes) and len(call.body) <= SIGNED_BODY else None
+        digest = sigv4.UNSIGNED if body is None else ""
+        request = sigv4.Request(
+            call.method, path, {"host": self._endpoint.authority, **call.headers}, call.query, body or b"", digest
+        )
+        headers = sigv4.signed_headers(request, self._keys.key, self._scope, datetime.now(UTC) + self._skew)
+        if call.size or call.method in ("PUT", "POST"):
+            headers["content-length"] = str(call.size)
+        query = "?" + sigv4.encode_query(call.query) if call.query else ""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"{call.method} {sigv4.encode_path(path)}{query} HTTP/1.1\r\n{lines}\r\n".encode()
+
+    def _alive(self, reply: Reply) -> None:
+        if reply.status < 500 or reply.status == 501:
+            self.down_since = None
+
+    # What follows a failure: seconds to wait before the next attempt, or the error for the caller.
+
+    def _after_loss(self, call: Call, lost: Lost, trouble: Trouble) -> float:
+        self.down_since = self.down_since or time.time()
+        return self._pause(call, lost, trouble)
+
+    def _after_distrust(self, call: Call, distrust: Distrusted, trouble: Trouble) -> float:
+        self._pool.trust_again()
+        trouble.broken += 1
+        if trouble.broken > 2:
+            self.counters.error(call.operation)
+            raise StoreError(errno.EIO, f"{call.what}: {distrust}: the CA file does not fit the engine's certificate")
+        return backoff(trouble.broken)
+
+    def _after_refusal(self, call: Call, refused: Refusal, trouble: Trouble) -> float:
+        if refused.busy:
+            self.counters.throttled(call.operation)
+            self.down_since = self.down_since or time.time()
+            return self._pause(call, f"{refused.status} {refused.code}", trouble, _wish(refused.headers))
+        if refused.broken and trouble.broken < MOST_BROKEN:
+            trouble.broken += 1
+            return backoff(trouble.broken)
+        if self._skewed(refused) and trouble.skews < MOST_SKEWS:
+            trouble.skews += 1
+            return 0.0
+        if refused.status in (401, 403):
+            if self._keys.reread():
+                return 0.0
+            if refused.about_key and trouble.keys < MOST_KEYS:
+                trouble.keys += 1
+                return backoff(trouble.keys + 2)
+        self.counters.error(call.operation)
+        raise refused.error(call.what)
+
+    def _skewed(self, refused: Refusal) -> bool:
+        """Whether our clock was wrong, as the Date of the answer shows, and is corrected now."""
+        if refused.status != 403 or refused.code not in (SKEWED, ""):
+            return False
+        theirs = http_date(refused.headers.get("date", ""))
+        if theirs is None:
+            return False
+        skew = timedelta(seconds=theirs - time.time())
+        if abs((skew - self._skew).total_seconds()) < NOTICED_SKEW:
+            return False
+        self._skew = skew
+        return True
+
+    def _pause(self, call: Call, why: object, trouble: Trouble, wish: float = 0.0) -> float:
+        try:
+            return trouble.pause(call.what, why, wish)
+        except StoreError:
+            self.counters.error(call.operation)
+            raise
+
+    def _wait(self, call: Call, seconds: float) -> None:
+        self._on_wait()
+        if self._closed.wait(seconds):
+            self.counters.error(call.operation)
+            raise StoreError(errno.ESHUTDOWN, f"{call.what}: the store is being closed")
+
+
+def _wish(headers: Mapping[str, str]) -> float:
+    """Retry-After, in seconds (a date is not worth the trouble: our own backoff is near enough)."""
+    text = headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else 0.0

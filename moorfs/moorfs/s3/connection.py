@@ -1,0 +1,253 @@
+"""One HTTP/1.1 connection to the engine, on a plain or a TLS socket.
+
+Why not http.client: its parser of headers (the email package) costs more than all the rest of a small call, it copies
+bodies through Python buffers, and it cannot sendfile.
+"""
+
+import os
+import select
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moorfs.ports import Range
+
+PIECE = 1 << 20
+TLS_PIECE = 1 << 18
+MOST_HEAD = 1 << 17
+
+
+class Lost(Exception):
+    """The connection broke or stayed silent. `sent`: the engine may have got the whole request, and done it."""
+
+    def __init__(self, why: object, sent: bool = True) -> None:
+        super().__init__(str(why))
+        self.sent = sent
+
+
+@dataclass(slots=True)
+class Reply:
+    """Status line and headers (lowercase names); `length` of the body, None when it is chunked or ends by closing."""
+
+    status: int
+    headers: dict[str, str]
+    length: int | None
+    chunked: bool = False
+
+
+class Connection:
+    """`keep`: whether it can carry another request; true only after a whole answer was read."""
+
+    def __init__(self, plain: socket.socket, secure: bool) -> None:
+        self._socket = plain
+        self._secure = secure
+        self._timeout = plain.gettimeout() or 0.0
+        self._rest = b""
+        self.keep = False
+        self.used_before = False
+        self.got = 0
+        """Bytes of bodies that came in."""
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def shut(self) -> None:
+        """Wake whoever waits on it in another thread; it gets Lost."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            self._socket.close()
+
+    def quiet(self) -> bool:
+        """Whether nothing came and nobody closed it while it was idle."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | select.POLLRDHUP)
+        return not poll.poll(0)
+
+    # Sending.
+
+    def send(self, head: bytes, body: bytes | Range = b"") -> None:
+        """Lost(sent=False) when it broke before all was out, unless the engine answered early: then read the answer."""
+        self.keep = False
+        try:
+            self._send(head, body)
+        except OSError as error:
+            if not self._answers_early():
+                raise Lost(error or type(error).__name__, sent=False) from error
+
+    def _send(self, head: bytes, body: bytes | Range) -> None:
+        if isinstance(body, bytes):
+            if len(body) <= 16384:
+                self._socket.sendall(head + body)
+                return
+            self._socket.sendall(head)
+            self._socket.sendall(body)
+        elif self._secure:
+            self._socket.sendall(head)
+            self._send_read(body)
+        else:
+            self._socket.sendall(head, socket.MSG_MORE)
+            self._send_file(body)
+
+    def _send_file(self, body: Range) -> None:
+        offset, end, out = body.offset, body.offset + body.length, self._socket.fileno()
+        while offset < end:
+            try:
+                sent = os.sendfile(out, body.fd, offset, min(end - offset, 8 << 20))
+            except BlockingIOError:
+                self._wait_writable()
+                continue
+            if not sent:
+                raise OSError("the file became shorter while it was sent")
+            offset += sent
+
+    def _wait_writable(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        if not poll.poll(self._timeout * 1000):
+            raise TimeoutError(f"the engine took no bytes for {self._timeout:g} s")
+
+    def _send_read(self, body: Range) -> None:
+        buffer = memoryview(bytearray(min(TLS_PIECE, body.length)))
+        offset, end = body.offset, body.offset + body.length
+        while offset < end:
+            got = os.preadv(body.fd, [buffer[: end - offset]], offset)
+            if not got:
+                raise OSError("the file became shorter while it was sent")
+            self._socket.sendall(buffer[:got])
+            offset += got
+
+    def _answers_early(self) -> bool:
+        """An engine that refuses a long body answers and closes: the answer is worth more than the broken pipe."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(200))
+
+    # Receiving.
+
+    def reply(self, bodiless: bool) -> Reply:
+        """The head of the answer. `bodiless`: it was a HEAD request, so no body follows whatever the headers say."""
+        while True:
+            status, headers = self._head()
+            if status >= 200:
+                break
+        reply = Reply(status, headers, None)
+        if bodiless or status in (204, 304):
+            reply.length = 0
+        elif headers.get("transfer-encoding", "").lower() == "chunked":
+            reply.chunked = True
+        elif "content-length" in headers:
+            reply.length = _number(headers["content-length"])
+        if reply.length == 0:
+            self._finished(reply)
+        return reply
+
+    def body(self, reply: Reply, most: int = 64 << 20) -> bytes:
+        """The whole body; Lost when it is cut or longer than `most`."""
+        pieces: list[bytes] = []
+        for piece in self.pieces(reply):
+            pieces.append(bytes(piece))
+            most -= len(piece)
+            if most < 0:
+                raise Lost("the answer is longer than anything that was asked")
+        return b"".join(pieces)
+
+    def pieces(self, reply: Reply) -> Iterator[bytes | memoryview]:
+        """The body; each piece is good until the next. Lost when it ends too early."""
+        if reply.length == 0:
+            return
+        if reply.chunked:
+            yield from self._chunks()
+        elif reply.length is None:
+            yield from self._until_closed()
+            return
+        else:
+            yield from self._counted(reply.length)
+        self._finished(reply)
+
+    def _finished(self, reply: Reply) -> None:
+        self.keep = reply.headers.get("connection", "").lower() != "close" and not self._rest
+
+    def _head(self) -> tuple[int, dict[str, str]]:
+        buffer = self._rest
+        while (end := buffer.find(b"\r\n\r\n")) < 0:
+            if len(buffer) > MOST_HEAD:
+                raise Lost("the engine's answer is no HTTP")
+            buffer += self._receive()
+        self._rest = buffer[end + 4 :]
+        first, *lines = buffer[:end].decode("latin-1").split("\r\n")
+        words = first.split(" ", 2)
+        if len(words) < 2 or not words[0].startswith("HTTP/1."):
+            raise Lost("the engine's answer is no HTTP")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        return _number(words[1]), headers
+
+    def _receive(self, most: int = 65536) -> bytes:
+        try:
+            got = self._socket.recv(most)
+        except OSError as error:
+            raise Lost(error or type(error).__name__) from error
+        if not got:
+            raise Lost("the engine closed the connection before its answer was whole")
+        return got
+
+    def _counted(self, left: int) -> Iterator[bytes | memoryview]:
+        first, self._rest = self._rest[:left], self._rest[left:]
+        if first:
+            left -= len(first)
+            self.got += len(first)
+            yield first
+        if left:
+            yield from self._into(memoryview(bytearray(min(left, PIECE))), left)
+
+    def _into(self, buffer: memoryview, left: int) -> Iterator[memoryview]:
+        while left:
+            try:
+                got = self._socket.recv_into(buffer, min(left, len(buffer)))
+            except OSError as error:
+                raise Lost(error or type(error).__name__) from error
+            if not got:
+                raise Lost("the engine closed the connection before its answer was whole")
+            left -= got
+            self.got += got
+            yield buffer[:got]
+
+    def _until_closed(self) -> Iterator[bytes]:
+        if self._rest:
+            yield self._rest
+            self._rest = b""
+        while True:
+            try:
+                got = self._socket.recv(65536)
+            except OSError as error:
+                raise Lost(error or type(error).__name__) from error
+            if not got:
+                return
+            yield got
+
+    def _chunks(self) -> Iterator[bytes | memoryview]:
+        while True:
+            size = _number(self._line().partition(";")[0], 16)
+            if not size:
+                while self._line():
+                    pass
+                return
+            yield from self._counted(size)
+            if self._line():
+                raise Lost("the engine's chunks do not fit together")
+
+    def _line(self) -> str:
+        while (end := self._rest.find(b"\r\n")) < 0:
+            self._rest += self._receive()
+        line, self._rest = self._rest[:end], self._rest[end + 2 :]
+        return line.decode("latin-1").strip()
+
+
+def _number(text: str, base: int = 10) -> int:
+    try:
+        return int(text, base)
+    except ValueError as error:
+        raise Lost(f"the engine's answer is no HTTP: {text[:40]!r} is no number") from error

@@ -1,0 +1,133 @@
+"""Multipart uploads."""
+
+import errno
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+from moorfs.ports import ALWAYS, Changed, Condition, Missing, Range, StoreError
+from moorfs.s3.call import Call
+from moorfs.s3.errors import error_in
+from moorfs.s3.integrity import CRC, bare, looks_md5, quoted
+from moorfs.s3.listing import field_of
+from moorfs.s3.objects import condition_headers, source_header
+
+if TYPE_CHECKING:
+    from moorfs.s3.store import S3Store
+
+LARGEST_COPY = 5 << 30  # of CopyObject and UploadPartCopy
+
+
+class S3Upload:
+    """`id` is what the engine calls it: enough to go on with it, or abort it, in another process."""
+
+    def __init__(self, store: "S3Store", key: str, upload: str, sums: bool) -> None:
+        self.key = key
+        self.id = upload
+        self._store = store
+        self._sums = sums
+        self._lock = threading.Lock()
+        self._parts: dict[int, tuple[str, str, int]] = {}
+
+    def part(self, number: int, body: Range) -> None:
+        headers = self._store.sender.send("part", "PUT", self.key, self._query(number), {}, body)
+        etag = bare(headers.get("etag", ""))
+        if not etag:
+            raise StoreError(errno.EIO, f"S3 part {number} of {self.key}: the engine's answer has no ETag")
+        self._keep(number, etag, headers.get(CRC, ""), body.length)
+
+    def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
+        store = self._store
+        if not store.settings.part_copy:
+            raise StoreError(errno.ENOSYS, "this engine has no UploadPartCopy (setting part_copy)")
+        headers = {
+            "x-amz-copy-source": source_header(store.settings.bucket, source),
+            "x-amz-copy-source-range": f"bytes={start}-{start + length - 1}",
+            "x-amz-copy-source-if-match": quoted(match),
+        }
+        call = Call("copy_part", "PUT", self.key, self._query(number), headers)
+        body = store.document(call)
+        etag = bare(field_of(body, "ETag"))
+        if not etag:
+            raise StoreError(errno.EIO, f"S3 part {number} of {self.key}: the engine's answer has no ETag")
+        self._keep(number, etag, field_of(body, "ChecksumCRC32"), length)
+
+    def complete(self, condition: Condition = ALWAYS) -> str:
+        store, trouble = self._store, self._store.caller.trouble()
+        store.sender.look_before(self.key, condition)
+        headers = condition_headers(condition) if store.settings.conditional else {}
+        call = Call("complete", "POST", self.key, (("uploadId", self.id),), headers, self._document())
+        try:
+            etag = bare(field_of(store.document(call, trouble), "ETag"))
+        except StoreError as error:
+            return self._perhaps_done(error, condition, trouble.lost)
+        return self._checked(etag)
+
+    def abort(self) -> None:
+        call = Call("abort", "DELETE", self.key, (("uploadId", self.id),))
+        try:
+            self._store.document(call)
+        except StoreError as error:
+            if error.status != 404:
+                raise
+
+    def _keep(self, number: int, etag: str, crc: str, size: int) -> None:
+        with self._lock:
+            self._parts[number] = (etag, crc, size)
+
+    def _query(self, number: int) -> tuple[tuple[str, str], ...]:
+        return (("partNumber", str(number)), ("uploadId", self.id))
+
+    def _document(self) -> bytes:
+        with self._lock:
+            parts = sorted(self._parts.items())
+        text = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(quoted(etag))}</ETag>"
+            + (f"<ChecksumCRC32>{escape(crc)}</ChecksumCRC32>" if crc and self._sums else "")
+            + "</Part>"
+            for number, (etag, crc, _) in parts
+        )
+        return f"<CompleteMultipartUpload>{text}</CompleteMultipartUpload>".encode()
+
+    @property
+    def size(self) -> int:
+        with self._lock:
+            return sum(size for _, _, size in self._parts.values())
+
+    def _expected(self) -> str:
+        """The ETag that engines after Amazon's give: MD5 of the parts' MD5s; empty where the parts' are none."""
+        with self._lock:
+            etags = [etag for _, (etag, _, _) in sorted(self._parts.items())]
+        if not etags or not all(looks_md5(etag) for etag in etags):
+            return ""
+        joined = hashlib.md5(b"".join(bytes.fromhex(etag) for etag in etags), usedforsecurity=False)
+        return f"{joined.hexdigest()}-{len(etags)}"
+
+    def _checked(self, etag: str) -> str:
+        """The object is there with all its bytes, unless somebody wrote another one over it meanwhile."""
+        if not etag:
+            raise StoreError(errno.EIO, f"S3 complete {self.key}: the engine's answer has no ETag")
+        if etag == self._expected():
+            return etag
+        head = self._store.head(self.key)
+        if head.etag == etag and head.size != self.size:
+            raise StoreError(errno.EIO, f"S3 complete {self.key}: {head.size} bytes were stored of {self.size}")
+        return etag
+
+    def _perhaps_done(self, error: StoreError, condition: Condition, lost: bool) -> str:
+        """An answer was lost and the repetition was refused: look whether the first one was done."""
+        gone = error.s3_code in ("NoSuchUpload", "InvalidPart") or isinstance(error, Changed | Missing)
+        if lost and gone:
+            head = self._store.head(self.key)
+            expected = self._expected()
+            if head.size == self.size and expected and head.etag == expected:
+                return head.etag
+        if isinstance(error, Missing) and condition.match is not None:
+            raise Changed(errno.ESTALE, str(error), error.status, error.s3_code) from error
+        raise error
+
+
+def refused_inside(body: bytes) -> tuple[str, str]:
+    """(code, message) of an error that came with HTTP 200, as CopyObject and CompleteMultipartUpload may."""
+    return error_in(body) if b"<Error>" in body[:4096] or b"<Error " in body[:4096] else ("", "")
