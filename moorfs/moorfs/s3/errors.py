@@ -23,6 +23,7 @@ ERRNO = {
     "NotImplemented": errno.ENOSYS,
     "ObjectParentIsFile": errno.ENOTDIR,  # versitygw's posix backend: `a` is an object, and `a/b` was asked
     "ExistingObjectIsDirectory": errno.EISDIR,
+    "DirectoryObjectContainsData": errno.EISDIR,
     "DirectoryNotEmpty": errno.ENOTEMPTY,
     "DiskFull": errno.ENOSPC,
     "XMinioStorageFull": errno.ENOSPC,

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -22,7 +23,10 @@ READY_SECONDS = 60.0
 
 @dataclass
 class Engine:
-    """`endpoint` and the root key; `pid` of the server, which tests may stop (SIGSTOP) or replace by `restart`."""
+    """`endpoint` and the root key; `pid` of the server, which tests may stop (SIGSTOP) or replace by `restart`.
+
+    `secure`: it speaks TLS with a certificate that `ca` made. `more`: further options of versitygw.
+    """
 
     home: Path
     port: int
@@ -30,10 +34,17 @@ class Engine:
     secret: str = "root-secret-of-a-test"
     process: "subprocess.Popen[bytes] | None" = None
     buckets: int = 0
+    secure: bool = False
+    more: tuple[str, ...] = ("--keep-alive",)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def ca(self) -> Path:
+        """The CA's certificate, in PEM."""
+        return self.home / "ca.crt"
 
     @property
     def s3(self) -> Any:
@@ -44,6 +55,7 @@ class Engine:
             aws_access_key_id=self.access,
             aws_secret_access_key=self.secret,
             region_name="us-east-1",
+            verify=str(self.ca) if self.secure else None,
             config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, read_timeout=20),
         )
 
@@ -59,7 +71,7 @@ class Engine:
             (self.home / name).mkdir(exist_ok=True)
         argv = [
             *("setpriv", "--pdeathsig", "KILL", "--", str(versitygw()), f"--port=127.0.0.1:{self.port}"),
-            *(f"--iam-dir={self.home / 'iam'}", "--health=/health", "posix"),
+            *(f"--iam-dir={self.home / 'iam'}", "--health=/health", *self._tls(), *self.more, "posix"),
             *(f"--versioning-dir={self.home / 'versions'}", str(self.home / "data")),
         ]
         env = {**os.environ, "ROOT_ACCESS_KEY_ID": self.access, "ROOT_SECRET_ACCESS_KEY": self.secret}
@@ -80,24 +92,47 @@ class Engine:
         self.stop()
         self.start()
 
+    def _tls(self) -> tuple[str, ...]:
+        if not self.secure:
+            return ()
+        if not self.ca.exists():
+            certify(self.home)
+        return (f"--cert={self.home / 'server.crt'}", f"--key={self.home / 'server.key'}")
+
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.endpoint}/health", timeout=5) as answer:  # noqa: S310 - http, here
+            trust = ssl.create_default_context(cafile=str(self.ca)) if self.secure else None
+            with urllib.request.urlopen(f"{self.endpoint}/health", timeout=5, context=trust) as answer:  # noqa: S310
                 return answer.status == 200
         except (OSError, urllib.error.URLError):
             return False
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Engine]:
+def running(home: Path, secure: bool = False, more: tuple[str, ...] = ("--keep-alive",)) -> Iterator[Engine]:
     """An engine whose data lies in `home`; it ends with the block, and with us."""
     home.mkdir(parents=True, exist_ok=True)
-    engine = Engine(home, free_port())
+    engine = Engine(home, free_port(), secure=secure, more=more)
     try:
         engine.start()
         yield engine
     finally:
         engine.stop()
+
+
+def certify(home: Path) -> None:
+    """ca.crt, and server.crt with server.key for 127.0.0.1, ::1, localhost and *.s3.test."""
+    names = "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost,DNS:s3.test,DNS:*.s3.test"
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    ca = [*new, "-subj", "/CN=CA of a test", "-keyout", str(home / "ca.key"), "-out", str(home / "ca.crt")]
+    signed = [
+        *new,
+        *("-subj", "/CN=server of a test", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE"),
+        *("-CA", str(home / "ca.crt"), "-CAkey", str(home / "ca.key")),
+        *("-keyout", str(home / "server.key"), "-out", str(home / "server.crt")),
+    ]
+    for argv in (ca, signed):
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
 
 
 def free_port() -> int:
