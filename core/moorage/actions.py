@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from moorage.bucketowner import Owner
+from moorage.bucketsettings import BucketSettings
 from moorage.errors import MoorageError
 from moorage.model import S3Engine
 
@@ -72,7 +73,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class MakeBucket:
-    """A user with this very key, a bucket that it may use, nothing else; proved with the user's own key.
+    """A key that is this very one, a bucket with these settings that it may use, nothing else; proved with the key.
 
     `owner` is written on the bucket. `adopts`: it is taken over from that owner, and from nobody else; None: it is
     made, or was made or adopted before.
@@ -82,8 +83,7 @@ class MakeBucket:
     bucket: str
     access_key: str
     secret_key: str = field(repr=False)
-    policy: str = field(repr=False)
-    versioning: bool
+    settings: BucketSettings
     owner: Owner
     adopts: Owner | None = None
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from moorage import conditions, filerwork, names, placement, quantity
+from moorage import conditions, features, filerwork, names, placement, quantity
 from moorage.actions import Action, DropServer, Hold, Notice, Plan, Problem
 from moorage.conditions import Verdict, no, yes
 from moorage.filerwork import FilerFacts, Work
@@ -88,7 +88,9 @@ def _status(facts: BackendFacts, verdicts: tuple[Verdict, ...]) -> StorageBacken
     generation = facts.backend.metadata.get("generation", 0)
     old = facts.backend.status
     merged = conditions.merge(old.conditions, verdicts, generation, facts.now)
-    columns = {"engine": placement.engine_of(facts.backend), "free": _free(old)}
+    s3 = facts.backend.spec.engine.s3
+    words = features.told(s3) if s3 else ()
+    columns = {"engine": placement.engine_of(facts.backend), "free": _free(old), "features": words}
     return old.model_copy(update={"observed_generation": generation, "conditions": merged, **columns})
 
 

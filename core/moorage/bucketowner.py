@@ -1,7 +1,7 @@
 """Whose a bucket on the S3 engine is: tags on the bucket, which only the engine's root key can write.
 
 They outlive the Bucket and the cluster, so that a kept bucket can be told from one in use, and one tenant's from
-another's. `owner_policy` leaves bucket tags out: a tenant's own key can neither read nor change them (ADR 12).
+another's. No key's policy (`bucketpolicy`) has bucket tags: a tenant can neither read nor change them (ADR 12).
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ from moorage.actions import (
 )
 from moorage.bucketadoption import Found, refusal
 from moorage.bucketfacts import BucketFacts
-from moorage.bucketpolicy import owner_policy
+from moorage.bucketsettings import BucketSettings
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.model import BucketStatus, Phase, Placement, S3Engine
 
@@ -126,13 +126,10 @@ def _make(facts: BucketFacts, engine: S3Engine) -> tuple[Action, ...]:
     write = (Create(manifest) if facts.secret is None else Apply(manifest),) if stale else ()
     if not stale and _provisioned(facts) and facts.key_works is not False:
         return ()
-    policy = owner_policy(facts.engine_bucket, facts.access_key)
-    versioning, adopts = facts.bucket.spec.versioning, None
+    settings, adopts = BucketSettings(versioning=facts.bucket.spec.versioning), None
     if not facts.is_ours and isinstance(facts.found, Found):
         adopts = facts.found.owner
-    make = MakeBucket(
-        engine, facts.engine_bucket, facts.access_key, secret_key, policy, versioning, facts.owner, adopts
-    )
+    make = MakeBucket(engine, facts.engine_bucket, facts.access_key, secret_key, settings, facts.owner, adopts)
     return (*write, make)
 
 

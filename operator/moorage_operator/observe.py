@@ -18,11 +18,11 @@ from moorage.model import Bucket, SecretRef, StorageBackend, StorageSnapshot, St
 from moorage.release import RELEASING, is_free
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
+from moorage_operator.engines.desk import Engines
 from moorage_operator.filers import Filers
 from moorage_operator.index import Index, handle_of, id_of, placed_on, shown_bucket
 from moorage_operator.listing import Shown
 from moorage_operator.probe import Probe
-from moorage_operator.s3admin import Engines
 from moorage_operator.snapshots import SnapshotObserver, holders_of
 from moorage_operator.store import name_of
 from moorage_operator.times import now

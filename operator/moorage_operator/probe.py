@@ -5,21 +5,16 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 
-import aiohttp
-
 from moorage import filermount
 from moorage.actions import Problem
 from moorage.backendplan import Probed
-from moorage.errors import Forbidden, MoorageError
+from moorage.errors import MoorageError
 from moorage.model import GaneshaEngine, LocalEngine, NfsEngine, S3Engine, StorageBackend
-from moorage_operator.s3 import S3, EngineRefused
-from moorage_operator.s3admin import Engines
+from moorage_operator.engines.desk import Engines
 
 DEADLINE = 4.0  # seconds
 FILER_DEADLINE = 3.0
 NFS_PORT = 2049
-HEALTH = "/health"
-_NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
 
 Probe = Callable[[StorageBackend], Awaitable[Probed | Problem | None]]
 
@@ -48,27 +43,10 @@ class Prober:
 
     async def _probe_s3(self, engine: S3Engine) -> Problem | None:
         try:
-            async with aiohttp.ClientSession() as session, session.get(engine.endpoint + HEALTH) as answer:
-                if answer.status != 200:
-                    return Problem("Unhealthy", f"{engine.endpoint}{HEALTH} answers HTTP {answer.status}")
-        except (aiohttp.ClientError, OSError) as error:
-            return Problem("Unreachable", f"{engine.endpoint}{HEALTH}: {_why(error)}")
-        return await self._probe_root_key(engine)
-
-    async def _probe_root_key(self, engine: S3Engine) -> Problem | None:
-        try:
-            key = await self._engines.root_key(engine)
-            async with aiohttp.ClientSession() as session:
-                await S3(session, engine.endpoint, engine.region, key).call(
-                    "GET", f"/{_NO_SUCH_BUCKET}", (("location", ""),)
-                )
-        except Forbidden as error:
-            return Problem("CredentialsRefused", f"the root key of Secret {engine.credentials_secret.name}: {error}")
-        except EngineRefused:
-            return None
+            async with self._engines.open(engine) as opened:
+                return await opened.probe()
         except MoorageError as error:
             return Problem("Unreachable", str(error))
-        return None
 
 
 def _probe_local(engine: LocalEngine, backend: StorageBackend) -> Problem | None:

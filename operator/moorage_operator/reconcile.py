@@ -49,10 +49,10 @@ from moorage.release import release
 from moorage_operator import events
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
+from moorage_operator.engines.desk import Engines
 from moorage_operator.index import Index
 from moorage_operator.metrics import Metrics, Stay
 from moorage_operator.observe import Observer
-from moorage_operator.s3admin import Engines
 from moorage_operator.snapshots import SnapshotObserver
 from moorage_operator.store import Key, Store, name_of
 from moorage_operator.times import now

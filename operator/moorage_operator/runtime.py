@@ -16,6 +16,7 @@ from moorage.errors import MoorageError, NotFound
 from moorage_operator import handlers
 from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import Cluster
+from moorage_operator.engines.desk import Engines
 from moorage_operator.filers import Filers
 from moorage_operator.index import Index
 from moorage_operator.metrics import Metrics
@@ -23,7 +24,6 @@ from moorage_operator.observe import Observer
 from moorage_operator.probe import Probe, Prober
 from moorage_operator.queue import WorkQueue
 from moorage_operator.reconcile import Reconciler
-from moorage_operator.s3admin import Engines
 from moorage_operator.settings import Settings, kopf_settings
 from moorage_operator.snapshots import SnapshotObserver
 from moorage_operator.store import Key, key_of

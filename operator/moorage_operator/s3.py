@@ -79,9 +79,11 @@ class S3:
 
     # Buckets. Each states an end, and may be called again.
 
-    async def ensure_bucket(self, bucket: str) -> None:
+    async def ensure_bucket(self, bucket: str, lock: bool = False) -> None:
+        """`lock`: a new one is made so that it can lock objects."""
+        headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock else None
         try:
-            await self.call("PUT", f"/{bucket}")
+            await self.call("PUT", f"/{bucket}", headers=headers)
         except EngineRefused as error:
             if error.s3_code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
@@ -106,22 +108,34 @@ class S3:
         body = f"<Tagging><TagSet>{inside}</TagSet></Tagging>".encode()
         await self.call("PUT", f"/{bucket}", (("tagging", ""),), body, {"content-md5": _md5(body)})
 
+    async def policy(self, bucket: str) -> str:
+        """The bucket's policy as JSON; "" when it has none."""
+        try:
+            return (await self.call("GET", f"/{bucket}", (("policy", ""),))).decode()
+        except EngineRefused as error:
+            if error.s3_code in ("NoSuchBucketPolicy", "NoSuchBucket"):
+                return ""
+            raise
+
     async def ensure_policy(self, bucket: str, policy: str) -> None:
         await self.call("PUT", f"/{bucket}", (("policy", ""),), policy.encode())
 
     async def ensure_no_policy(self, bucket: str) -> None:
         await self._tolerate("DELETE", f"/{bucket}", (("policy", ""),))
 
-    async def ensure_versioning(self, bucket: str, on: bool) -> None:
-        """Versioning can be suspended, never taken back; a bucket that never had it is left alone."""
-        query = (("versioning", ""),)
-        seen = _text(_parse(await self.call("GET", f"/{bucket}", query)), "Status") or ""
-        wanted = "Enabled" if on else "Suspended"
+    async def versioning(self, bucket: str) -> str:
+        """Enabled, Suspended, or "" for a bucket that never had it."""
+        return _text(_parse(await self.call("GET", f"/{bucket}", (("versioning", ""),))), "Status") or ""
+
+    async def ensure_versioning(self, bucket: str, on: bool) -> bool:
+        """Versioning can be suspended, never taken back; a bucket that never had it is left alone. True: changed."""
+        seen, wanted = await self.versioning(bucket), "Enabled" if on else "Suspended"
         if seen == wanted or (not on and not seen):
-            return
+            return False
         xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
         body = f'<VersioningConfiguration xmlns="{xmlns}"><Status>{wanted}</Status></VersioningConfiguration>'
-        await self.call("PUT", f"/{bucket}", query, body.encode())
+        await self.call("PUT", f"/{bucket}", (("versioning", ""),), body.encode())
+        return True
 
     async def works(self, bucket: str) -> bool:
         """Whether this key can list the bucket; raises NotReady when nobody answers."""
@@ -130,6 +144,15 @@ class S3:
         except (EngineRefused, Forbidden):
             return False
         return True
+
+    async def is_empty(self, bucket: str) -> bool:
+        """No object, no version, no delete marker; a bucket that is not there is empty."""
+        try:
+            return not await self._versions(bucket, 1) and not await self._objects(bucket, 1)
+        except EngineRefused as error:
+            if error.s3_code != "NoSuchBucket":
+                raise
+            return True
 
     async def ensure_absent(self, bucket: str) -> None:
         """Empty the bucket, all versions and unfinished uploads, and delete it; raises Pending when it takes long."""
@@ -155,8 +178,8 @@ class S3:
             if time.monotonic() > until:
                 raise Pending(f"unfinished uploads of bucket {bucket} are being removed")
 
-    async def _versions(self, bucket: str) -> list[Entry]:
-        query = (("encoding-type", "url"), ("max-keys", "1000"), ("versions", ""))
+    async def _versions(self, bucket: str, most: int = 1000) -> list[Entry]:
+        query = (("encoding-type", "url"), ("max-keys", str(most)), ("versions", ""))
         try:
             tree = _parse(await self.call("GET", f"/{bucket}", query))
         except EngineRefused as error:
@@ -166,8 +189,8 @@ class S3:
         found = [*_children(tree, "Version"), *_children(tree, "DeleteMarker")]
         return [Entry(_key(tree, each), _text(each, "VersionId")) for each in found]
 
-    async def _objects(self, bucket: str) -> list[Entry]:
-        query = (("encoding-type", "url"), ("list-type", "2"), ("max-keys", "1000"))
+    async def _objects(self, bucket: str, most: int = 1000) -> list[Entry]:
+        query = (("encoding-type", "url"), ("list-type", "2"), ("max-keys", str(most)))
         tree = _parse(await self.call("GET", f"/{bucket}", query))
         return [Entry(_key(tree, each)) for each in _children(tree, "Contents")]
 

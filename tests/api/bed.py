@@ -20,9 +20,9 @@ from moorage.errors import MoorageError
 from moorage.model import StorageBackend
 from moorage_operator import hooks
 from moorage_operator.cluster import Cluster, resource_path
+from moorage_operator.engines.desk import Engines
 from moorage_operator.probe import Prober
 from moorage_operator.runtime import Operator
-from moorage_operator.s3admin import Engines
 from moorage_operator.settings import Settings
 
 MINE = names.API_VERSION

@@ -15,9 +15,9 @@ from moorage.actions import Problem
 from moorage.errors import MoorageError
 from moorage.model import StorageBackend
 from moorage_operator.cluster import Cluster
+from moorage_operator.engines.desk import Engines
 from moorage_operator.probe import Prober
 from moorage_operator.runtime import Operator
-from moorage_operator.s3admin import Engines
 from moorage_operator.settings import Settings
 
 # of the loop that is left behind

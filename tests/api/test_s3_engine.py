@@ -15,10 +15,12 @@ from moorage.actions import MakeBucket, RemoveBucket
 from moorage.bucketfacts import access_key
 from moorage.bucketowner import Owner
 from moorage.bucketpolicy import owner_policy
+from moorage.bucketsettings import BucketSettings
 from moorage.errors import Forbidden, InUse, MoorageError, NotFound
 from moorage.model import S3Engine
 from moorage.sigv4 import Key
-from moorage_operator import s3admin
+from moorage_operator.engines.desk import Engines
+from moorage_operator.engines.versitygw import ensure_user
 from moorage_operator.s3 import S3
 
 S3Server = Any  # of conftest.py, which is no module that could be imported
@@ -37,7 +39,7 @@ def boto(server: S3Server, access: str, secret: str) -> Any:
     )
 
 
-class KnownRoot(s3admin.Engines):
+class KnownRoot(Engines):
     """Engines whose root key is at hand: there is no cluster here."""
 
     def __init__(self, server: S3Server) -> None:
@@ -78,8 +80,8 @@ def wanted(
     adopts: Owner | None = None,
 ) -> MakeBucket:
     owner = Owner("team", name or bucket, f"uid-{name or bucket}")
-    access, policy = access_key(owner.uid), owner_policy(bucket, access_key(owner.uid))
-    return MakeBucket(engine(server), bucket, access, secret, policy, versioning, owner, adopts)
+    settings = BucketSettings(versioning=versioning)
+    return MakeBucket(engine(server), bucket, access_key(owner.uid), secret, settings, owner, adopts)
 
 
 def removal(made: MakeBucket, keep: bool = False) -> RemoveBucket:
@@ -135,7 +137,7 @@ async def test_a_key_cannot_change_the_settings_of_its_bucket(s3_server: S3Serve
     lock = {"ObjectLockEnabled": "Enabled"}
 
     for call in (
-        lambda: client.put_bucket_policy(Bucket="settings", Policy=made.policy),
+        lambda: client.put_bucket_policy(Bucket="settings", Policy=owner_policy("settings", made.access_key)),
         lambda: client.delete_bucket_policy(Bucket="settings"),
         lambda: client.put_object_lock_configuration(Bucket="settings", ObjectLockConfiguration=lock),
         lambda: client.put_bucket_versioning(Bucket="settings", VersioningConfiguration={"Status": "Enabled"}),
@@ -184,7 +186,7 @@ async def test_users_that_are_made_again_and_again_disturb_no_other_key(
         admin = S3(session, s3_server.admin_endpoint, "us-east-1", Key(s3_server.access, s3_server.secret))
         for turn in range(40):
             for key in keys.values():
-                await s3admin.ensure_user(admin, key)
+                await ensure_user(admin, key)
             for bucket, key in keys.items():
                 if not await S3(session, s3_server.endpoint, "us-east-1", key).works(bucket):
                     refused.append(f"{bucket} in turn {turn}")

@@ -106,6 +106,11 @@ class StorageBackendStatus(Model):
     """The metadata.generation that the operator last worked on."""
     engine: Annotated[str | None, Field(max_length=63)] = None
     """The engine's kind: ganesha, nfs, local or s3. For people; programs read spec.engine."""
+    features: Annotated[
+        tuple[Annotated[str, Field(max_length=32, description="A word of docs/engines.md.")], ...],
+        Field(max_length=32),
+    ] = ()
+    """What an engine s3 can do, in words of docs/engines.md; a Bucket or BucketKey that asks for more is refused."""
     free: Annotated[str | None, Field(max_length=20)] = None
     """Room for new volumes on all servers, rounded down, in bytes with a unit. For people; programs read servers."""
     servers: Annotated[

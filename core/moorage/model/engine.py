@@ -25,6 +25,24 @@ Url = Annotated[
     Field(max_length=512),
     matching(URL_PATTERN, "write http:// or https://, a host and at most a port, such as http://s3.example.com:7070"),
 ]
+S3Url = Annotated[
+    str,
+    Field(max_length=512),
+    matching(
+        URL_PATTERN[:-1] + "(/s3)?$",
+        "write http:// or https://, a host and at most a port, such as http://s3.example.com:7070",
+    ),
+]
+HostName = Annotated[
+    str,
+    Field(max_length=253),
+    matching("^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "write a domain in lowercase letters, such as s3.example.com"),
+]
+Word = Annotated[
+    str,
+    Field(max_length=32, description="A word of docs/engines.md, such as cors."),
+    matching("^[a-zA-Z]+$", "write a word of docs/engines.md, such as cors"),
+]
 
 
 class GaneshaEngine(Model):
@@ -101,28 +119,75 @@ class LocalEngine(Model):
 
 
 class S3Flavor(StrEnum):
-    """How users and buckets are made on the server: versitygw speaks versitygw's admin API."""
+    """Whose admin API makes keys and tells usage; docs/engines.md has what each can do."""
 
     versitygw = "versitygw"
+    s3 = "s3"
+    minio = "minio"
+    rgw = "rgw"
+    aistore = "aistore"
 
 
 class S3Engine(Model):
-    """An S3 server whose users and buckets the operator makes."""
+    """An S3 server whose buckets, and keys where it can, the operator makes."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            rule="self.flavor != 'versitygw' || has(self.adminEndpoint)",
+            message="write adminEndpoint: flavor versitygw makes keys there, such as http://moorage-s3.moorage.svc:7071",
+            field_path=".adminEndpoint",
+        ),
+        Rule(
+            rule="self.flavor == 'aistore' || !self.endpoint.endsWith('/s3')",
+            message="remove the path /s3 from endpoint: only flavor aistore has it",
+            field_path=".endpoint",
+        ),
+        Rule(
+            rule="self.flavor == 's3' || (!self.shareCredential && size(self.lacks) == 0)",
+            message="remove shareCredential and lacks: they are for flavor s3, the others make keys and are known",
+        ),
+        Rule(
+            rule="self.pathStyle || has(self.virtualHostDomain)",
+            message="write virtualHostDomain, the domain that buckets' names are put before, or pathStyle: true",
+            field_path=".virtualHostDomain",
+        ),
+        Rule(
+            rule="self.flavor == oldSelf.flavor",
+            message="flavor cannot be changed after creation, keys live there: make another StorageBackend",
+            field_path=".flavor",
+        ),
+    )
 
     flavor: S3Flavor = S3Flavor.versitygw
-    """How users and buckets are made on the server: versitygw speaks versitygw's admin API."""
-    endpoint: Url
-    """URL that pods and nodes reach the S3 server at."""
-    admin_endpoint: Url
-    """URL of the server's admin API; only the operator uses it."""
+    """Whose admin API makes keys: versitygw, minio, rgw (Ceph); aistore checks no keys; s3 is any other server."""
+    endpoint: S3Url
+    """URL that pods and nodes reach the S3 server at; flavor aistore: with the path /s3."""
+    admin_endpoint: Url | None = None
+    """URL of the server's admin API, if it is not at endpoint; only the operator uses it."""
     region: Annotated[
         str,
         Field(max_length=64),
         matching(names.LABEL_PATTERN, "write a region in lowercase letters, digits and hyphens, such as us-east-1"),
     ] = "us-east-1"
-    """Region to sign requests for."""
+    """Region to sign requests for; a Bucket that names a region is put on a backend of that region."""
     credentials_secret: SecretRef
     """Secret with the server's root key: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY."""
+    ca_secret: SecretRef | None = None
+    """Secret with ca.crt, the certificate that signed the server's, if no public authority did."""
+    path_style: bool = True
+    """Buckets are named in the path; false: before virtualHostDomain, in the host name."""
+    virtual_host_domain: HostName | None = None
+    """Domain before which buckets' names are put, for tools that want it so; the server must know it too."""
+    share_credential: bool = False
+    """Flavor s3: Secrets of Buckets get the root key itself, since nothing makes others. All of them then open every
+    bucket that it opens."""
+    lacks: Annotated[tuple[Word, ...], Field(max_length=16)] = ()
+    """Flavor s3: what this server cannot do, in words of docs/engines.md; Buckets that ask for it are refused."""
+
+    @property
+    def admin_url(self) -> str:
+        """Where the admin API is."""
+        return self.admin_endpoint or self.endpoint.removesuffix("/s3")
 
 
 class Engine(Model):

@@ -11,8 +11,8 @@ from moorage import names
 from moorage.bucketfacts import access_key
 from moorage.errors import MoorageError
 from moorage.model import S3Engine, StorageBackend
+from moorage_operator.engines.desk import Engines
 from moorage_operator.s3 import S3
-from moorage_operator.s3admin import Engines
 
 
 async def engine_state(mirror: Mirror, scope: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ async def engine_state(mirror: Mirror, scope: str) -> dict[str, Any]:
     root = await Engines(mirror.cluster).root_key(engine)
     async with aiohttp.ClientSession() as session:
         s3 = S3(session, engine.endpoint, engine.region, root)
-        users = (await S3(session, engine.admin_endpoint, engine.region, root).call("PATCH", "/list-users")).decode()
+        users = (await S3(session, engine.admin_url, engine.region, root).call("PATCH", "/list-users")).decode()
         found = {
             name: {"user": access_key(uid) in users, **await _settings(s3, f"{name}-{names.short_id(uid)}")}
             for uid, name in buckets.items()

@@ -1,0 +1,140 @@
+"""Bucket ends by plain S3 calls: the same on every flavor that speaks S3 well."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import aiohttp
+
+from moorage import features
+from moorage.actions import Problem
+from moorage.bucketpolicy import bucket_policy
+from moorage.bucketsettings import BucketSettings
+from moorage.errors import Forbidden, MoorageError, NotOffered
+from moorage.features import Feature
+from moorage.model import Access, S3Engine
+from moorage.sigv4 import Key
+from moorage_operator.engines.protocol import BucketUsage
+from moorage_operator.s3 import S3, EngineRefused
+
+_NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
+
+
+class Turns:
+    """One change at a time of what can only be read, changed and written back: a bucket's tags, its policy."""
+
+    def __init__(self) -> None:
+        self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @asynccontextmanager
+    async def of(self, endpoint: str, bucket: str) -> AsyncGenerator[None]:
+        lock = self._locks[endpoint, bucket]
+        async with lock:
+            yield
+        if not lock.locked():
+            self._locks.pop((endpoint, bucket), None)
+
+
+@dataclass
+class PlainEngine:
+    """Buckets on a server that speaks S3. `admin` signs for the admin API, if it has one."""
+
+    spec: S3Engine
+    s3: S3
+    turns: Turns = field(default_factory=Turns)
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        return features.features(self.spec)
+
+    @property
+    def admin(self) -> S3:
+        return replace(self.s3, endpoint=self.spec.admin_url)
+
+    async def ensure_bucket(self, bucket: str, lock: bool = False) -> None:
+        if lock:
+            self.require(frozenset({Feature.object_lock}))
+        await self.s3.ensure_bucket(bucket, lock)
+
+    async def tags(self, bucket: str) -> dict[str, str] | None:
+        return await self.s3.tags(bucket)
+
+    async def put_tags(self, bucket: str, tags: Mapping[str, str]) -> None:
+        await self.s3.put_tags(bucket, tags)
+
+    async def settings(self, bucket: str) -> BucketSettings:
+        return BucketSettings(versioning=await self.s3.versioning(bucket) == "Enabled")
+
+    async def ensure_settings(self, bucket: str, wanted: BucketSettings) -> tuple[str, ...]:
+        self.require(wanted.needs)
+        return ("versioning",) if await self.s3.ensure_versioning(bucket, wanted.versioning) else ()
+
+    async def ensure_access(self, bucket: str, access: Mapping[str, Access], public_read: bool = False) -> bool:
+        if public_read:
+            self.require(frozenset({Feature.public_read}))
+        if await self.access_stands(bucket, access, public_read):
+            return False
+        await self.put_policy(bucket, access, public_read)
+        return True
+
+    async def access_stands(self, bucket: str, access: Mapping[str, Access], public_read: bool = False) -> bool:
+        wanted = bucket_policy(bucket, self.principals(access), public_read)
+        return _same(await self.s3.policy(bucket), wanted)
+
+    async def put_policy(self, bucket: str, access: Mapping[str, Access], public_read: bool) -> None:
+        policy = bucket_policy(bucket, self.principals(access), public_read)
+        if policy:
+            await self.s3.ensure_policy(bucket, policy)
+        else:
+            await self.s3.ensure_no_policy(bucket)
+
+    def principals(self, access: Mapping[str, Access]) -> Mapping[str, Access]:
+        """By the names that the engine's bucket policies have for keys."""
+        return access
+
+    async def remove_bucket(self, bucket: str) -> None:
+        await self.s3.ensure_absent(bucket)
+
+    async def is_empty(self, bucket: str) -> bool:
+        return await self.s3.is_empty(bucket)
+
+    async def usage(self, bucket: str) -> BucketUsage | None:
+        return None
+
+    async def key_works(self, key: Key, bucket: str) -> bool:
+        return await replace(self.s3, key=key).works(bucket)
+
+    async def probe(self) -> Problem | None:
+        try:
+            await self.s3.call("GET", f"/{_NO_SUCH_BUCKET}", (("location", ""),))
+        except Forbidden as error:
+            return Problem("CredentialsRefused", f"the root key of Secret {self.spec.credentials_secret.name}: {error}")
+        except EngineRefused:
+            return None
+        except MoorageError as error:
+            return Problem("Unreachable", str(error))
+        return None
+
+    def require(self, needed: frozenset[Feature]) -> None:
+        """Raises NotOffered that names what is lacking."""
+        if why := features.lacking(self.spec, needed):
+            raise NotOffered(why)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two policies are the same but for how they are written."""
+    return one == other or (bool(one and other) and json.loads(one) == json.loads(other))
+
+
+async def healthy(session: aiohttp.ClientSession, url: str) -> Problem | None:
+    """Whether a health page answers 200."""
+    try:
+        async with session.get(url) as answer:
+            if answer.status != 200:
+                return Problem("Unhealthy", f"{url} answers HTTP {answer.status}")
+    except (aiohttp.ClientError, OSError) as error:
+        return Problem("Unreachable", f"{url}: {error or type(error).__name__}")
+    return None
