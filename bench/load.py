@@ -1,6 +1,6 @@
 """The load of the bench, run in a pod as one file of the standard library (and a module to its tests).
 
-compare ROUNDS MEGABYTES SECONDS DIR...   each round every measure in every folder, in turn; a JSON line for each
+compare ROUNDS MEGABYTES SECONDS DIR...   each round every measure in every mount, in turn; a JSON line for each
 grow DIR                                  writes for ever, and tells each new size of the file system
 fill DIR MEGABYTES                        a file that cannot be compressed
 """
@@ -117,21 +117,23 @@ def measures(megabytes: int, seconds: float) -> dict[str, Callable[[str], float]
 
 def compare(rounds: int, megabytes: int, seconds: float, folders: list[str]) -> None:
     """Each measure is taken in all folders right after each other, and another folder begins each round: what the
-    machine does besides meets all alike."""
-    homes = {folder: os.path.join(folder, f"load-{number}") for number, folder in enumerate(folders)}
-    for home in homes.values():
-        os.mkdir(home)
+    machine does besides meets all alike. The folders are mounts of one file system; each round every one of them works
+    in another of its directories, for XFS keeps these apart and some places are faster than others."""
+    homes = [f"load-{number}" for number in range(len(folders))]
+    for home in homes:
+        os.mkdir(os.path.join(folders[0], home))
     for number in range(rounds):
         turn = number % len(folders)
+        home = dict(zip(folders, homes[number // len(folders) % len(homes) :] + homes, strict=False))
         found: dict[str, dict[str, float]] = {folder: {} for folder in folders}
         for name, measured in measures(megabytes, seconds).items():
             for folder in folders[turn:] + folders[:turn]:
-                found[folder][name] = measured(homes[folder])
+                found[folder][name] = measured(os.path.join(folder, home[folder]))
         for folder, figures in found.items():
             say(json.dumps({"folder": folder, **figures}))
-    for home in homes.values():
-        os.unlink(os.path.join(home, "file"))
-        os.rmdir(home)
+    for home in homes:
+        os.unlink(os.path.join(folders[0], home, "file"))
+        os.rmdir(os.path.join(folders[0], home))
 
 
 def grow(folder: str) -> None:
