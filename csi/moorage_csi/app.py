@@ -102,12 +102,14 @@ async def _controller(chosen: Settings, metrics: Metrics, runner: Runner, stack:
 
 async def _node(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
     from moorage_csi import registration, sweep
+    from moorage_csi.mounter.keeper import Keeper
     from moorage_csi.stuck import Stuck
 
     node = await _node_service(chosen, metrics, runner)
     await _serve(chosen, metrics, stack, node)
     service = registration.Registration(metrics, chosen.endpoint.removeprefix("unix://"))
     for work in (
+        Keeper(chosen.keeper).keep(),
         registration.keep(service, chosen.registration_socket),
         sweep.keep(runner, chosen.kubelet_dir),
         Stuck(runner, node.watcher, chosen.kubelet_dir).keep(),
@@ -139,13 +141,20 @@ async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "
 
 
 async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
+    from moorage_csi.mounter.handover import Handover
+    from moorage_csi.mounter.healing import Healing
+    from moorage_csi.mounter.programs import Programs
     from moorage_csi.mounter.server import MounterServer
     from moorage_csi.mounter.supervisor import Supervisor
 
-    supervisor = Supervisor(runner, chosen.run_dir)
+    supervisor = Supervisor(runner, chosen.run_dir, Healing(runner).heal)
     metrics.gauges["moorage_mounter_mounts"] = lambda: float(len(supervisor.mounts))
     metrics.gauges["moorage_mounter_restarts"] = lambda: float(sum(kept.restarts for kept in supervisor.mounts))
     stack.push_async_callback(supervisor.close)
-    server = await MounterServer(metrics, supervisor, chosen.s3fs).listen(chosen.endpoint)
+    programs = Programs(chosen.cache_dir, chosen.s3fs, chosen.moorfs.split())
+    handover = Handover(supervisor, programs)
+    supervisor.told = handover.tell
+    stack.callback(handover.listen(chosen.keeper).close)
+    server = await MounterServer(metrics, supervisor, programs).listen(chosen.endpoint)
     stack.callback(server.close)
     return lambda: ""

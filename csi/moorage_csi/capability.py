@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from moorage import objectmount
 from moorage.errors import InvalidInput, MoorageError
 from moorage_csi.proto import csi_pb2 as csi
 
@@ -11,7 +12,7 @@ SINGLE_WRITER = "SINGLE_NODE_SINGLE_WRITER"
 MANY_TARGETS = frozenset(
     {"SINGLE_NODE_MULTI_WRITER", "MULTI_NODE_READER_ONLY", "MULTI_NODE_SINGLE_WRITER", "MULTI_NODE_MULTI_WRITER"}
 )
-_FSTYPES = frozenset({"", "nfs", "nfs4", "s3fs", "fuse.s3fs"})
+_FSTYPES = frozenset({"", "nfs", "nfs4", *objectmount.FSTYPES, *objectmount.FUSE})
 
 
 def check(capability: csi.VolumeCapability, unsupported: type[MoorageError] = InvalidInput) -> None:

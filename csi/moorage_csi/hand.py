@@ -2,6 +2,7 @@
 
     hand.py bind <staging> <folder> <target> ro|rw [new]    one task, as a command
     hand.py grant <target> <group>                          another
+    hand.py heal <pid> <staging> <folder> <path> ro|rw      another
     hand.py                                                 tasks as lines of JSON, until the input ends (see `hands`)
 
 bind: the folder is resolved by openat2(2) beneath the staging path, without symbolic links and without crossing mounts,
@@ -11,6 +12,8 @@ was an empty directory of its own: nothing is ever hidden beneath the mount. Suc
 write as root, a setuid program or a device, gives the users there no rights (nosuid, nodev).
 grant: the folder mounted at the target gets the group and g+rwxs (fsGroup of Kubernetes), unless the group can write
 there already. It is opened once, so nothing that a pod does to names meanwhile leads to another one.
+heal: the folder of what is mounted at the staging path is put on top of `path` as that process sees it, in its mount
+namespace. Never as a line of a longer input: who has entered a namespace stays there.
 umount, stat: as the commands of these names, for who waits already. Only the standard library, for a quick start.
 """
 
@@ -33,6 +36,7 @@ _OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 _MOVE_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _UMOUNT_NOFOLLOW = 8
+_CLONE_NEWNS = 0x20000
 _HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GROUP_WRITES, _OTHERS_WRITE = stat.S_IWGRP | stat.S_IXGRP, stat.S_IWOTH | stat.S_IXOTH
@@ -133,6 +137,26 @@ def _bind(staging: str, folder: str, target: str, mode: str, *new: str) -> Resul
     return 0, "", ""
 
 
+def heal(pid: int, staging: str, folder: str, path: str, readonly: bool) -> None:
+    """What `path` showed is dead; nobody ever sees the bare directory beneath it."""
+    with _closing(os.open(staging, _HANDLE)) as root, _closing(open_beneath(root, folder.lstrip("/") or ".")) as source:
+        flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH)
+        with _closing(_syscall(_OPEN_TREE, source, b"", flags)) as tree:
+            _set(tree, _MOUNT_ATTR_RDONLY if readonly else 0)
+            with _closing(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as namespace:
+                _checked(int(_libc.setns(namespace, _CLONE_NEWNS)))
+            with _closing(os.open(path, _HANDLE | os.O_NOFOLLOW)) as place:
+                _syscall(_MOVE_MOUNT, tree, b"", place, b"", ctypes.c_uint(_MOVE_EMPTY_PATHS))
+
+
+def _heal(pid: str, staging: str, folder: str, path: str, mode: str) -> Result:
+    try:
+        heal(int(pid), staging, folder, path, mode == "ro")
+    except OSError as error:
+        return FAILED, "", error.strerror or ""
+    return 0, "", ""
+
+
 def grant(target: str, group: int) -> None:
     with _closing(os.open(target, _LISTABLE | os.O_NOFOLLOW)) as folder:
         found = os.fstat(folder)
@@ -171,7 +195,9 @@ def _stat(path: str) -> Result:
     return 0, " ".join(map(str, figures)), ""
 
 
-_TASKS: Mapping[str, Callable[..., Result]] = {"bind": _bind, "grant": _grant, "umount": _umount, "stat": _stat}
+_TASKS: Mapping[str, Callable[..., Result]] = {
+    "bind": _bind, "grant": _grant, "heal": _heal, "umount": _umount, "stat": _stat,
+}  # fmt: skip
 
 
 def serve() -> None:

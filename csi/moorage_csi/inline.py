@@ -10,7 +10,8 @@ from pathlib import Path
 
 from moorage import names
 from moorage.errors import InvalidInput
-from moorage.mount import FOREIGN_PREFIXES, MountPlan, S3fs
+from moorage.mount import FOREIGN_PREFIXES, MountPlan
+from moorage.objectmount import ObjectMount
 from moorage.view import View
 from moorage_csi import lookup
 from moorage_csi.api import Api
@@ -64,7 +65,7 @@ def mount_path(root: Path, volume_id: str, plan: MountPlan, group: str) -> str:
     """Where the volume is mounted. A group changes how a bucket looks, so each group has a mount of its own."""
     if not volume_id.isalnum():
         raise InvalidInput(f"status.id {volume_id!r} of the StorageVolume is not an id")
-    folder = f"{volume_id}-g{group}" if group and isinstance(plan, S3fs) else volume_id
+    folder = f"{volume_id}-g{group}" if group and isinstance(plan, ObjectMount) else volume_id
     return str(root / folder / "mount")
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from moorage import names
+from moorage import names, objectmount
 from moorage.errors import Forbidden, InvalidInput, MoorageError, NotFound, NotReady, Retry
 from moorage.view import View
 from moorage_csi import api
@@ -110,7 +110,8 @@ async def ready_bucket(client: Api, namespace: str, name: str) -> Found:
     if not is_ready(bucket) or not all((known[0], known[1], known[3])):
         raise _not_ready("Bucket", bucket)
     endpoint, bucket_name, region, secret = known
-    attributes = {"type": "object", "mount": "s3fs", "endpoint": endpoint, "bucket": bucket_name, "region": region}
+    attributes = {"type": "object", "mount": objectmount.DEFAULT, "endpoint": endpoint, "bucket": bucket_name}
+    attributes |= {"region": region, "secret": f"{namespace}/{secret}"}
     reference = {"namespace": namespace, "name": secret}
     id = names.VolumeHandle(namespace, name, str(status.get("id", "")))
     return Found(id, attributes, await _secret(client, reference), View())

@@ -99,7 +99,7 @@ class Node(rpc.Servicer):
         flags, group = volume_capability.mount.mount_flags, volume_capability.mount.volume_mount_group
         wanted = fingerprint(plan, flags, group)
         known = self._staged_otherwise(volume_id, path, wanted)
-        if isinstance(plan, plans.S3fs) and not secrets:
+        if isinstance(plan, plans.ObjectMount) and not secrets:
             secrets = await lookup.secrets_for(self._tools.api(), volume_id)
         with self._health.attempt(volume_id):
             await self._stager.ensure(volume_id, plan, path, flags, group, secrets)
@@ -171,7 +171,7 @@ class Node(rpc.Servicer):
         if base is not None:
             refuse_foreign(self._store, volume_id, known, staging)
         answers = base is not None and await self._watcher.answers(staging)
-        if isinstance(plan, plans.S3fs) and ours and not answers:
+        if isinstance(plan, plans.ObjectMount) and ours and not answers:
             # The mounter was replaced and its processes with it; the kubelet does not stage a volume again by itself.
             secrets = await lookup.secrets_for(self._tools.api(), volume_id)
             flags, group = options.mount_flags, options.volume_mount_group

@@ -26,6 +26,9 @@ class Settings:
     mounter: str  # socket of the mounter
     run_dir: Path  # credentials files of the mounter, on a tmpfs
     s3fs: str
+    moorfs: str
+    cache_dir: Path  # of the node's disk, for what moorfs keeps
+    keeper: Path  # socket on which the mounter and the node plugin hold each other's connections
     health_host: str
     health_port: int  # 0: no health server
     log_level: str
@@ -57,6 +60,9 @@ def parse(arguments: Sequence[str]) -> Settings:
         mounter=given.mounter or f"unix://{plugin}/mounter.sock",
         run_dir=Path(given.run_dir),
         s3fs=given.s3fs,
+        moorfs=given.moorfs,
+        cache_dir=Path(given.cache_dir),
+        keeper=plugin / "keeper.sock",
         health_host=host,
         health_port=given.health_port,
         log_level=given.log_level.upper(),
@@ -75,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         "mounter": ("", "the mounter's socket; default: beneath the kubelet's directory"),
         "run-dir": ("/run/moorage", "mounter: where credentials files go; a tmpfs"),
         "s3fs": ("s3fs", "mounter: the s3fs program"),
+        "moorfs": ("moorfs", "mounter: how moorfs is called"),
+        "cache-dir": ("/var/cache/moorage", "mounter: directory of the node's disk for what moorfs keeps"),
         "log-level": ("INFO", "DEBUG, INFO, WARNING or ERROR"),
         "mount-root": (names.MOUNT_ROOT, "node: directory for the mounts of StorageAttachments, at the same path here"),
     }

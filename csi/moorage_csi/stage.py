@@ -11,7 +11,8 @@ from typing import Protocol
 
 from moorage import names
 from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotFound, NotReady, Retry
-from moorage.mount import Local, MountPlan, Nfs, S3fs
+from moorage.mount import Local, MountPlan, Nfs
+from moorage.objectmount import FUSE, ObjectMount
 from moorage_csi import mounts, stats
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
@@ -30,7 +31,7 @@ class Mounter(Protocol):
     """The daemon that owns the FUSE processes."""
 
     async def mount(
-        self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+        self, volume_id: str, target: str, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> None: ...
     async def unmount(self, target: str) -> None: ...
 
@@ -55,7 +56,7 @@ class Stager:
             plan.check(flags)
             await self._ensure_local(plan, path)
         else:
-            await self._ensure_s3fs(volume_id, plan, path, plan.parameters(flags, group), secrets)
+            await self._ensure_object(volume_id, plan, path, plan.parameters(flags, group), secrets)
         mount = mounts.at(path)
         if mount is None or mount.fstype not in plan.fstypes:
             raise MoorageError(f"the volume was mounted at {path}, but the mount table does not show it")
@@ -67,7 +68,7 @@ class Stager:
         The mounter is told even if nothing is mounted: it may be about to mount a dead FUSE volume again.
         """
         mount = mounts.at(path)
-        if mount is None or mount.fstype in S3fs.fstypes:
+        if mount is None or mount.fstype in FUSE:
             try:
                 await self._mounter.unmount(path)
             except Retry as error:  # no mounter, no process to wait for: what was closed or synced is stored
@@ -147,8 +148,8 @@ class Stager:
             )
         return disk
 
-    async def _ensure_s3fs(
-        self, volume_id: str, plan: S3fs, path: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+    async def _ensure_object(
+        self, volume_id: str, plan: ObjectMount, path: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> None:
         present = mounts.at(path)
         if present and present.fstype not in plan.fstypes:
@@ -156,7 +157,7 @@ class Stager:
         for key in (names.SECRET_ACCESS_KEY_ID, names.SECRET_SECRET_ACCESS_KEY):
             if not secrets.get(key):
                 raise InvalidInput(f"the Secret of bucket {plan.bucket} has no {key}")
-        await self._mounter.mount(volume_id, path, parameters, secrets)
+        await self._mounter.mount(volume_id, path, plan.mounter, parameters, secrets)
 
 
 def same_export(mount: Mount, plan: Nfs) -> bool:
@@ -166,5 +167,5 @@ def same_export(mount: Mount, plan: Nfs) -> bool:
 
 def fingerprint(plan: MountPlan, flags: Sequence[str], group: str) -> str:
     """What must not differ when a volume is staged again at the same path. NFS knows no group."""
-    wanted = repr((plan, tuple(flags), group if isinstance(plan, S3fs) else ""))
+    wanted = repr((plan, tuple(flags), group if isinstance(plan, ObjectMount) else ""))
     return hashlib.sha256(wanted.encode()).hexdigest()[:16]

@@ -18,10 +18,14 @@ class MounterClient:
         self._path = endpoint.removeprefix("unix://")
 
     async def mount(
-        self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+        self, volume_id: str, target: str, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> None:
         fields = {"volume_id": volume_id, "target": target, "parameters": dict(parameters), "secrets": dict(secrets)}
-        await self._call({"method": "Mount", "kind": "s3fs", **fields})
+        await self._call({"method": "Mount", "kind": kind, **fields})
+
+    async def rekey(self, target: str, secrets: Mapping[str, str]) -> None:
+        """The mount at `target` goes on with a newer key."""
+        await self._call({"method": "Rekey", "target": target, "secrets": dict(secrets)})
 
     async def unmount(self, target: str) -> None:
         await self._call({"method": "Unmount", "target": target})

@@ -21,8 +21,10 @@ _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "H
 class Process:
     """A running program. `exited` is set, and `on_exit` called, within milliseconds of its end."""
 
-    def __init__(self, argv: Sequence[str], hidden: Sequence[str], on_exit: Callable[[], None]) -> None:
-        """`hidden` are secrets: should the program ever print one, it is blanked."""
+    def __init__(
+        self, argv: Sequence[str], hidden: Sequence[str], on_exit: Callable[[], None], handed: Sequence[int] = ()
+    ) -> None:
+        """`hidden` are secrets: should the program ever print one, it is blanked. `handed`: descriptors it gets."""
         self._loop = asyncio.get_running_loop()
         self._hidden = [text for text in hidden if text]
         self._on_exit = on_exit
@@ -39,6 +41,7 @@ class Process:
                 env=_ENVIRONMENT,
                 cwd="/",
                 start_new_session=True,
+                pass_fds=handed,
             )
         except BaseException:
             os.close(self._output)
@@ -62,6 +65,14 @@ class Process:
         """The exit status; negative: the signal that ended it."""
         return self._popen.returncode or 0
 
+    def hide(self, hidden: Sequence[str]) -> None:
+        """Blank these too."""
+        self._hidden += [text for text in hidden if text and text not in self._hidden]
+
+    def signal(self, number: int) -> None:
+        if self.running:
+            signal.pidfd_send_signal(self._pidfd, number)
+
     @property
     def last_words(self) -> str:
         """What it said last, without the stamps of s3fs, for an error message."""
@@ -78,8 +89,7 @@ class Process:
     async def stop(self) -> None:
         """Ask it to end, then kill it. A FUSE process in D state is left to the kernel."""
         for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-            if self.running:
-                signal.pidfd_send_signal(self._pidfd, number)
+            self.signal(number)
             if await self.wait(seconds):
                 return
         log.error("process %d does not die", self.pid)

@@ -2,6 +2,7 @@
 
 Mount {volume_id, target, kind, parameters, secrets}: the volume is mounted at `target`; OK when it is already, with the
 same parameters. Answers only when the mount was seen in the mount table and has answered a probe.
+Rekey {target, secrets}: the mount there goes on with a newer key.
 Unmount {target}: nothing is mounted there, and its process has stored what it held (within a bound).
 List {}: {volumes: [{volume_id, target, kind, pid, restarts, running}]}.
 """
@@ -13,13 +14,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
-from moorage import names
-from moorage.errors import InvalidInput, MoorageError, NotOffered, Pending
-from moorage.mount import S3fs, s3fs_argv
+from moorage.errors import InvalidInput, MoorageError, NotFound, NotOffered, Pending
 from moorage_csi import mounts, sockets
 from moorage_csi.metrics import Metrics
 from moorage_csi.mounter import wire
-from moorage_csi.mounter.supervisor import Recipe, Supervisor
+from moorage_csi.mounter.programs import Programs
+from moorage_csi.mounter.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +32,13 @@ class _GoneError(Exception):
 
 
 class MounterServer:
-    def __init__(self, metrics: Metrics, supervisor: Supervisor, s3fs: str = "s3fs") -> None:
-        """`s3fs` is the program's name or path."""
+    def __init__(self, metrics: Metrics, supervisor: Supervisor, programs: Programs) -> None:
         self._metrics = metrics
         self._supervisor = supervisor
-        self._s3fs = s3fs
+        self._programs = programs
         self._busy: set[str] = set()
         self._methods: Mapping[str, Callable[[wire.Fields], Awaitable[wire.Fields]]] = {
-            "Mount": self._mount, "Unmount": self._unmount, "List": self._list,
+            "Mount": self._mount, "Unmount": self._unmount, "Rekey": self._rekey, "List": self._list,
         }  # fmt: skip
 
     async def listen(self, endpoint: str) -> asyncio.Server:
@@ -99,12 +98,19 @@ class MounterServer:
             log.log(level, "%s %s %.3fs %s %s", method, code, seconds, shown, answer.get("message", ""))
 
     async def _mount(self, request: wire.Fields) -> wire.Fields:
-        kind = _text(request, "kind")
-        if kind != "s3fs":
-            raise NotOffered(f"this mounter runs s3fs, not {kind!r}")
+        volume_id, kind = _text(request, "volume_id"), _text(request, "kind")
         target = mounts.absolute(_text(request, "target"), "target")
         parameters, secrets = _texts(request, "parameters"), _texts(request, "secrets")
-        await self._supervisor.mount(self._recipe(_text(request, "volume_id"), target, parameters, secrets))
+        await self._supervisor.mount(self._programs.recipe(volume_id, target, kind, parameters, secrets))
+        return {}
+
+    async def _rekey(self, request: wire.Fields) -> wire.Fields:
+        target, secrets = mounts.absolute(_text(request, "target"), "target"), _texts(request, "secrets")
+        kept = self._supervisor.at(target)
+        if kept is None:
+            raise NotFound(f"nothing is mounted at {target}")
+        old = kept.recipe
+        self._supervisor.rekey(self._programs.recipe(old.volume_id, target, old.kind, old.parameters, secrets))
         return {}
 
     async def _unmount(self, request: wire.Fields) -> wire.Fields:
@@ -121,24 +127,6 @@ class MounterServer:
                  "pid": process.pid if process else 0, "restarts": kept.restarts, "running": running}
             )  # fmt: skip
         return {"volumes": volumes}
-
-    def _recipe(self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]) -> Recipe:
-        key, secret = (secrets.get(name, "") for name in (names.SECRET_ACCESS_KEY_ID, names.SECRET_SECRET_ACCESS_KEY))
-        if not key or not secret or any(c in key + secret for c in "\n\r\0") or ":" in key:
-            raise InvalidInput(
-                f"the bucket's Secret needs {names.SECRET_ACCESS_KEY_ID} and {names.SECRET_SECRET_ACCESS_KEY}"
-            )
-        s3fs_argv(self._s3fs, parameters, "/dev/null", target)  # refuse bad parameters before anything is written
-        return Recipe(
-            volume_id,
-            target,
-            "s3fs",
-            S3fs.fstypes[0],
-            dict(parameters),
-            argv=lambda passwd: s3fs_argv(self._s3fs, parameters, passwd, target),
-            credentials=f"{key}:{secret}\n",
-            hidden=(secret,),
-        )
 
 
 async def _received(reader: asyncio.StreamReader) -> wire.Fields:

@@ -1,90 +1,93 @@
 """Keeps the FUSE mounts of a node: each has one process, which is started again when it dies.
 
-A process that ends because its mount was taken away is forgotten. One that dies otherwise leaves a dead mount; that is
-taken away and the volume mounted anew at the same path, with growing pauses.
+A process with a connection of ours (moorfs) is started anew on the same connection: open files go on. Where that cannot
+be, and for programs that hold their connection themselves, the dead mount is taken away, the volume mounted anew at the
+same path with growing pauses, and the dead mounts that containers still show are replaced (`heal`).
 """
 
 import asyncio
-import hashlib
 import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
-from moorage.errors import AlreadyExists, DeadlineExceeded, MoorageError, NotFound, NotReady, Unauthenticated
+from moorage.errors import AlreadyExists, MoorageError
 from moorage_csi import mounts
-from moorage_csi.mounter.process import Process
+from moorage_csi.mounter.kept import Kept
+from moorage_csi.mounter.recipe import Recipe
+from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
 
 log = logging.getLogger(__name__)
 
-_APPEAR_SECONDS = 30.0
-_PROBE_SECONDS = 20.0
-_SETTLE_SECONDS = 0.1  # s3fs checks the bucket after it has mounted, and ends when it is refused
 _STORE_SECONDS = 30.0  # for a process to store what it holds after its mount is gone
-_PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new start
-# What s3fs says when it ends at once; whatever else it says may pass.
-_MEANINGS: Mapping[str, type[MoorageError]] = {
-    "bucket or key not found": NotFound,
-    "invalid credentials": Unauthenticated,
-}
+_PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new mount
+_QUICK_SECONDS = 10.0  # a process that lived no longer died at its start
+_QUICK_DEATHS = 3  # in a row, after which its connection is given up: nobody shall wait for it for ever
+CANNOT_TAKE_OVER = 75  # exit status of moorfs (sysexits.h, EX_TEMPFAIL)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to make the mount, again and again. `argv` gets the credentials file; secrets are only in `credentials`."""
+class Healer(Protocol):
+    """Replaces what containers show of a dead file system (`device`, major:minor) by what is mounted at `target`."""
 
-    volume_id: str
-    target: str
-    kind: str
-    fstype: str
-    parameters: Mapping[str, str]
-    argv: Callable[[str], Sequence[str]] = field(compare=False)
-    credentials: str = field(compare=False, repr=False)
-    hidden: Sequence[str] = field(compare=False, repr=False)  # what must never appear in a log
+    async def __call__(self, device: str, target: str) -> None: ...
 
 
-@dataclass(slots=True)
-class Kept:
-    """A mount that the supervisor keeps."""
-
-    recipe: Recipe
-    process: Process | None = None
-    restarts: int = 0
-    leaving: bool = False
-    reviver: asyncio.Task[None] | None = None
+Told = Callable[[str, Kept | None], None]
 
 
 class Supervisor:
-    def __init__(self, runner: Runner, run_directory: Path) -> None:
-        """`run_directory` holds the credentials files, on a tmpfs."""
+    def __init__(self, runner: Runner, run_directory: Path, heal: Healer | None = None) -> None:
+        """`run_directory` holds the programs' files with their keys, on a tmpfs."""
         self._runner = runner
         self._run = run_directory
+        self._heal = heal
         self._kept: dict[str, Kept] = {}
+        self.told: Told = lambda target, kept: None  # who else keeps what we keep, in case we die
 
     @property
     def mounts(self) -> tuple[Kept, ...]:
         return tuple(self._kept.values())
 
+    def at(self, target: str) -> Kept | None:
+        return self._kept.get(target)
+
     async def mount(self, recipe: Recipe) -> None:
         """The mount is there and has answered; raises AlreadyExists when it is there in another way."""
         kept = self._kept.get(recipe.target)
-        if kept and self._alive(kept):
+        if kept and kept.alive:
             if kept.recipe != recipe:
                 raise AlreadyExists(f"{recipe.target} is mounted with other parameters: unmount it first")
-            kept.recipe = recipe  # a newer key, for the next start
+            self.rekey(recipe)
             return
         await self._forget(recipe.target)
-        await mounts.ensure_unmounted(self._runner, recipe.target)  # a dead one of an earlier mounter
-        kept = Kept(recipe)
+        dead = mounts.at(recipe.target)  # of an earlier mounter
+        await mounts.ensure_unmounted(self._runner, recipe.target)
+        kept = self._new(recipe)
         try:
             await self._start(kept)
         except BaseException:
             await self._stop(kept)
             raise
-        self._kept[recipe.target] = kept
+        self._keep(kept)
+        await self._mend(dead, recipe.target)
+
+    async def restore(self, recipe: Recipe, device: int | None) -> None:
+        """A mount that an earlier mounter kept: its connection is taken over, or it is mounted anew and mended."""
+        kept = self._kept[recipe.target] = self._new(recipe, device)
+        self._keep(kept)
+        self._revive_soon(kept)
+
+    def rekey(self, recipe: Recipe) -> None:
+        """A newer key: for the running process, where it can change its key, and for the next start."""
+        kept = self._kept.get(recipe.target)
+        if kept is None or dict(kept.recipe.secrets) == dict(recipe.secrets):
+            return
+        kept.recipe = replace(kept.recipe, secrets=recipe.secrets, argv=recipe.argv, files=recipe.files)
+        kept.rewrite()
+        self.told(recipe.target, kept)
+        log.info("%s has a newer key", recipe.target)
 
     async def unmount(self, target: str) -> None:
         """Nothing is mounted at `target`, and its process has stored what it held."""
@@ -97,16 +100,24 @@ class Supervisor:
         await self._forget(target)
 
     async def close(self) -> None:
-        """Stop every process; each has stored what was closed or synced."""
-        await asyncio.gather(*(self._stop(kept) for kept in self._kept.values()))
+        """Stop every process; each has stored what was closed or synced. The mounts stay, for the next mounter."""
+        for kept in self._kept.values():
+            kept.leaving = True
+            if kept.reviver:
+                kept.reviver.cancel()
+        await asyncio.gather(*(kept.process.stop() for kept in self._kept.values() if kept.process))
 
-    def _alive(self, kept: Kept) -> bool:
-        mount = mounts.at(kept.recipe.target)
-        return bool(kept.process and kept.process.running and mount and mount.fstype == kept.recipe.fstype)
+    def _new(self, recipe: Recipe, device: int | None = None) -> Kept:
+        return Kept(recipe, self._run / recipe.name, device)
+
+    def _keep(self, kept: Kept) -> None:
+        self._kept[kept.recipe.target] = kept
+        self.told(kept.recipe.target, kept)
 
     async def _forget(self, target: str) -> None:
         kept = self._kept.pop(target, None)
         if kept:
+            self.told(target, None)
             await self._stop(kept)
 
     async def _stop(self, kept: Kept) -> None:
@@ -116,37 +127,13 @@ class Supervisor:
         if kept.process:
             await kept.process.stop()
         await mounts.ensure_unmounted(self._runner, kept.recipe.target)
-        self._credentials(kept.recipe).unlink(missing_ok=True)
+        kept.give_up_connection()
+        kept.tidy()
 
-    async def _start(self, kept: Kept) -> None:
-        recipe = kept.recipe
-        mounts.make_directory(recipe.target)
-        argv = recipe.argv(str(self._write_credentials(recipe)))
-        kept.process = Process(argv, recipe.hidden, lambda: self._ended(kept))
-        await self._appear(recipe, kept.process)
-        answered = await self._probe(recipe)
-        if await kept.process.wait(_SETTLE_SECONDS) or not answered:
-            raise _failure(recipe, kept.process.last_words)
+    async def _start(self, kept: Kept, taking_over: bool = False) -> None:
+        await kept.start(self._runner, lambda: self._ended(kept), taking_over)
 
-    async def _probe(self, recipe: Recipe) -> bool:
-        """Whether the mount can be looked at; s3fs lets nobody in before its server has answered."""
-        argv = ("stat", "--format=%F", recipe.target)
-        try:
-            return (await self._runner.run(argv, _PROBE_SECONDS, about=recipe.target)).status == 0
-        except DeadlineExceeded:
-            server = recipe.parameters.get("endpoint", "its server")
-            raise NotReady(f"{server} did not answer {recipe.kind} for {_PROBE_SECONDS:g} s: is it running?") from None
-
-    async def _appear(self, recipe: Recipe, process: Process) -> None:
-        """Wait until the mount is in the table; raises NotReady with the program's last words when it ends before."""
-        deadline = asyncio.get_running_loop().time() + _APPEAR_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
-            mount = mounts.at(recipe.target)
-            if mount and mount.fstype == recipe.fstype:
-                return
-            if await process.wait(0.02):
-                break
-        raise _failure(recipe, process.last_words)
+    # What died comes back.
 
     def _ended(self, kept: Kept) -> None:
         """Called when a process has ended: by our wish, by an unmount from outside, or by dying."""
@@ -155,41 +142,62 @@ class Supervisor:
         if kept.process and kept.process.status == 0 and mounts.at(kept.recipe.target) is None:
             log.info("%s was unmounted from outside", kept.recipe.target)
             self._kept.pop(kept.recipe.target)
-            self._credentials(kept.recipe).unlink(missing_ok=True)
+            self.told(kept.recipe.target, None)
+            kept.give_up_connection()
+            kept.tidy()
             return
+        self._revive_soon(kept)
+
+    def _revive_soon(self, kept: Kept) -> None:
         if kept.reviver is None or kept.reviver.done():
             kept.reviver = asyncio.ensure_future(self._revive(kept))
 
     async def _revive(self, kept: Kept) -> None:
-        while not kept.leaving and not self._alive(kept):
-            pause = _PAUSES[min(kept.restarts, len(_PAUSES) - 1)]
-            kept.restarts += 1
-            words = kept.process.last_words if kept.process else ""
-            log.warning("%s died (%s): new start %d in %g s", kept.recipe.target, words, kept.restarts, pause)
-            await asyncio.sleep(pause)
+        quick, fresh = 0, 0
+        while not kept.leaving and not kept.alive:
+            takes_over = kept.device is not None
+            if not takes_over:
+                await asyncio.sleep(_PAUSES[min(fresh, len(_PAUSES) - 1)])
+                fresh += 1
             try:
-                if kept.process:
-                    await kept.process.stop()
-                await mounts.ensure_unmounted(self._runner, kept.recipe.target)
-                await self._start(kept)
+                await (self._take_over(kept) if takes_over else self._mount_anew(kept))
             except Exception as error:  # whatever it was, the next round tries again
-                log.warning("%s could not be mounted again: %s", kept.recipe.target, error)
+                log.warning("%s could not be brought back: %s", kept.recipe.target, error)
+                quick = quick + 1 if kept.age < _QUICK_SECONDS else 1
+            if takes_over and not kept.alive and (quick >= _QUICK_DEATHS or self._cannot(kept)):
+                log.error("%s: its connection is given up after %d deaths", kept.recipe.target, quick)
+                kept.give_up_connection()
+                self.told(kept.recipe.target, kept)
 
-    def _credentials(self, recipe: Recipe) -> Path:
-        return self._run / f"{hashlib.sha256(recipe.target.encode()).hexdigest()[:24]}.passwd"
+    def _cannot(self, kept: Kept) -> bool:
+        return bool(kept.process and kept.process.status == CANNOT_TAKE_OVER)
 
-    def _write_credentials(self, recipe: Recipe) -> Path:
-        self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = self._credentials(recipe)
-        with suppress(FileNotFoundError):
-            file.unlink()
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(recipe.credentials)
-        return file
+    async def _take_over(self, kept: Kept) -> None:
+        self._tell_death(kept)
+        if kept.process:
+            await kept.process.stop()
+        await self._start(kept, taking_over=True)
 
+    async def _mount_anew(self, kept: Kept) -> None:
+        self._tell_death(kept)
+        if kept.process:
+            await kept.process.stop()
+        dead = mounts.at(kept.recipe.target)
+        await mounts.ensure_unmounted(self._runner, kept.recipe.target)
+        await self._start(kept)
+        self.told(kept.recipe.target, kept)
+        await self._mend(dead, kept.recipe.target)
 
-def _failure(recipe: Recipe, words: str) -> MoorageError:
-    """What the last words of a mounter that ended at once mean (CSI spec, Error Scheme)."""
-    kind = next((error for said, error in _MEANINGS.items() if said in words), NotReady)
-    return kind(f"{recipe.kind} could not mount {recipe.volume_id}: {words}")
+    def _tell_death(self, kept: Kept) -> None:
+        kept.restarts += 1
+        words = kept.process.last_words if kept.process else "of an earlier mounter"
+        log.warning("%s died (%s): new start %d", kept.recipe.target, words, kept.restarts)
+
+    async def _mend(self, dead: Mount | None, target: str) -> None:
+        """The mount itself is well: what fails here concerns containers that run already."""
+        if dead is None or self._heal is None:
+            return
+        try:
+            await self._heal(dead.device, target)
+        except MoorageError as error:
+            log.warning("what showed %s before is not replaced everywhere: %s", target, error)

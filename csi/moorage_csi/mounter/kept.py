@@ -1,0 +1,128 @@
+"""One mount that the supervisor keeps: its process, its connection, and how they are started and ended."""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage.errors import DeadlineExceeded, MoorageError, NotFound, NotReady, Unauthenticated
+from moorage_csi import mounts
+from moorage_csi.mounter import connection
+from moorage_csi.mounter.process import Process
+from moorage_csi.mounter.recipe import Place, Recipe
+from moorage_csi.runner import Runner
+
+log = logging.getLogger(__name__)
+
+_APPEAR_SECONDS = 30.0
+_PROBE_SECONDS = 20.0
+_SETTLE_SECONDS = 0.1  # s3fs checks the bucket after it has mounted, and ends when it is refused
+# What a program says when it ends at once; whatever else it says may pass.
+_MEANINGS: Mapping[str, type[MoorageError]] = {
+    "bucket or key not found": NotFound,
+    "invalid credentials": Unauthenticated,
+}
+
+
+@dataclass(slots=True)
+class Kept:
+    """A mount. `folder`: of its files, on a tmpfs. `device`: the connection, where it is ours. `restarts`: how often
+    its process was started again.
+    """
+
+    recipe: Recipe
+    folder: Path
+    device: int | None = None
+    process: Process | None = None
+    started: float = 0.0
+    restarts: int = 0
+    leaving: bool = False
+    reviver: asyncio.Task[None] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Its process runs and its mount is in the table."""
+        mount = mounts.at(self.recipe.target)
+        return bool(self.process and self.process.running and mount and mount.fstype == self.recipe.fstype)
+
+    @property
+    def age(self) -> float:
+        """Seconds since its process was started."""
+        return time.monotonic() - self.started
+
+    async def start(self, runner: Runner, on_exit: Callable[[], None], taking_over: bool = False) -> None:
+        """Mounted and answering when this returns; raises the program's last words as an error when it ends."""
+        recipe = self.recipe
+        mounts.make_directory(recipe.target)
+        if recipe.connection and self.device is None:
+            self.device = connection.open_mounted(recipe.target, recipe.fstype, recipe.source)
+        place = Place(self.folder, self.device, taking_over)
+        self.write(recipe.files(place))
+        handed = () if self.device is None else (self.device,)
+        self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed)
+        self.started = time.monotonic()
+        await self._appear(self.process)
+        answered = await self._probe(runner)
+        if await self.process.wait(_SETTLE_SECONDS) or not answered:
+            raise self.failure()
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """The program's files, each written whole and moved into place: it may read one again at any time."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, text in files.items():
+            fresh = self.folder / f".{name}"
+            fresh.unlink(missing_ok=True)
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            fresh.rename(self.folder / name)
+
+    def rewrite(self) -> None:
+        """The files anew, for a newer key; the program is told to read them."""
+        self.write(self.recipe.files(Place(self.folder, self.device)))
+        if self.process:
+            self.process.hide(self.recipe.hidden)
+            if self.recipe.connection:
+                self.process.signal(signal.SIGHUP)
+
+    def give_up_connection(self) -> None:
+        """Who waits for an answer gets an error, once no other process holds the connection either."""
+        if self.device is not None:
+            os.close(self.device)
+            self.device = None
+
+    def tidy(self) -> None:
+        """No file of it stays, its key least of all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def failure(self) -> MoorageError:
+        """What the last words of a program that ended at once mean (CSI spec, Error Scheme)."""
+        words = self.process.last_words if self.process else ""
+        kind = next((error for said, error in _MEANINGS.items() if said in words), NotReady)
+        return kind(f"{self.recipe.kind} could not mount {self.recipe.volume_id}: {words}")
+
+    async def _probe(self, runner: Runner) -> bool:
+        """Whether the mount can be looked at; s3fs lets nobody in before its server has answered."""
+        argv = ("stat", "--format=%F", self.recipe.target)
+        try:
+            return (await runner.run(argv, _PROBE_SECONDS, about=self.recipe.target)).status == 0
+        except DeadlineExceeded:
+            server = self.recipe.parameters.get("endpoint", "its server")
+            kind = self.recipe.kind
+            raise NotReady(f"{server} did not answer {kind} for {_PROBE_SECONDS:g} s: is it running?") from None
+
+    async def _appear(self, process: Process) -> None:
+        """Wait until the mount is in the table; raises with the program's last words when it ends before."""
+        deadline = asyncio.get_running_loop().time() + _APPEAR_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            mount = mounts.at(self.recipe.target)
+            if mount and mount.fstype == self.recipe.fstype:
+                return
+            if await process.wait(0.02):
+                break
+        raise self.failure()

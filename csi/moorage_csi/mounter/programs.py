@@ -1,0 +1,56 @@
+"""The programs that show buckets, as recipes: s3fs, and moorfs, which is ours."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage import objectmount
+from moorage.objectmount import FSTYPES, MOORFS, S3FS
+from moorage_csi.mounter.recipe import Key, Place, Recipe
+
+Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """`s3fs` and `moorfs`: how they are called. `cache`: directory of the node's disk for what moorfs keeps."""
+
+    cache: Path
+    s3fs: str = "s3fs"
+    moorfs: Sequence[str] = ("moorfs",)
+
+    def recipe(self, volume_id: str, target: str, kind: str, parameters: Texts, secrets: Texts) -> Recipe:
+        """Raises InvalidInput for parameters that do not fit and a Secret without a key."""
+        key = Key.of(secrets)
+        plan, _, _ = objectmount.of_parameters(kind, parameters)
+        argv, files = self._s3fs(target, parameters, key) if kind == S3FS else self._moorfs(volume_id, parameters, key)
+        return Recipe(
+            volume_id, target, kind, FSTYPES[kind], plan.source, dict(parameters), dict(secrets), argv, files,
+            connection=kind == MOORFS,
+        )  # fmt: skip
+
+    def _s3fs(
+        self, target: str, parameters: Texts, key: Key
+    ) -> tuple[Callable[[Place], Sequence[str]], Callable[[Place], Texts]]:
+        def argv(place: Place) -> Sequence[str]:
+            return objectmount.s3fs_argv(self.s3fs, parameters, str(place.folder / "passwd"), target)
+
+        return argv, lambda _: {"passwd": f"{key.access}:{key.secret}\n"}
+
+    def _moorfs(
+        self, volume_id: str, parameters: Texts, key: Key
+    ) -> tuple[Callable[[Place], Sequence[str]], Callable[[Place], Texts]]:
+        settings = objectmount.moorfs_settings(parameters)
+        group = parameters.get("group", "")
+        cache = self.cache / (volume_id.replace("/", "_") + (f"-g{group}" if group else ""))
+
+        def argv(place: Place) -> Sequence[str]:
+            more = ("--takeover",) if place.taking_over else ()
+            return (*self.moorfs, "--fd", str(place.device), "--config", str(place.folder / "config.json"), *more)
+
+        def files(place: Place) -> Texts:
+            own = {"cache": str(cache), "key_file": str(place.folder / "key"), "control": str(place.folder / "control")}
+            return {"config.json": json.dumps(settings | own), "key": f"{key.access}:{key.secret}\n"}
+
+        return argv, files
