@@ -16,7 +16,6 @@ from moorage.view import clean_path
 MOORFS, S3FS = "moorfs", "s3fs"
 DEFAULT = S3FS
 FSTYPES: Mapping[str, str] = {MOORFS: "fuse.moorfs", S3FS: "fuse.s3fs"}
-FUSE = tuple(FSTYPES.values())
 
 _URL = re.compile(r"^https?://[A-Za-z0-9\[\]:.-]{1,500}(/[A-Za-z0-9_.-]{1,63})?$")
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
@@ -49,6 +48,11 @@ _S3FS_DEFAULTS = {
     "stat_cache_expire": "1", "connect_timeout": "10", "readwrite_timeout": "60", "retries": "5",
 }  # fmt: skip
 _S3FS_FLAGS = ("sigv4", "use_path_request_style", "allow_other", "compat_dir", "complement_stat", "disable_noobj_cache")
+
+
+def is_fuse(fstype: str) -> bool:
+    """Whether a mount of this type shows a bucket."""
+    return fstype in FSTYPES.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +156,23 @@ def _s3fs_owner(plan: ObjectMount, group: str) -> tuple[str, ...]:
 
 
 def moorfs_settings(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """What the configuration file of one moorfs says of the volume (`moorfs.settings`)."""
+    """What the settings file of one moorfs says of the volume (`moorfs.settings`); what is absent has its default."""
     plan, given, group = of_parameters(MOORFS, parameters)
     chosen = {key: value for key, _, value in (option.partition("=") for option in given)}
+    mode = int(plan.mode, 8) if plan.mode else None
     found: dict[str, Any] = {
-        "endpoint": plan.endpoint, "bucket": plan.bucket, "prefix": plan.prefix, "region": plan.region,
-        "uid": int(plan.uid) if plan.uid else None, "gid": int(group or plan.gid) if group or plan.gid else None,
-        "mode": 0o777 if group else int(plan.mode, 8) if plan.mode else None,
-        "cache_size": int(plan.cache) if plan.cache else None, "writeback": plan.writeback == "true",
+        "endpoint": plan.endpoint,
+        "bucket": plan.bucket,
+        "prefix": f"{plan.prefix}/" if plan.prefix else None,
+        "region": plan.region,
+        "uid": int(plan.uid) if plan.uid else None,
+        "gid": int(plan.gid) if plan.gid else None,
+        "group": int(group) if group else None,
+        "fileMode": None if mode is None else mode & 0o666,
+        "folderMode": mode,
+        "cacheSize": int(plan.cache) if plan.cache else None,
+        "writeback": True if plan.writeback == "true" else None,
         "ttl": float(chosen["ttl"]) if "ttl" in chosen else None,
-        "patience": float(chosen["patience"]) if "patience" in chosen else None,
-    }  # fmt: skip
+        "downSeconds": float(chosen["patience"]) if "patience" in chosen else None,
+    }
     return {key: value for key, value in found.items() if value is not None}

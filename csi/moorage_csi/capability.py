@@ -12,7 +12,7 @@ SINGLE_WRITER = "SINGLE_NODE_SINGLE_WRITER"
 MANY_TARGETS = frozenset(
     {"SINGLE_NODE_MULTI_WRITER", "MULTI_NODE_READER_ONLY", "MULTI_NODE_SINGLE_WRITER", "MULTI_NODE_MULTI_WRITER"}
 )
-_FSTYPES = frozenset({"", "nfs", "nfs4", *objectmount.FSTYPES, *objectmount.FUSE})
+_FSTYPES = frozenset({"", "nfs", "nfs4", *objectmount.FSTYPES, *objectmount.FSTYPES.values()})
 
 
 def check(capability: csi.VolumeCapability, unsupported: type[MoorageError] = InvalidInput) -> None:

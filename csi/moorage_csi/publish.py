@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from moorage.errors import AlreadyExists, InUse, NotFound
 from moorage.mount import FOREIGN_PREFIXES, Local, Nfs
-from moorage.objectmount import FUSE
+from moorage.objectmount import is_fuse
 from moorage_csi import capability, mounts
 from moorage_csi.hostmounts import HostMounts
 from moorage_csi.mounts import Mount
@@ -40,7 +40,7 @@ class Publisher:
         bound = not await self._shown(known, base, target, wanted)
         if bound:
             await self._bind(known, base, target, wanted)
-        if group and not wanted.readonly and base.fstype not in FUSE:
+        if group and not wanted.readonly and not is_fuse(base.fstype):
             await self._grant(known, base, target, group, undo=bound)
         if not wanted.host:
             return self._store.save(known.published(target, wanted))
@@ -119,7 +119,7 @@ def refuse_foreign(store: Store, volume_id: str, known: Volume | None, path: str
     if other:
         raise NotFound(f"{path} is of volume {other}, not of {volume_id}")
     present = mounts.at(path)
-    if present and present.fstype not in (*Nfs.fstypes, *FUSE) and not _is_local(store, present):
+    if present and not (present.fstype in Nfs.fstypes or is_fuse(present.fstype)) and not _is_local(store, present):
         raise NotFound(f"{path} is a mount of type {present.fstype} ({present.source}), not of volume {volume_id}")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "mounter": ("", "the mounter's socket; default: beneath the kubelet's directory"),
         "run-dir": ("/run/moorage", "mounter: where credentials files go; a tmpfs"),
         "s3fs": ("s3fs", "mounter: the s3fs program"),
-        "moorfs": ("moorfs", "mounter: how moorfs is called"),
+        "moorfs": (f"{sys.executable} -P -m moorfs", "mounter: how moorfs is called"),
         "cache-dir": ("/var/cache/moorage", "mounter: directory of the node's disk for what moorfs keeps"),
         "log-level": ("INFO", "DEBUG, INFO, WARNING or ERROR"),
         "mount-root": (names.MOUNT_ROOT, "node: directory for the mounts of StorageAttachments, at the same path here"),

@@ -12,7 +12,7 @@ from typing import Protocol
 from moorage import names
 from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotFound, NotReady, Retry
 from moorage.mount import Local, MountPlan, Nfs
-from moorage.objectmount import FUSE, ObjectMount
+from moorage.objectmount import ObjectMount, is_fuse
 from moorage_csi import mounts, stats
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
@@ -68,7 +68,7 @@ class Stager:
         The mounter is told even if nothing is mounted: it may be about to mount a dead FUSE volume again.
         """
         mount = mounts.at(path)
-        if mount is None or mount.fstype in FUSE:
+        if mount is None or is_fuse(mount.fstype):
             try:
                 await self._mounter.unmount(path)
             except Retry as error:  # no mounter, no process to wait for: what was closed or synced is stored

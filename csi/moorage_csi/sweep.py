@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from moorage.errors import MoorageError
-from moorage.objectmount import FUSE
+from moorage.objectmount import is_fuse
 from moorage_csi import mounts
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
@@ -29,7 +29,7 @@ def dead(table: Iterable[Mount], kubelet: Path) -> list[str]:
     return [
         mount.target
         for mount in table
-        if mount.fstype in FUSE
+        if is_fuse(mount.fstype)
         and mount.root.endswith("//deleted")
         and Path(mount.target).is_relative_to(pods)
         and _SUBPATHS in Path(mount.target).relative_to(pods).parts[1:2]

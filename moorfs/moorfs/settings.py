@@ -70,6 +70,9 @@ class Settings:
     uid: int | None = None
     """Owner of objects that tell none; None: root."""
     gid: int | None = None
+    group: int | None = None
+    """All files and folders are shown as of this group, which may read and write them (fsGroup of Kubernetes), whatever
+    they tell; what is stored with them stays."""
     file_mode: int = 0o644
     """Of objects that tell none."""
     folder_mode: int = 0o755

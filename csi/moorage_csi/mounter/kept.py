@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from moorage.errors import DeadlineExceeded, MoorageError, NotFound, NotReady, Unauthenticated
 from moorage_csi import mounts
-from moorage_csi.mounter import connection
+from moorage_csi.mounter import connection, control, wire
 from moorage_csi.mounter.process import Process
+from moorage_csi.mounter.programs import CONTROL
 from moorage_csi.mounter.recipe import Place, Recipe
 from moorage_csi.runner import Runner
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _APPEAR_SECONDS = 30.0
 _PROBE_SECONDS = 20.0
+_STORE_SECONDS = 20.0  # for what moorfs has not stored yet
+_TELL_SECONDS = 5.0  # for an answer
 _SETTLE_SECONDS = 0.1  # s3fs checks the bucket after it has mounted, and ends when it is refused
 # What a program says when it ends at once; whatever else it says may pass.
 _MEANINGS: Mapping[str, type[MoorageError]] = {
@@ -41,6 +43,7 @@ class Kept:
     process: Process | None = None
     started: float = 0.0
     restarts: int = 0
+    quick_deaths: int = 0
     leaving: bool = False
     reviver: asyncio.Task[None] | None = None
 
@@ -82,13 +85,29 @@ class Kept:
                 stream.write(text)
             fresh.rename(self.folder / name)
 
-    def rewrite(self) -> None:
-        """The files anew, for a newer key; the program is told to read them."""
-        self.write(self.recipe.files(Place(self.folder, self.device)))
+    async def rewrite(self) -> None:
+        """The files anew, for a newer key; moorfs takes it at once."""
         if self.process:
             self.process.hide(self.recipe.hidden)
-            if self.recipe.connection:
-                self.process.signal(signal.SIGHUP)
+        self.write(self.recipe.files(Place(self.folder, self.device)))
+        await self._tell("rekey")
+
+    async def store(self) -> None:
+        """What moorfs holds is stored, or stays in its cache on this node until it is mounted here again."""
+        answer = await self._tell("store", seconds=_STORE_SECONDS)
+        if answer.get("stored") is False:
+            log.error("%s: not stored yet, kept on this node: %s", self.recipe.target, answer.get("unsaved"))
+
+    async def hand_over(self) -> None:
+        """The process ends; the mount waits for the next mounter."""
+        await self._tell("handover")
+        if self.process:
+            await self.process.stop()
+
+    async def _tell(self, method: str, **fields: object) -> wire.Fields:
+        if not self.recipe.connection or not self.process or not self.process.running:
+            return {}
+        return await control.tell(self.folder / CONTROL, _STORE_SECONDS + _TELL_SECONDS, method, **fields)
 
     def give_up_connection(self) -> None:
         """Who waits for an answer gets an error, once no other process holds the connection either."""

@@ -1,6 +1,7 @@
 """The programs that show buckets, as recipes: s3fs, and moorfs, which is ours."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from moorage.objectmount import FSTYPES, MOORFS, S3FS
 from moorage_csi.mounter.recipe import Key, Place, Recipe
 
 Texts = Mapping[str, str]
+CONTROL = "control"  # name of a moorfs' socket among its files
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Programs:
 
     cache: Path
     s3fs: str = "s3fs"
-    moorfs: Sequence[str] = ("moorfs",)
+    moorfs: Sequence[str] = (sys.executable, "-P", "-m", "moorfs")
 
     def recipe(self, volume_id: str, target: str, kind: str, parameters: Texts, secrets: Texts) -> Recipe:
         """Raises InvalidInput for parameters that do not fit and a Secret without a key."""
@@ -41,16 +43,17 @@ class Programs:
     def _moorfs(
         self, volume_id: str, parameters: Texts, key: Key
     ) -> tuple[Callable[[Place], Sequence[str]], Callable[[Place], Texts]]:
-        settings = objectmount.moorfs_settings(parameters)
         group = parameters.get("group", "")
         cache = self.cache / (volume_id.replace("/", "_") + (f"-g{group}" if group else ""))
+        settings = objectmount.moorfs_settings(parameters) | {"cache": str(cache), "volume": volume_id}
 
         def argv(place: Place) -> Sequence[str]:
             more = ("--takeover",) if place.taking_over else ()
             return (*self.moorfs, "--fd", str(place.device), "--config", str(place.folder / "config.json"), *more)
 
         def files(place: Place) -> Texts:
-            own = {"cache": str(cache), "key_file": str(place.folder / "key"), "control": str(place.folder / "control")}
-            return {"config.json": json.dumps(settings | own), "key": f"{key.access}:{key.secret}\n"}
+            own = {"keyFile": str(place.folder / "key.json"), "socket": str(place.folder / CONTROL)}
+            credentials = {"accessKeyId": key.access, "secretAccessKey": key.secret}
+            return {"config.json": json.dumps(settings | own), "key.json": json.dumps(credentials)}
 
         return argv, files

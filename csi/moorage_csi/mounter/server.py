@@ -110,7 +110,7 @@ class MounterServer:
         if kept is None:
             raise NotFound(f"nothing is mounted at {target}")
         old = kept.recipe
-        self._supervisor.rekey(self._programs.recipe(old.volume_id, target, old.kind, old.parameters, secrets))
+        await self._supervisor.rekey(self._programs.recipe(old.volume_id, target, old.kind, old.parameters, secrets))
         return {}
 
     async def _unmount(self, request: wire.Fields) -> wire.Fields:

@@ -25,7 +25,7 @@ _STORE_SECONDS = 30.0  # for a process to store what it holds after its mount is
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new mount
 _QUICK_SECONDS = 10.0  # a process that lived no longer died at its start
 _QUICK_DEATHS = 3  # in a row, after which its connection is given up: nobody shall wait for it for ever
-CANNOT_TAKE_OVER = 75  # exit status of moorfs (sysexits.h, EX_TEMPFAIL)
+CANNOT_TAKE_OVER = 3  # exit status of moorfs (`moorfs.settings`)
 
 
 class Healer(Protocol):
@@ -59,7 +59,7 @@ class Supervisor:
         if kept and kept.alive:
             if kept.recipe != recipe:
                 raise AlreadyExists(f"{recipe.target} is mounted with other parameters: unmount it first")
-            self.rekey(recipe)
+            await self.rekey(recipe)
             return
         await self._forget(recipe.target)
         dead = mounts.at(recipe.target)  # of an earlier mounter
@@ -79,13 +79,13 @@ class Supervisor:
         self._keep(kept)
         self._revive_soon(kept)
 
-    def rekey(self, recipe: Recipe) -> None:
+    async def rekey(self, recipe: Recipe) -> None:
         """A newer key: for the running process, where it can change its key, and for the next start."""
         kept = self._kept.get(recipe.target)
         if kept is None or dict(kept.recipe.secrets) == dict(recipe.secrets):
             return
         kept.recipe = replace(kept.recipe, secrets=recipe.secrets, argv=recipe.argv, files=recipe.files)
-        kept.rewrite()
+        await kept.rewrite()
         self.told(recipe.target, kept)
         log.info("%s has a newer key", recipe.target)
 
@@ -94,6 +94,7 @@ class Supervisor:
         kept = self._kept.get(target)
         if kept:
             kept.leaving = True
+            await kept.store()
         await mounts.ensure_unmounted(self._runner, target)
         if kept and kept.process and not await kept.process.wait(_STORE_SECONDS):
             log.warning("%s: the process goes on after the unmount and is stopped", target)
@@ -105,7 +106,7 @@ class Supervisor:
             kept.leaving = True
             if kept.reviver:
                 kept.reviver.cancel()
-        await asyncio.gather(*(kept.process.stop() for kept in self._kept.values() if kept.process))
+        await asyncio.gather(*(kept.hand_over() for kept in self._kept.values()))
 
     def _new(self, recipe: Recipe, device: int | None = None) -> Kept:
         return Kept(recipe, self._run / recipe.name, device)
@@ -153,24 +154,28 @@ class Supervisor:
             kept.reviver = asyncio.ensure_future(self._revive(kept))
 
     async def _revive(self, kept: Kept) -> None:
-        quick, fresh = 0, 0
+        fresh = 0
         while not kept.leaving and not kept.alive:
-            takes_over = kept.device is not None
+            takes_over = kept.device is not None and not self._hopeless(kept)
             if not takes_over:
+                kept.give_up_connection()
                 await asyncio.sleep(_PAUSES[min(fresh, len(_PAUSES) - 1)])
                 fresh += 1
             try:
                 await (self._take_over(kept) if takes_over else self._mount_anew(kept))
             except Exception as error:  # whatever it was, the next round tries again
                 log.warning("%s could not be brought back: %s", kept.recipe.target, error)
-                quick = quick + 1 if kept.age < _QUICK_SECONDS else 1
-            if takes_over and not kept.alive and (quick >= _QUICK_DEATHS or self._cannot(kept)):
-                log.error("%s: its connection is given up after %d deaths", kept.recipe.target, quick)
-                kept.give_up_connection()
-                self.told(kept.recipe.target, kept)
 
-    def _cannot(self, kept: Kept) -> bool:
-        return bool(kept.process and kept.process.status == CANNOT_TAKE_OVER)
+    def _hopeless(self, kept: Kept) -> bool:
+        """Whether its connection is to be given up: those who wait on it get an error, and it is mounted anew."""
+        if kept.process is None:
+            return False
+        kept.quick_deaths = kept.quick_deaths + 1 if kept.age < _QUICK_SECONDS else 1
+        if kept.quick_deaths < _QUICK_DEATHS and kept.process.status != CANNOT_TAKE_OVER:
+            return False
+        log.error("%s: its connection is given up (%s)", kept.recipe.target, kept.process.last_words)
+        kept.quick_deaths = 0
+        return True
 
     async def _take_over(self, kept: Kept) -> None:
         self._tell_death(kept)

@@ -66,7 +66,7 @@ class NoMounter:
     """Stands where no bucket is mounted."""
 
     async def mount(
-        self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+        self, volume_id: str, target: str, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> None:
         raise AssertionError("no bucket is mounted in this test")
 

@@ -4,12 +4,11 @@
 import base64
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from moorage import errors
-from moorage import mount as plans
+from moorage import errors, objectmount
 from moorage_csi import api, mounts
 from moorage_csi.metrics import Metrics
 from moorage_csi.node import Node, Tools
@@ -133,7 +132,7 @@ async def test_an_attachment_that_is_being_deleted_takes_nobody_new(bench: Bench
 
 @pytest.fixture
 def mounter(monkeypatch: pytest.MonkeyPatch) -> TmpfsMounter:
-    monkeypatch.setattr(plans.S3fs, "fstypes", ("tmpfs",))
+    monkeypatch.setitem(cast("dict[str, str]", objectmount.FSTYPES), "s3fs", "tmpfs")
     return TmpfsMounter()
 
 

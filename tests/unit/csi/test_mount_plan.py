@@ -4,6 +4,7 @@ import pytest
 
 from moorage import mount
 from moorage.errors import InvalidInput
+from moorage.objectmount import ObjectMount, s3fs_argv
 
 SHARED = {
     "type": "shared",
@@ -23,7 +24,9 @@ def test_shared_attributes_become_an_nfs_plan() -> None:
 
 
 def test_object_attributes_become_an_s3fs_plan() -> None:
-    assert mount.parse(OBJECT) == mount.S3fs("http://moorage-s3.moorage.svc:7070", "models-abc", "checkpoints", "eu-1")
+    assert mount.parse(OBJECT) == ObjectMount(
+        "s3fs", "http://moorage-s3.moorage.svc:7070", "models-abc", "checkpoints", "eu-1"
+    )
 
 
 def test_what_kubernetes_adds_is_passed_over() -> None:
@@ -82,7 +85,7 @@ def _options(argv: tuple[str, ...]) -> set[str]:
 
 
 def test_s3fs_runs_in_the_foreground_with_the_credentials_in_a_file() -> None:
-    argv = mount.s3fs_argv("s3fs", mount.S3fs.parse(OBJECT).parameters((), ""), "/run/moorage/x.passwd", "/target")
+    argv = s3fs_argv("s3fs", ObjectMount.parse(OBJECT).parameters((), ""), "/run/moorage/x.passwd", "/target")
     assert argv[:4] == ("s3fs", "models-abc:/checkpoints", "/target", "-f")
     assert _options(argv) == {
         "url=http://moorage-s3.moorage.svc:7070", "endpoint=eu-1", "passwd_file=/run/moorage/x.passwd",
@@ -92,27 +95,27 @@ def test_s3fs_runs_in_the_foreground_with_the_credentials_in_a_file() -> None:
 
 
 def test_nothing_that_delays_writes_is_given_to_s3fs() -> None:
-    argv = mount.s3fs_argv("s3fs", mount.S3fs.parse(OBJECT).parameters((), ""), "/p", "/t")
+    argv = s3fs_argv("s3fs", ObjectMount.parse(OBJECT).parameters((), ""), "/p", "/t")
     assert not any(option.startswith(("use_cache", "nonempty", "dbglevel")) for option in _options(argv))
 
 
 def test_a_mount_group_owns_the_bucket() -> None:
-    argv = mount.s3fs_argv("s3fs", mount.S3fs.parse(OBJECT).parameters((), "2000"), "/p", "/t")
+    argv = s3fs_argv("s3fs", ObjectMount.parse(OBJECT).parameters((), "2000"), "/p", "/t")
     assert {"gid=2000", "uid=0", "umask=0000", "mp_umask=0000"} <= _options(argv)
 
 
 def test_an_allowed_option_replaces_the_default() -> None:
-    argv = mount.s3fs_argv("s3fs", mount.S3fs.parse(OBJECT).parameters(["retries=9"], ""), "/p", "/t")
+    argv = s3fs_argv("s3fs", ObjectMount.parse(OBJECT).parameters(["retries=9"], ""), "/p", "/t")
     assert "retries=9" in _options(argv) and "retries=5" not in _options(argv)
 
 
 @pytest.mark.parametrize("flag", ["passwd_file=/etc/shadow", "url=http://evil", "allow_other", "uid=0", "curldbg"])
 def test_options_with_a_meaning_for_security_are_refused(flag: str) -> None:
     with pytest.raises(InvalidInput, match="not among"):
-        mount.S3fs.parse(OBJECT).with_flags([flag])
+        ObjectMount.parse(OBJECT).with_flags([flag])
 
 
 @pytest.mark.parametrize("group", ["root", "-1", "1,allow_root", str(2**32)])
 def test_a_group_that_is_no_number_is_refused(group: str) -> None:
     with pytest.raises(InvalidInput, match="group"):
-        mount.s3fs_argv("s3fs", mount.S3fs.parse(OBJECT).parameters((), group), "/p", "/t")
+        s3fs_argv("s3fs", ObjectMount.parse(OBJECT).parameters((), group), "/p", "/t")

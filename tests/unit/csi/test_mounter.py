@@ -10,16 +10,17 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from moorage import errors
+from moorage import errors, objectmount
 from moorage_csi import mounts
 from moorage_csi.metrics import Metrics
 from moorage_csi.mounter import server as server_module
 from moorage_csi.mounter import wire
 from moorage_csi.mounter.client import MounterClient
+from moorage_csi.mounter.programs import Programs
 from moorage_csi.mounter.server import MounterServer
 from moorage_csi.mounter.supervisor import Supervisor
 from moorage_csi.runner import Processes
@@ -47,11 +48,11 @@ class Bed:
         program = directory / "s3fs"
         program.write_text(S3FS)
         program.chmod(0o755)
-        self.service = MounterServer(self.metrics, self.supervisor, str(program))
+        self.service = MounterServer(self.metrics, self.supervisor, Programs(directory / "cache", str(program)))
         self.client = MounterClient(f"unix://{self.socket}")
 
     async def mount(self, bucket: str = "models", **more: Any) -> None:
-        given = {"volume_id": ID, "target": self.target, "secrets": SECRETS} | more
+        given = {"volume_id": ID, "target": self.target, "kind": "s3fs", "secrets": SECRETS} | more
         await self.client.mount(parameters=PARAMETERS | {"bucket": bucket}, **given)
 
     async def raw(self, data: bytes) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Bed:
 
 @pytest.fixture
 async def bed(tmp_path: Path, private_mounts: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
-    monkeypatch.setattr(server_module.S3fs, "fstypes", ("tmpfs",))
+    monkeypatch.setitem(cast("dict[str, str]", objectmount.FSTYPES), "s3fs", "tmpfs")
     found = Bed(tmp_path)
     server = await found.service.listen(f"unix://{found.socket}")
     yield found
@@ -171,7 +172,7 @@ async def test_what_the_system_refuses_the_mounter_is_told_to_the_caller(bed: Be
             await bed.mount()
         assert caught.value.code == "INTERNAL"
         assert re.fullmatch(
-            rf"the mounter failed \(No space left on device: {run}/[0-9a-f]+\.passwd\); its log says where",
+            rf"the mounter failed \(No space left on device: {run}/[0-9a-f]+\); its log says where",
             str(caught.value),
         )
     subprocess.run(["umount", str(run)], check=True)

@@ -5,11 +5,11 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from moorage import errors
-from moorage import mount as plans
+from moorage import errors, objectmount
 from moorage_csi import api, mounts
 from moorage_csi.metrics import Metrics
 from moorage_csi.node import Node, Tools
@@ -34,7 +34,7 @@ class TmpfsMounter:
     gone: bool = False
 
     async def mount(
-        self, volume_id: str, target: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+        self, volume_id: str, target: str, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> None:
         if self.gone:
             raise errors.Retry("the mounter of this node does not answer")
@@ -55,7 +55,7 @@ class TmpfsMounter:
 
 @pytest.fixture
 def mounter(monkeypatch: pytest.MonkeyPatch) -> TmpfsMounter:
-    monkeypatch.setattr(plans.S3fs, "fstypes", ("tmpfs",))
+    monkeypatch.setitem(cast("dict[str, str]", objectmount.FSTYPES), "s3fs", "tmpfs")
     return TmpfsMounter()
 
 

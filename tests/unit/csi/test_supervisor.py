@@ -12,7 +12,9 @@ import pytest
 
 from moorage.errors import AlreadyExists, MoorageError, NotFound, NotReady, Unauthenticated
 from moorage_csi import mounts
-from moorage_csi.mounter.supervisor import Kept, Recipe, Supervisor
+from moorage_csi.mounter.kept import Kept
+from moorage_csi.mounter.recipe import Recipe
+from moorage_csi.mounter.supervisor import Supervisor
 from moorage_csi.runner import Processes
 
 # Unmounts itself when asked to end, and ends when its mount is taken away, as a FUSE process does.
@@ -25,8 +27,9 @@ while grep -q " $0 " /proc/self/mountinfo; do sleep 0.02; done
 
 def _recipe(target: str, program: str = PROGRAM, **parameters: str) -> Recipe:
     return Recipe(
-        "team/models/abc", target, "fake", "tmpfs", parameters,
-        argv=lambda passwd: ("sh", "-c", program, target, passwd), credentials="key:hunter2\n", hidden=("hunter2",),
+        "team/models/abc", target, "fake", "tmpfs", "fake", parameters, {"AWS_SECRET_ACCESS_KEY": "hunter2"},
+        argv=lambda place: ("sh", "-c", program, target, str(place.folder / "passwd")),
+        files=lambda _: {"passwd": "key:hunter2\n"},
     )  # fmt: skip
 
 
@@ -142,7 +145,7 @@ async def test_credentials_are_in_a_file_for_the_owner_and_nowhere_else(
     supervisor: Supervisor, target: str, tmp_path: Path
 ) -> None:
     await supervisor.mount(_recipe(target))
-    (file,) = (tmp_path / "run").iterdir()
+    (file,) = (tmp_path / "run").glob("*/*")
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("key:hunter2\n", 0o600)
     command, environment = (Path(f"/proc/{_pid(supervisor)}/{name}").read_text() for name in ("cmdline", "environ"))
     assert "hunter2" not in command + environment + repr(_only(supervisor))
