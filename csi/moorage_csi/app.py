@@ -155,6 +155,7 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     handover = Handover(supervisor, programs)
     supervisor.told = handover.tell
     stack.callback(handover.listen(chosen.keeper).close)
+    stack.push_async_callback(handover.close)
     server = await MounterServer(metrics, supervisor, programs).listen(chosen.endpoint)
     stack.callback(server.close)
     return lambda: ""

@@ -8,13 +8,13 @@ from moorage_csi import sockets
 from moorage_csi.mounter import wire
 
 
-async def ask(path: Path, seconds: float, method: str, **fields: object) -> wire.Fields:
-    """The answer; raises NotReady when nobody listens there, and what the process says went wrong."""
+async def ask(path: Path, deadline: float, method: str, **fields: object) -> wire.Fields:
+    """The answer, within `deadline` seconds; raises NotReady when nobody listens there, or what moorfs says."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(deadline):
             answer = await _exchange(path, {"method": method, **fields})
     except TimeoutError:
-        raise DeadlineExceeded(f"moorfs did not end {method} in {seconds:g} s") from None
+        raise DeadlineExceeded(f"moorfs did not end {method} in {deadline:g} s") from None
     except (OSError, asyncio.IncompleteReadError) as error:
         raise NotReady(f"moorfs does not listen at {path}: {error}") from None
     if answer.get("code") != "OK":
@@ -22,10 +22,10 @@ async def ask(path: Path, seconds: float, method: str, **fields: object) -> wire
     return answer
 
 
-async def tell(path: Path, seconds: float, method: str, **fields: object) -> wire.Fields:
+async def tell(path: Path, deadline: float, method: str, **fields: object) -> wire.Fields:
     """The same, and nothing when it can not be had."""
     try:
-        return await ask(path, seconds, method, **fields)
+        return await ask(path, deadline, method, **fields)
     except MoorageError:
         return {}
 

@@ -41,6 +41,12 @@ class Handover:
         self._go(self._accept(listener))
         return listener
 
+    async def close(self) -> None:
+        """Nobody is told anything more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while listener.fileno() >= 0:

@@ -70,7 +70,10 @@ class Kept:
         self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed)
         self.started = time.monotonic()
         await self._appear(self.process)
-        answered = await self._probe(runner)
+        if recipe.connection:
+            await self._serves(self.process)
+        # Who takes over serves callers that wait already: one more would prove nothing.
+        answered = taking_over or await self._probe(runner)
         if await self.process.wait(_SETTLE_SECONDS) or not answered:
             raise self.failure()
 
@@ -124,6 +127,16 @@ class Kept:
         words = self.process.last_words if self.process else ""
         kind = next((error for said, error in _MEANINGS.items() if said in words), NotReady)
         return kind(f"{self.recipe.kind} could not mount {self.recipe.volume_id}: {words}")
+
+    async def _serves(self, process: Process) -> None:
+        """Wait until moorfs answers on its control socket; raises with its last words when it ends before."""
+        deadline = asyncio.get_running_loop().time() + _APPEAR_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            if await control.tell(self.folder / CONTROL, _TELL_SECONDS, "stats"):
+                return
+            if await process.wait(0.02):
+                break
+        raise self.failure()
 
     async def _probe(self, runner: Runner) -> bool:
         """Whether the mount can be looked at; s3fs lets nobody in before its server has answered."""

@@ -194,9 +194,11 @@ class Supervisor:
         await self._mend(dead, kept.recipe.target)
 
     def _tell_death(self, kept: Kept) -> None:
+        if kept.process is None:
+            log.info("%s is taken over from an earlier mounter", kept.recipe.target)
+            return
         kept.restarts += 1
-        words = kept.process.last_words if kept.process else "of an earlier mounter"
-        log.warning("%s died (%s): new start %d", kept.recipe.target, words, kept.restarts)
+        log.warning("%s died (%s): new start %d", kept.recipe.target, kept.process.last_words, kept.restarts)
 
     async def _mend(self, dead: Mount | None, target: str) -> None:
         """The mount itself is well: what fails here concerns containers that run already."""

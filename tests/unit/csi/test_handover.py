@@ -1,0 +1,181 @@
+# ruff: noqa: ASYNC110 - the loop of a test has nothing else to do
+"""A mount of moorfs outlives its process and its mounter: the node plugin keeps the connection meanwhile."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from moorage_csi import mounts
+from moorage_csi.mounter.handover import Handover
+from moorage_csi.mounter.healing import Healing
+from moorage_csi.mounter.keeper import Keeper
+from moorage_csi.mounter.programs import Programs
+from moorage_csi.mounter.recipe import Recipe
+from moorage_csi.mounter.supervisor import Supervisor
+from moorage_csi.runner import Processes
+
+PARAMETERS = {"endpoint": "http://s3:7070", "bucket": "models", "prefix": "", "region": "eu-1", "options": ""}
+TINY = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tinyfuse.py")))
+
+
+def secrets(access: str = "first") -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": "hunter2"}
+
+
+class Bed:
+    """A node with a place to mount, and what its programs noted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.target = str(folder / "volume")
+        self.programs = Programs(folder, moorfs=TINY)
+        (folder / "cache").mkdir()
+
+    @property
+    def log(self) -> list[str]:
+        return (self.folder / "log").read_text().splitlines()
+
+    def recipe(self, access: str = "first") -> Recipe:
+        return self.programs.recipe("team/models/abc", self.target, "moorfs", PARAMETERS, secrets(access))
+
+    @asynccontextmanager
+    async def mounter(self) -> AsyncIterator[Supervisor]:
+        supervisor = Supervisor(Processes(), self.folder / "run", Healing(Processes()).heal)
+        handover = Handover(supervisor, self.programs)
+        supervisor.told = handover.tell
+        listener = handover.listen(self.folder / "keeper.sock")
+        try:
+            yield supervisor
+        finally:
+            await handover.close()
+            listener.close()
+            await supervisor.close()
+            for kept in supervisor.mounts:
+                kept.give_up_connection()
+
+    def looks(self) -> bool:
+        """Whether the mount answers; never waits long."""
+        return subprocess.run(["timeout", "2", "stat", self.target], capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def bed(tmp_path: Path, private_mounts: None) -> Bed:
+    return Bed(tmp_path)
+
+
+@pytest.fixture
+async def keeper(bed: Bed) -> AsyncIterator[Keeper]:
+    keeper = Keeper(bed.folder / "keeper.sock")
+    task = asyncio.ensure_future(keeper.keep())
+    yield keeper
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await mounts.ensure_unmounted(Processes(), bed.target)
+
+
+async def eventually(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_killed_process_is_replaced_on_the_same_connection(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+        before = mounts.at(bed.target)
+        assert kept.process is not None
+        os.kill(kept.process.pid, signal.SIGKILL)
+        await eventually(lambda: len(bed.log) == 2 and kept.alive)
+
+        assert bed.log == ["fresh first", "takeover first"]
+        assert mounts.at(bed.target) == before and bed.looks()
+
+
+async def test_the_next_mounter_takes_over_what_the_node_plugin_kept(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as first:
+        await first.mount(bed.recipe())
+        await eventually(lambda: bed.target in keeper.targets)
+    before = mounts.at(bed.target)
+
+    async with bed.mounter():
+        await eventually(lambda: len(bed.log) == 2)
+
+        assert bed.log == ["fresh first", "takeover first"]
+        assert mounts.at(bed.target) == before and before is not None and bed.looks()
+
+
+async def test_a_new_node_plugin_is_told_and_keeps_it_for_the_next_mounter(bed: Bed) -> None:
+    async with bed.mounter() as first:
+        await first.mount(bed.recipe())
+        keeper = Keeper(bed.folder / "keeper.sock")
+        task = asyncio.ensure_future(keeper.keep())
+        await eventually(lambda: bed.target in keeper.targets)
+    async with bed.mounter() as second:
+        await eventually(lambda: len(bed.log) == 2)
+
+        assert bed.log == ["fresh first", "takeover first"] and bed.looks()
+        await second.unmount(bed.target)
+    task.cancel()
+
+
+async def test_what_is_unmounted_is_kept_by_nobody(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        await eventually(lambda: bed.target in keeper.targets)
+        await supervisor.unmount(bed.target)
+        await eventually(lambda: not keeper.targets)
+
+    assert mounts.at(bed.target) is None
+
+
+async def test_three_deaths_at_the_start_give_the_connection_up_and_it_is_mounted_anew(
+    bed: Bed, keeper: Keeper
+) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+        assert kept.process is not None
+        (bed.folder / "die").touch()
+        os.kill(kept.process.pid, signal.SIGKILL)
+        await eventually(lambda: "fresh first" in bed.log[1:])
+        (bed.folder / "die").unlink()
+        await eventually(lambda: kept.alive and bed.looks())
+
+        assert bed.log[:4] == ["fresh first", "takeover first", "takeover first", "fresh first"]
+
+
+async def test_a_newer_key_is_for_the_next_process(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+        await supervisor.rekey(bed.recipe("second"))
+        assert kept.process is not None
+        os.kill(kept.process.pid, signal.SIGKILL)
+        await eventually(lambda: len(bed.log) == 2)
+
+        assert bed.log[1] == "takeover second"
+        assert (bed.folder / "run" / kept.recipe.name / "key.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_without_a_mounter_those_who_wait_get_an_error_in_the_end(bed: Bed) -> None:
+    keeper = Keeper(bed.folder / "keeper.sock", patience=0.5)
+    task = asyncio.ensure_future(keeper.keep())
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        await eventually(lambda: bed.target in keeper.targets)
+    waiting = await asyncio.create_subprocess_exec("stat", bed.target, stderr=asyncio.subprocess.PIPE)
+
+    _, said = await asyncio.wait_for(waiting.communicate(), 10)
+
+    assert waiting.returncode == 1
+    assert b"not connected" in said or b"abort" in said
+    task.cancel()
+    await mounts.ensure_unmounted(Processes(), bed.target)
