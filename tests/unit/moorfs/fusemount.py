@@ -191,7 +191,7 @@ class Job(Generic[T]):
         return not self._done and not select.select([self._read], [], [], 0)[0]
 
     def kill(self) -> None:
-        """SIGKILL; a child that the kernel holds goes when the connection is aborted."""
+        """SIGKILL, and wait for its end; a child that the kernel holds goes when the connection is aborted."""
         if not self._done:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -199,6 +199,7 @@ class Job(Generic[T]):
             while not self._done and time.monotonic() < end:
                 self._done = os.waitpid(self.pid, os.WNOHANG)[0] != 0
                 time.sleep(0 if self._done else 0.005)
+            self._done = True
             os.close(self._read)
 
     def _reap(self) -> None:

@@ -1,0 +1,204 @@
+"""The kernel's side of a mount: /dev/fuse, what was agreed with the kernel at INIT, backing files, notices.
+
+INIT comes once in the life of a connection, and a process that takes over never sees it: what was agreed is kept in
+`connection.json` in the cache directory, on disk before the kernel gets its answer (ADR 21).
+"""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import select
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from moorfs import wire
+from moorfs.ports import Backing
+
+log = logging.getLogger(__name__)
+
+MAX_WRITE = 1 << 20
+BUFFER = MAX_WRITE + wire.PAGE  # the kernel wants room for the largest write and its headers
+_VERSION = 1
+
+_WANTED = (
+    wire.ASYNC_READ | wire.ATOMIC_O_TRUNC | wire.BIG_WRITES | wire.DO_READDIRPLUS | wire.READDIRPLUS_AUTO
+    | wire.ASYNC_DIO | wire.PARALLEL_DIROPS | wire.ABORT_ERROR | wire.MAX_PAGES | wire.INIT_EXT
+    | wire.HAS_EXPIRE_ONLY | wire.PASSTHROUGH | wire.HAS_RESEND
+)  # fmt: skip
+
+
+class EndedError(Exception):
+    """The connection is no more: unmounted, or aborted."""
+
+
+class NoTakeoverError(Exception):
+    """Another process served the connection, and what it left cannot be taken over; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What was agreed at INIT. `flags` are those of INIT that both sides have; `handed`: the process before us ended
+    with no request under way, so that nothing must be sent again."""
+
+    minor: int
+    flags: int
+    handed: bool = False
+
+    @property
+    def passthrough(self) -> bool:
+        return bool(self.flags & wire.PASSTHROUGH)
+
+    @property
+    def resend(self) -> bool:
+        return bool(self.flags & wire.HAS_RESEND)
+
+
+def negotiate(body: memoryview, passthrough: bool = True, resend: bool = True) -> tuple[Features | None, bytes]:
+    """The answer to an INIT request. No features: the kernel is asked to speak version 7, and sends INIT again.
+
+    Raises OSError EPROTO for a kernel older than 7.31.
+    """
+    major, minor, readahead, offered = wire.INIT_IN.unpack_from(body)
+    if major > wire.MAJOR:
+        return None, wire.INIT_OUT.pack(wire.MAJOR, wire.MINOR, *[0] * 11)
+    if (major, minor) < (wire.MAJOR, wire.OLDEST_MINOR):
+        raise OSError(
+            errno.EPROTO, f"the kernel speaks FUSE {major}.{minor}; 7.31 (Linux 5.4) is the oldest known here"
+        )
+    if offered & wire.INIT_EXT:
+        offered |= wire.INIT_IN_FLAGS2.unpack_from(body, wire.INIT_IN.size)[0] << 32
+    refused = (0 if passthrough else wire.PASSTHROUGH) | (0 if resend else wire.HAS_RESEND)
+    flags = _WANTED & offered & ~refused
+    depth = (
+        1 if flags & wire.PASSTHROUGH else 0
+    )  # file systems stacked: the cache's disk is below, overlayfs may be above
+    answer = wire.INIT_OUT.pack(
+        wire.MAJOR, wire.MINOR, readahead, flags & 0xFFFFFFFF, 64, 48, MAX_WRITE, 1, MAX_WRITE // wire.PAGE, 0,
+        flags >> 32, depth, 0,
+    )  # fmt: skip
+    return Features(min(minor, wire.MINOR), flags), answer
+
+
+def remember(features: Features, path: str) -> None:
+    """Put it on disk, whole or not at all."""
+    fresh = f"{path}.new"
+    with open(fresh, "w", encoding="ascii") as out:
+        json.dump({"version": _VERSION, **asdict(features)}, out)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(fresh, path)
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def recall(path: str) -> Features | None:
+    """What `remember` wrote; None when INIT was never answered. NoTakeoverError for what another version wrote."""
+    try:
+        with open(path, encoding="ascii") as kept:
+            found = json.load(kept)
+        if found.pop("version") != _VERSION:
+            raise NoTakeoverError(f"{path} is of another version")
+        return Features(**found)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NoTakeoverError(f"{path} is damaged: {error}") from None
+
+
+class Kernel:
+    """One connection. One thread at a time reads (the leader); any thread writes."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        self._poll.register(self._stop, select.POLLIN)
+        self.stopping = False
+        os.set_blocking(fd, False)  # a request may be gone between poll and read
+        os.set_inheritable(fd, False)
+
+    def stop(self) -> None:
+        """Nothing is read any more; who waits in `read` comes back."""
+        self.stopping = True
+        os.eventfd_write(self._stop, 1)
+
+    def read(self, buffer: memoryview) -> int:
+        """The length of the next request, in `buffer` (of BUFFER bytes); 0 after `stop`. EndedError at the end."""
+        while not self.stopping:
+            try:
+                self._poll.poll()
+                if not self.stopping:
+                    return os.readv(self._fd, [buffer])
+            except OSError as error:
+                if error.errno in (errno.ENODEV, errno.ECONNABORTED):
+                    raise EndedError from None
+                if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):  # ENOENT: the caller took it back
+                    raise
+        return 0
+
+    def answer(self, unique: int, data: Sequence[bytes | bytearray | memoryview] = (), error: int = 0) -> bool:
+        """Reply to a request; False when nobody waits for it any more. OSError for a reply that the kernel refuses."""
+        length = wire.OUT_HEADER.size + sum(map(len, data))
+        try:
+            os.writev(self._fd, [wire.OUT_HEADER.pack(length, -error, unique), *data])
+        except OSError as refused:
+            if refused.errno == errno.ENOENT:
+                return False
+            if refused.errno in (errno.ENODEV, errno.EPERM, errno.ECONNABORTED):  # unmounted, or aborted, meanwhile
+                return False
+            raise
+        return True
+
+    def resend(self) -> None:
+        """Requests that were read and never answered are given again, with wire.RESENT in their number.
+
+        Raises NoTakeoverError where the kernel cannot (before 6.9), EndedError where there is no connection any more.
+        """
+        try:
+            self._notify(wire.NOTIFY_RESEND)
+        except OSError as error:
+            if error.errno in (errno.ENODEV, errno.ENOTCONN):
+                raise EndedError from None
+            raise NoTakeoverError(f"this kernel sends no request again ({error.strerror})") from None
+
+    def forget_data(self, node: int) -> None:
+        """Drop the kernel's cached pages and attributes of a node. Not from within a request about that node."""
+        self._quietly(wire.NOTIFY_INVAL_INODE, wire.NOTIFY_INVAL_INODE_OUT.pack(node, 0, 0))
+
+    def forget_name(self, parent: int, name: bytes) -> None:
+        """Drop a cached name. Not from within a request that holds the folder: the kernel waits for that."""
+        head = wire.NOTIFY_INVAL_ENTRY_OUT.pack(parent, len(name), 0)
+        self._quietly(wire.NOTIFY_INVAL_ENTRY, head, name + b"\0")
+
+    def backing(self) -> Backing:
+        """Backing files of passthrough; the ids belong to the connection and outlive a process."""
+        return Backing(self._backing_open, self._backing_close)
+
+    def _backing_open(self, fd: int) -> int:
+        # a bytearray: with bytes, fcntl.ioctl returns the buffer and not the id
+        return fcntl.ioctl(self._fd, wire.DEV_IOC_BACKING_OPEN, bytearray(wire.BACKING_MAP.pack(fd, 0, 0)))
+
+    def _backing_close(self, number: int) -> None:
+        fcntl.ioctl(self._fd, wire.DEV_IOC_BACKING_CLOSE, bytearray(wire.BACKING_ID.pack(number)))
+
+    def _notify(self, code: int, *parts: bytes) -> None:
+        length = wire.OUT_HEADER.size + sum(map(len, parts))
+        os.writev(self._fd, [wire.OUT_HEADER.pack(length, code, 0), *parts])
+
+    def _quietly(self, code: int, *parts: bytes) -> None:
+        try:
+            self._notify(code, *parts)
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # the kernel does not know the node or name, which is as good
+                log.warning("notice %d failed: %s", code, error.strerror)
+
+
+def handed(features: Features) -> Features:
+    """Of a process that ends with no request under way."""
+    return replace(features, handed=True)

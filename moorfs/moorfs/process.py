@@ -1,0 +1,200 @@
+"""One moorfs process: from an inherited descriptor to a served connection, and to its end.
+
+`run` is what both a first process and one that takes over do; `Build` makes the file system between them.
+"""
+
+import logging
+import mmap
+import os
+import resource
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any
+
+from moorfs import kernel as kernels
+from moorfs import wire
+from moorfs.control import Control, Fields, Method
+from moorfs.kernel import BUFFER, EndedError, Features, Kernel, NoTakeoverError
+from moorfs.lead import Lead
+from moorfs.metrics import Metrics
+from moorfs.ports import Backing, FileSystem
+from moorfs.requests import Requests, decode
+from moorfs.serve import Server
+from moorfs.settings import ENDED, HANDED_OVER, NO_TAKEOVER, Credentials, Settings, credentials
+
+log = logging.getLogger(__name__)
+
+_FINISH_SECONDS = 20.0  # for the requests under way, when we are asked to end
+_SETTLE_SECONDS = 600.0  # for what is dirty, after an unmount
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a file system is built into. `waits`: to be called before waiting; `backing`: None without passthrough."""
+
+    settings: Settings
+    takeover: bool
+    backing: Backing | None
+    waits: Callable[[], None]
+    kernel: Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A file system, and how its key is changed."""
+
+    files: FileSystem
+    rekey: Callable[[Credentials], None]
+
+
+Build = Callable[[Around], Built]
+
+
+def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
+    """Serve until the end; the exit code."""
+    _many_files()
+    kernel, lead = Kernel(fd), Lead()
+    state = os.path.join(settings.cache, "connection.json")
+    try:
+        features, again = _agreed(kernel, settings, state, takeover)
+    except EndedError:
+        return ENDED
+    except NoTakeoverError as error:
+        log.error("takeover is impossible: %s", error)
+        return NO_TAKEOVER
+    backing = kernel.backing() if features.passthrough else None
+    built = build(Around(settings, takeover, backing, lead.give_up, kernel))
+    metrics = Metrics(settings.volume)
+    server = Server(
+        kernel, Requests(built.files), lead, metrics,
+        settings.threads, settings.most_threads, settings.interrupt_seconds,
+    )  # fmt: skip
+    process = _Process(settings, features, state, server, built, metrics)
+    if again:
+        kernel.resend()
+    Control(settings.socket, process.methods).start()
+    server.start()
+    return process.wait()
+
+
+def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> tuple[Features, bool]:
+    """What the kernel and we agreed upon, and whether it must send again what the last process had read."""
+    features = kernels.recall(state) if takeover else None
+    if features is None:
+        if takeover:
+            kernel.resend()  # INIT may have been read, and not answered
+        return _initialised(kernel, settings, state), False
+    if features.handed:
+        kernels.remember(replace(features, handed=False), state)
+    elif not features.resend:
+        raise NoTakeoverError("this kernel sends no request again that the last process had read")
+    return features, not features.handed
+
+
+def _initialised(kernel: Kernel, settings: Settings, state: str) -> Features:
+    buffer = memoryview(mmap.mmap(-1, BUFFER))
+    while True:
+        length = kernel.read(buffer)
+        request = decode(buffer, length)
+        if request.opcode != wire.INIT:
+            raise NoTakeoverError("INIT was answered by another process, whose state is lost")
+        try:
+            features, answer = kernels.negotiate(request.body, settings.passthrough, settings.resend)
+        except OSError as error:
+            kernel.answer(request.unique, (), error.errno or 0)
+            raise
+        if features:
+            kernels.remember(features, state)
+        kernel.answer(request.unique, [answer])
+        if features:
+            log.info("FUSE 7.%d, passthrough %s, resend %s", features.minor, features.passthrough, features.resend)
+            return features
+
+
+class _Process:
+    """A running one, as the control socket sees it."""
+
+    def __init__(
+        self, settings: Settings, features: Features, state: str, server: Server, built: Built, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._features = features
+        self._state = state
+        self._server = server
+        self._built = built
+        self._metrics = metrics
+        self._code: int | None = None
+        self._end = threading.Event()
+        self.methods: dict[str, Method] = {
+            "stats": self._stats, "metrics": self._text, "rekey": self._rekey, "store": self._store,
+            "handover": lambda _: self._finish(HANDED_OVER), "shutdown": lambda _: self._finish(ENDED),
+        }  # fmt: skip
+
+    def wait(self) -> int:
+        """Until the connection ends or somebody asked for it."""
+        signal.signal(signal.SIGTERM, self._terminated)
+        threading.Thread(target=self._watch_server, daemon=True).start()
+        self._end.wait()
+        if self._server.failure:
+            raise self._server.failure
+        if self._code is None:  # unmounted or aborted: what was acknowledged as written is stored still
+            unsaved = self._built.files.settle(_SETTLE_SECONDS)
+            log.info("the connection has ended; unsaved: %s", ", ".join(unsaved) or "nothing")
+            return ENDED
+        return self._code
+
+    def _terminated(self, _number: int, _frame: FrameType | None) -> None:
+        threading.Thread(target=self._finish, args=(HANDED_OVER,), daemon=True).start()
+
+    def _watch_server(self) -> None:
+        self._server.ended.wait()
+        self._end.set()
+
+    def _stats(self, _: Fields) -> Fields:
+        features = self._features
+        kernel = {"minor": features.minor, "passthrough": features.passthrough, "resend": features.resend}
+        return {
+            "pid": os.getpid(), "volume": self._settings.volume, "kernel": kernel,
+            "threads": self._server.threads, "residentBytes": _resident(),
+            "underWay": self._server.interrupts.under_way, "oldestSeconds": round(self._server.interrupts.oldest, 3),
+            "figures": dict(self._built.files.figures()), **self._metrics.figures(),
+        }  # fmt: skip
+
+    def _text(self, _: Fields) -> Fields:
+        own: dict[str, float] = {"resident_bytes": _resident(), "requests_under_way": self._server.interrupts.under_way}
+        return {"text": self._metrics.text({**own, **self._built.files.figures()})}
+
+    def _rekey(self, _: Fields) -> Fields:
+        key = credentials(self._settings.key_file)
+        self._built.rekey(key)
+        log.info("requests are signed with key %s from now on", key.access)
+        return {}
+
+    def _store(self, request: Fields) -> Fields:
+        wanted: Any = request.get("seconds", 60)
+        unsaved = self._built.files.settle(float(wanted))
+        return {"stored": not unsaved, "unsaved": list(unsaved[:100])}
+
+    def _finish(self, code: int) -> Fields:
+        """Ends this process, once its requests have their answers (or the time is over)."""
+        done = self._server.finish(_FINISH_SECONDS)
+        if code == HANDED_OVER and done:
+            kernels.remember(kernels.handed(self._features), self._state)
+        self._code = code
+        threading.Timer(0.05, self._end.set).start()  # after the answer to who asked
+        return {"finished": done}
+
+
+def _resident() -> int:
+    """Bytes (proc(5), statm)."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def _many_files() -> None:
+    """Each open file of a caller is one here."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
