@@ -4,17 +4,19 @@ Why not http.client: its parser of headers (the email package) costs more than a
 bodies through Python buffers, and it cannot sendfile.
 """
 
+import errno
 import os
 import select
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moorfs.ports import Range
+from moorfs.ports import Range, StoreError
 
 PIECE = 1 << 20
 TLS_PIECE = 1 << 18
 MOST_HEAD = 1 << 17
+FILE_ERRORS = frozenset({errno.EIO, errno.EBADF, errno.EINVAL, errno.ESTALE, errno.EISDIR, errno.ESPIPE})
 
 
 class Lost(Exception):
@@ -71,6 +73,8 @@ class Connection:
         self.keep = False
         try:
             self._send(head, body)
+        except StoreError:  # of the file, not of the network
+            raise
         except OSError as error:
             if not self._answers_early():
                 raise Lost(error or type(error).__name__, sent=False) from error
@@ -97,8 +101,12 @@ class Connection:
             except BlockingIOError:
                 self._wait_writable()
                 continue
+            except OSError as error:
+                if error.errno in FILE_ERRORS:
+                    raise StoreError(error.errno, f"the cache file cannot be read: {error}") from error
+                raise
             if not sent:
-                raise OSError("the file became shorter while it was sent")
+                raise StoreError(errno.EIO, "the file became shorter while it was sent")
             offset += sent
 
     def _wait_writable(self) -> None:
@@ -111,9 +119,7 @@ class Connection:
         buffer = memoryview(bytearray(min(TLS_PIECE, body.length)))
         offset, end = body.offset, body.offset + body.length
         while offset < end:
-            got = os.preadv(body.fd, [buffer[: end - offset]], offset)
-            if not got:
-                raise OSError("the file became shorter while it was sent")
+            got = read_file(body.fd, buffer[: end - offset], offset)
             self._socket.sendall(buffer[:got])
             offset += got
 
@@ -244,6 +250,17 @@ class Connection:
             self._rest += self._receive()
         line, self._rest = self._rest[:end], self._rest[end + 2 :]
         return line.decode("latin-1").strip()
+
+
+def read_file(fd: int, buffer: memoryview, offset: int) -> int:
+    """Bytes read, at least one. StoreError, which tells trouble with the file from trouble with the network."""
+    try:
+        got = os.preadv(fd, [buffer], offset)
+    except OSError as error:
+        raise StoreError(error.errno or errno.EIO, f"the cache file cannot be read: {error}") from error
+    if not got:
+        raise StoreError(errno.EIO, "the file became shorter while it was stored")
+    return got
 
 
 def _number(text: str, base: int = 10) -> int:

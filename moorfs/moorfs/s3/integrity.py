@@ -6,12 +6,12 @@ computed it, or refused the body. Of other engines MD5 is asked: as Content-MD5,
 
 import base64
 import hashlib
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from moorfs.ports import Range
+from moorfs.s3.connection import read_file
 
 SMALL = 1 << 16
 CRC = "x-amz-checksum-crc32"
@@ -62,7 +62,7 @@ class Integrity:
 
 
 def digests(body: bytes | Range, with_md5: bool) -> tuple[str, str]:
-    """CRC-32 in base64 and MD5 in hex (empty unless asked). OSError when the file is shorter than the range."""
+    """CRC-32 in base64 and MD5 in hex (empty unless asked). StoreError when the file is shorter than the range."""
     crc, md5 = 0, hashlib.md5(usedforsecurity=False) if with_md5 else None
     if isinstance(body, bytes):
         crc = zlib.crc32(body)
@@ -72,9 +72,7 @@ def digests(body: bytes | Range, with_md5: bool) -> tuple[str, str]:
         buffer = memoryview(bytearray(min(PIECE, body.length) or 1))
         offset, end = body.offset, body.offset + body.length
         while offset < end:
-            got = os.preadv(body.fd, [buffer[: end - offset]], offset)
-            if not got:
-                raise OSError("the file became shorter while it was stored")
+            got = read_file(body.fd, buffer[: end - offset], offset)
             crc = zlib.crc32(buffer[:got], crc)
             if md5:
                 md5.update(buffer[:got])
