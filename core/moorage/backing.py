@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass
 
-from moorage import conditions, manifests, names, nfsoptions, nodegone, origin, placement, quantity
+from moorage import conditions, manifests, names, nfsoptions, nodegone, objectmount, origin, placement, quantity
 from moorage.actions import Action, Create, Problem
 from moorage.facts import VolumeFacts, backend_trouble
-from moorage.model import Bucket, Phase, Placement, SecretRef, Share, ShareState, StorageBackend, VolumeType
+from moorage.model import (
+    Bucket,
+    ObjectOptions,
+    Phase,
+    Placement,
+    SecretRef,
+    Share,
+    ShareState,
+    StorageBackend,
+    VolumeType,
+)
 
 NFS_OPTIONS = ("vers=4.1", "hard", "noresvport", "timeo=600", "retrans=2")
 
@@ -158,7 +168,7 @@ def _bucket_backing(facts: VolumeFacts, bucket: Bucket) -> Backing | Waiting:
         return _bucket_not_ready(bucket)
     attributes = {
         "type": VolumeType.object.value,
-        "mount": "s3fs",
+        **_shown(facts),
         "endpoint": seen.endpoint,
         "bucket": seen.bucket_name,
         "prefix": ref.prefix if ref else "",
@@ -166,3 +176,19 @@ def _bucket_backing(facts: VolumeFacts, bucket: Bucket) -> Backing | Waiting:
     }
     secret = SecretRef(name=seen.secret_name, namespace=bucket.metadata["namespace"])
     return Backing(seen.placement, attributes, secret=secret, bucket_name=seen.bucket_name)
+
+
+def _shown(facts: VolumeFacts) -> dict[str, str]:
+    """Which program shows the bucket, decided once, and what the spec tells it."""
+    spec, known = facts.volume.spec, facts.volume.status.attributes or {}
+    mounter = spec.mounter.value if spec.mounter else known.get("mount") or objectmount.DEFAULT
+    given = spec.object or ObjectOptions()
+    options = {
+        names.ATTR_READ_ONLY: "true" if given.read_only else None,
+        "uid": given.uid,
+        "gid": given.gid,
+        "mode": given.mode,
+        "cache": quantity.parse(given.cache_size) if given.cache_size else None,
+        "writeback": "true" if given.writeback else None,
+    }
+    return {"mount": mounter, **{key: str(value) for key, value in options.items() if value is not None}}

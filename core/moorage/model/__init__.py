@@ -43,6 +43,7 @@ from moorage.model.bucketsetting import CorsRule, LifecycleRule, LockMode, Metho
 from moorage.model.condition import Condition, Conditions, ConditionStatus
 from moorage.model.engine import Engine, GaneshaEngine, LocalEngine, NfsEngine, S3Engine, S3Flavor
 from moorage.model.keystate import KeyRotation, KeyState, PreviousKey
+from moorage.model.objectoptions import Mounter, ObjectOptions
 from moorage.model.rootfolder import RootFolder, Squash
 from moorage.model.selector import Consent, LabelSelector, Operator, Requirement, ShareFrom
 from moorage.model.share import Share, ShareState
@@ -108,10 +109,12 @@ __all__ = [
     "Message",
     "Method",
     "Model",
+    "Mounter",
     "Name",
     "NfsEngine",
     "NodeGroup",
     "ObjectLock",
+    "ObjectOptions",
     "OnDelete",
     "OpenedBucket",
     "Operator",

@@ -35,6 +35,7 @@ from moorage.model.base import (
     matching,
 )
 from moorage.model.condition import Conditions
+from moorage.model.objectoptions import OBJECT_RULES, Mounter, ObjectOptions
 from moorage.model.rootfolder import RootFolder, Squash
 from moorage.model.selector import Consent, LabelValue
 from moorage.model.share import Share
@@ -84,6 +85,9 @@ class StorageVolumeSpec(Model):
         fixed("source", _ELSE),
         fixed("root", _ELSE),
         fixed("node", _ELSE),
+        fixed("mounter", _ELSE),
+        fixed("object", _ELSE),
+        *OBJECT_RULES,
         Rule(
             rule="self.mountOptions == oldSelf.mountOptions",
             message=f"mountOptions cannot be changed after creation, a PersistentVolume's never change: {_ELSE},"
@@ -166,6 +170,10 @@ class StorageVolumeSpec(Model):
     """The StorageBackend to live on; if absent, the default one for the type. Cannot be changed."""
     bucket: BucketRef | None = None
     """Object volumes: the bucket to show. If absent, one of the volume's name is made and owned. Cannot be changed."""
+    mounter: Mounter | None = None
+    """Object volumes: the program that shows the bucket; if absent s3fs. Cannot be changed."""
+    object: ObjectOptions | None = None
+    """Object volumes: how the bucket's objects look as files. Cannot be changed."""
     on_delete: VolumeOnDelete = VolumeOnDelete.Delete
     """What happens to the data when the volume is deleted: Delete destroys it, Retain keeps it on the backend, Archive
     keeps it too and, on a filer, renames its folder to archived-<name of the folder>."""
