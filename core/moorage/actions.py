@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from moorage.bucketowner import Owner
 from moorage.bucketsettings import BucketSettings
+from moorage.bucketpolicy import Grant
 from moorage.errors import MoorageError
 from moorage.model import S3Engine
 
@@ -100,13 +101,36 @@ class RemoveBucket:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeKey:
+    """A user with this very key that may do just what the grants say; proved with the key itself.
+
+    `touched`: the Buckets (namespace, name) whose policies are written anew: those that it opens, or opened.
+    """
+
+    engine: S3Engine
+    access_key: str
+    secret_key: str = field(repr=False)
+    grants: tuple[Grant, ...]
+    touched: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveKey:
+    """These users go, at once; then the policies of the `touched` Buckets are written without them."""
+
+    engine: S3Engine
+    access_keys: tuple[str, ...]
+    touched: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DropServer:
     """Take a StorageBackend's entry in status.servers away whose own agent will not do so any more."""
 
     server: str
 
 
-Action = Hold | Apply | Create | Delete | MakeBucket | RemoveBucket | DropServer
+Action = Hold | Apply | Create | Delete | MakeBucket | RemoveBucket | MakeKey | RemoveKey | DropServer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from moorage import names, quantity
 from moorage.actions import Manifest
-from moorage.model import Bucket, S3Engine, SecretRef, StorageVolume, VolumeType
+from moorage.model import Bucket, BucketKey, S3Engine, SecretRef, StorageVolume, VolumeType
 
 # A PersistentVolumeClaim needs a size; a bucket has none. Nobody enforces this one.
 OBJECT_CAPACITY = "1Gi"
@@ -164,6 +164,22 @@ def secret_data(engine: S3Engine, engine_bucket: str, access_key: str, secret_ke
         names.SECRET_BUCKET: engine_bucket,
     }
     return {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+
+
+def key_secret(key: BucketKey, name: str, data: dict[str, str]) -> Manifest:
+    """The Secret of a BucketKey."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {
+            "name": name,
+            "namespace": key.metadata["namespace"],
+            "labels": labels(names.LABEL_KEY_UID, key.metadata["uid"]),
+            "ownerReferences": [owner("BucketKey", key.metadata)],
+        },
+        "data": data,
+    }
 
 
 def bucket_secret(bucket: Bucket, data: dict[str, str]) -> Manifest:

@@ -7,6 +7,7 @@ from moorage.actions import Manifest, Plan
 from moorage.conditions import Verdict, lifecycle, no
 from moorage.errors import MoorageError, Retry
 from moorage.model import (
+    BucketKeyStatus,
     BucketStatus,
     Model,
     Phase,
@@ -15,7 +16,9 @@ from moorage.model import (
     StorageVolumeStatus,
 )
 
-Status = TypeVar("Status", StorageVolumeStatus, BucketStatus, StorageAttachmentStatus, StorageSnapshotStatus)
+Status = TypeVar(
+    "Status", StorageVolumeStatus, BucketStatus, BucketKeyStatus, StorageAttachmentStatus, StorageSnapshotStatus
+)
 
 
 def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) -> Plan[Status]:
@@ -36,6 +39,8 @@ def stumbled(status: Status, metadata: Manifest, error: MoorageError, now: str) 
 
 def _phase(status: Model, metadata: Manifest, error: MoorageError) -> Phase:
     attachment = isinstance(status, StorageAttachmentStatus)
+    if isinstance(status, BucketKeyStatus) and status.phase == Phase.DESTROYING:  # it is being revoked, whoever asked
+        return Phase.DESTROYING
     if "deletionTimestamp" in metadata:
         return Phase.DETACHING if attachment else Phase.DESTROYING
     if isinstance(error, Retry):

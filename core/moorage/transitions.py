@@ -36,7 +36,9 @@ def mark(before: Told) -> str:
     found = [each for kind in kinds if (each := conditions.find(before.conditions, kind))]
     judged = (f"{each.type} {each.status} {each.last_transition_time}" for each in found)
     sized = (f"{each.reason} {each.observed_generation}" for each in found if each.type == conditions.RESIZED)
-    return "/".join((str(getattr(before, "phase_since", None)), _headline(before.conditions)[0], *judged, *sized))
+    keys = (str(getattr(before, name, "")) for name in ("access_key_id", "previous"))  # of a BucketKey
+    since, headline = str(getattr(before, "phase_since", None)), _headline(before.conditions)[0]
+    return "/".join((since, headline, *judged, *sized, *keys))
 
 
 def _of_phase(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Notice | None:
