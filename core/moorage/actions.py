@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from moorage.bucketowner import Owner
-from moorage.bucketsettings import BucketSettings
 from moorage.bucketpolicy import Grant
+from moorage.bucketsettings import BucketSettings
 from moorage.errors import MoorageError
 from moorage.model import S3Engine
 

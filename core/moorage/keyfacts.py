@@ -7,7 +7,7 @@ from moorage import keygrants, names
 from moorage.actions import Manifest, Problem
 from moorage.bucketpolicy import Grant
 from moorage.keygrants import Labels, Name
-from moorage.model import Bucket, BucketKey, OpenedBucket, S3Engine, StorageBackend
+from moorage.model import Bucket, BucketKey, KeyBucket, OpenedBucket, S3Engine, StorageBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,18 @@ class KeyFacts:
             bucket = self.buckets.get(name)
             problem = keygrants.shut(self.key, bucket, named, self.labels)
             if problem is None and bucket:
-                problem = keygrants.elsewhere(self.key, self.backend_name or "", bucket, named) or self._crowd(name)
+                problem = self._unfit(named, bucket)
             if problem:
                 problems.append(problem)
             elif bucket:
                 found.setdefault(name, keygrants.opened(self.key, named, bucket))
         return tuple(found.values()), problems[0] if problems else None
+
+    def _unfit(self, named: KeyBucket, bucket: Bucket) -> Problem | None:
+        name = keygrants.bucket_name(self.key, named)
+        opens = any((each.namespace, each.name) == name for each in self.key.status.buckets)
+        found = None if opens else keygrants.unready(self.key, bucket, named)
+        return found or keygrants.elsewhere(self.key, self.backend_name or "", bucket, named) or self._crowd(name)
 
     def _crowd(self, name: Name) -> Problem | None:
         if name not in self.crowded:

@@ -43,6 +43,14 @@ def shut(key: BucketKey, bucket: Bucket | None, named: KeyBucket, labels: Labels
         return Problem("NotShared", f"{text}: ask its owner to name it in spec.share")
     if "deletionTimestamp" in bucket.metadata:
         return Problem("BucketDestroying", f"Bucket {namespace}/{name} is being destroyed: take it out of spec.buckets")
+    if not bucket.status.bucket_name:
+        return unready(key, bucket, named)
+    return None
+
+
+def unready(key: BucketKey, bucket: Bucket, named: KeyBucket) -> Problem | None:
+    """Why the bucket cannot be opened for the first time; a key that opens it already is not shut out for that."""
+    namespace, name = bucket_name(key, named)
     if not bucket.status.bucket_name or not is_made(bucket):
         said = conditions.message_of(bucket.status.conditions, conditions.READY) or "nobody has looked at it yet"
         return Problem("BucketNotReady", f"Bucket {namespace}/{name} is not Ready: {said}")

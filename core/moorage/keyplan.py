@@ -76,8 +76,9 @@ def _kept(
     done = keyslots.issued(status, facts.key.spec, facts.now).model_copy(
         update={"buckets": opened, "endpoint": engine.endpoint, "secret_name": facts.secret_name}
     )
+    again = RECHECK if problem else None
     told = _rotated(done) if keyslots.is_being_made(status) and done.previous else ()
-    return _standing(facts, done, problem, (*hold, *made), None, told)
+    return _standing(facts, done, problem, (*hold, *made), again, told)
 
 
 def _make(facts: KeyFacts, engine: S3Engine, opened: tuple[OpenedBucket, ...]) -> tuple[Action, ...]:

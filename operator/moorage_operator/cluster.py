@@ -22,6 +22,7 @@ _PLURALS = {
     "StorageAttachment": "storageattachments",
     "StorageSnapshot": "storagesnapshots",
     "Bucket": "buckets",
+    "BucketKey": "bucketkeys",
     "StorageBackend": "storagebackends",
     "PersistentVolume": "persistentvolumes",
     "PersistentVolumeClaim": "persistentvolumeclaims",

@@ -14,7 +14,7 @@ from moorage_operator.cluster import ApiConflict, Cluster
 
 DEADLINE = 60.0  # seconds for all of it
 WAIT_FOR_PODS = 40.0
-KINDS = ("StorageAttachment", "StorageSnapshot", "StorageVolume", "Bucket", "StorageBackend")
+KINDS = ("StorageAttachment", "StorageSnapshot", "StorageVolume", "BucketKey", "Bucket", "StorageBackend")
 PARALLEL = 16
 
 log = logging.getLogger(__name__)

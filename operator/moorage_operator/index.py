@@ -14,6 +14,7 @@ from moorage.nodegone import Silent
 from moorage.nodegroup import NodeSeen
 from moorage.placement import Room
 from moorage.transit import SeenAttachment
+from moorage_operator.keyring import Keyring
 from moorage_operator.lineage import Lineage
 from moorage_operator.links import Links
 from moorage_operator.pods import NOBODY, Pods, Stir
@@ -33,6 +34,7 @@ class Index:
     pods: Pods = field(default_factory=Pods)
     attachments: Store = field(default_factory=Store)
     snapshots: Store = field(default_factory=Store)
+    keyring: Keyring = field(default_factory=Keyring)
     links: Links = field(default_factory=Links)
     lineage: Lineage = field(default_factory=Lineage)
     daemon_sets: Store = field(default_factory=Store)
@@ -63,6 +65,7 @@ class Index:
         stores = {
             "StorageVolume": self.volumes,
             "Bucket": self.buckets,
+            "BucketKey": self.keyring.store,
             "StorageBackend": self.backends,
             "PersistentVolume": self.persistent_volumes,
             "PersistentVolumeClaim": self.claims,

@@ -246,7 +246,7 @@ class Observer:
         return tuple(sorted(found | await self._pods_using({Use(bucket=(namespace, name))}, namespace)))
 
     def _placed_on(self, backend: str) -> Iterable[str]:
-        for store in (self._index.volumes, self._index.snapshots, self._index.buckets):
+        for store in (self._index.volumes, self._index.snapshots, self._index.buckets, self._index.keyring.store):
             yield from (f"{each['kind']} {_full_name(each)}" for each in store.values() if placed_on(each) == backend)
 
 

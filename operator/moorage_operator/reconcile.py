@@ -14,6 +14,8 @@ from moorage import (
     bucketplan,
     bucketrelease,
     conditions,
+    keyplan,
+    keyrelease,
     names,
     plan,
     quantity,
@@ -30,14 +32,17 @@ from moorage.actions import (
     DropServer,
     Hold,
     MakeBucket,
+    MakeKey,
     Manifest,
     Plan,
     RemoveBucket,
+    RemoveKey,
     part,
     reference,
 )
 from moorage.errors import MoorageError
 from moorage.model import (
+    BucketKeyStatus,
     BucketStatus,
     Model,
     StorageAttachmentStatus,
@@ -51,6 +56,7 @@ from moorage_operator.attachments import AttachmentObserver
 from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
 from moorage_operator.engines.desk import Engines
 from moorage_operator.index import Index
+from moorage_operator.keys import KeyObserver
 from moorage_operator.metrics import Metrics, Stay
 from moorage_operator.observe import Observer
 from moorage_operator.snapshots import SnapshotObserver
@@ -58,7 +64,13 @@ from moorage_operator.store import Key, Store, name_of
 from moorage_operator.times import now
 
 Status = TypeVar(
-    "Status", StorageVolumeStatus, StorageAttachmentStatus, StorageSnapshotStatus, BucketStatus, StorageBackendStatus
+    "Status",
+    StorageVolumeStatus,
+    StorageAttachmentStatus,
+    StorageSnapshotStatus,
+    BucketStatus,
+    BucketKeyStatus,
+    StorageBackendStatus,
 )
 
 # What other field managers write into the same status; a server-side apply of ours must not name it.
@@ -81,6 +93,7 @@ class Reconciler:
         observer: Observer,
         attachments: AttachmentObserver,
         snapshots: SnapshotObserver,
+        keys: KeyObserver,
         engines: Engines,
         metrics: Metrics,
         instance: str,
@@ -90,6 +103,7 @@ class Reconciler:
         self._observer = observer
         self._attachments = attachments
         self._snapshots = snapshots
+        self._keys = keys
         self._engines = engines
         self._metrics = metrics
         self._instance = instance
@@ -98,6 +112,7 @@ class Reconciler:
             "StorageAttachment": index.attachments,
             "StorageSnapshot": index.snapshots,
             "Bucket": index.buckets,
+            "BucketKey": index.keyring.store,
             "StorageBackend": index.backends,
         }
 
@@ -115,7 +130,7 @@ class Reconciler:
             return None
         except MoorageError as error:
             self._metrics.errors.labels(key.kind, error.reason).inc()
-            self._observer.forget(body["metadata"]["uid"])  # what was to be done after a deep look is still to be done
+            self._forget(body)  # what was to be done after a deep look is still to be done
             raise
         finally:
             self._metrics.duration.labels(key.kind).observe(time.monotonic() - started)
@@ -139,6 +154,10 @@ class Reconciler:
             bucket = await self._observer.bucket(body)
             step = bucketrelease.release(bucket) if deleting else bucketplan.plan(bucket)
             return await self._carry_out(body, bucket.bucket.status, step)
+        if kind == "BucketKey":
+            key = await self._keys(body)
+            step = keyrelease.release(key) if deleting else keyplan.plan(key)
+            return await self._carry_out(body, key.key.status, step)
         backend = await self._observer.backend(body)
         return await self._carry_out(body, backend.backend.status, backendplan.plan(backend))
 
@@ -203,7 +222,11 @@ class Reconciler:
 
     async def _finish(self, body: Manifest) -> None:
         await self._cluster.let_go(body)
-        self._observer.forget(body["metadata"]["uid"])
+        self._forget(body)
+
+    def _forget(self, body: Manifest) -> None:
+        for each in (self._observer, self._keys):
+            each.forget(body["metadata"]["uid"])
 
     async def _do(self, body: Manifest, action: Action) -> Manifest:
         """Gives the object as it is then."""
@@ -222,6 +245,10 @@ class Reconciler:
                 await self._engines.make(action)
             case RemoveBucket():
                 await self._engines.remove(action)
+            case MakeKey():
+                await self._engines.make_key(action)
+            case RemoveKey():
+                await self._engines.remove_key(action)
             case DropServer():
                 await self._drop_server(body, action.server)
         return body

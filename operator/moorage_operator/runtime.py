@@ -15,10 +15,12 @@ from moorage.attachmentfacts import HolderImage
 from moorage.errors import MoorageError, NotFound
 from moorage_operator import handlers
 from moorage_operator.attachments import AttachmentObserver
+from moorage_operator.bucketaccess import admitted
 from moorage_operator.cluster import Cluster
 from moorage_operator.engines.desk import Engines
 from moorage_operator.filers import Filers
 from moorage_operator.index import Index
+from moorage_operator.keys import KeyObserver
 from moorage_operator.metrics import Metrics
 from moorage_operator.observe import Observer
 from moorage_operator.probe import Probe, Prober
@@ -50,7 +52,7 @@ class Operator:
         self._settings = settings
         self.index = Index()
         self.metrics = Metrics()
-        engines = Engines(cluster)
+        engines = Engines(cluster, lambda name: admitted(self.index, name))
         snapshots = SnapshotObserver(cluster, self.index)
         filers = Filers(cluster, self.index, settings.filer_worker)
         account = settings.node_service_account
@@ -59,7 +61,15 @@ class Operator:
             cluster, self.index, HolderImage(settings.holder_image, settings.holder_pull_policy)
         )
         reconciler = Reconciler(
-            cluster, self.index, observer, attachments, snapshots, engines, self.metrics, settings.identity
+            cluster,
+            self.index,
+            observer,
+            attachments,
+            snapshots,
+            KeyObserver(cluster, self.index, engines),
+            engines,
+            self.metrics,
+            settings.identity,
         )
         self.queue = WorkQueue[Key](reconciler, settings.workers)
         self._strays = Strays(cluster, self.index, settings.identity)
@@ -123,7 +133,7 @@ class Operator:
 
     def _phased(self) -> Iterable[Manifest]:
         index = self.index
-        stores = (index.volumes, index.attachments, index.snapshots, index.buckets)
+        stores = (index.volumes, index.attachments, index.snapshots, index.buckets, index.keyring.store)
         return chain.from_iterable(store.values() for store in stores)
 
     async def _resync(self) -> None:
@@ -141,6 +151,7 @@ class Operator:
                 (index.volumes, 10),
                 (index.attachments, 10),
                 (index.snapshots, 10),
+                (index.keyring.store, 5),
             ):
                 for body in store.values()[turn % turns :: turns]:
                     self.queue.add(key_of(body))

@@ -12,6 +12,7 @@ from moorage_operator import filers
 from moorage_operator.attachmentwatch import COUNT_DELAY, AttachmentRouter
 from moorage_operator.door import admit
 from moorage_operator.index import Index, backend_mark, is_deleting, placed_on, shown_bucket, volume_uid
+from moorage_operator.keywatch import KeyRouter
 from moorage_operator.links import attachment_uid
 from moorage_operator.pods import Stir
 from moorage_operator.snapshotwatch import SnapshotRouter
@@ -56,6 +57,7 @@ class Router:
         ] = {}  # of backends: our own writes reach the index before the watch does
         self._attachments = AttachmentRouter(index, add, add_later)
         self._snapshots = SnapshotRouter(index, add)
+        self._keys = KeyRouter(index, add)
         self._shown: dict[str, str] = {}  # resource versions by uid
         self._looks: dict[str, VolumeLook] = {}  # of volumes, by uid
 
@@ -74,6 +76,9 @@ class Router:
                 self._volume(body, deleted)
             case "Bucket":
                 self._bucket(body, deleted)
+            case "BucketKey":
+                self._keys.see(body, deleted)
+                self._wake_leaving_backend(body)
             case "StorageBackend":
                 self._backend(body, deleted)
             case "PersistentVolume":
@@ -88,7 +93,10 @@ class Router:
                 self._wake_leaving_backend(body)
             case "Node":
                 self._node(body, deleted)
-            case "StorageAttachment" | "DaemonSet" | "Namespace":
+            case "Namespace":
+                self._attachments.see(body, deleted)
+                self._keys.namespace(body["metadata"]["name"])
+            case "StorageAttachment" | "DaemonSet":
                 self._attachments.see(body, deleted)
             case _:
                 return
@@ -113,6 +121,7 @@ class Router:
     def _bucket(self, body: Manifest, deleted: bool) -> None:
         _keep(self._index.buckets, body, deleted)
         self._add(key_of(body))
+        self._keys.bucket(body, deleted)
         self._add_volumes(name_of(each) for each in self._index.volumes_showing(name_of(body)))
         self._wake_leaving_backend(body)
 
@@ -150,6 +159,7 @@ class Router:
                     self._add(key_of(each))
         self._attachments.backend(backend)
         self._snapshots.backend(backend)
+        self._keys.backend(backend)
 
     def _persistent_volume(self, body: Manifest, deleted: bool) -> None:
         handle = holders.claimed_volume(body)
@@ -224,6 +234,7 @@ WATCHED: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("v1", "Node", {}),
     (names.API_VERSION, "StorageBackend", {}),
     (names.API_VERSION, "Bucket", {}),
+    (names.API_VERSION, "BucketKey", {}),
     (names.API_VERSION, "StorageSnapshot", {}),
     (names.API_VERSION, "StorageVolume", {}),
     (names.API_VERSION, "StorageAttachment", {}),

@@ -9,7 +9,7 @@ from typing import assert_never
 import aiohttp
 
 from moorage import names
-from moorage.actions import MakeBucket, Manifest, Reference, RemoveBucket, part
+from moorage.actions import MakeBucket, MakeKey, Manifest, Reference, RemoveBucket, RemoveKey, part
 from moorage.bucketfacts import access_key
 from moorage.bucketowner import Owner
 from moorage.bucketpolicy import Grant
@@ -17,6 +17,8 @@ from moorage.errors import InUse, NotFound, NotReady
 from moorage.model import Access, S3Engine, S3Flavor, SecretRef
 from moorage.sigv4 import Key
 from moorage_operator.cluster import Cluster
+from moorage_operator.engines import keys
+from moorage_operator.engines.keys import Admission, Who
 from moorage_operator.engines.plain import Turns
 from moorage_operator.engines.protocol import ObjectEngine
 from moorage_operator.engines.static import Static
@@ -40,9 +42,11 @@ def key_in(secret: Manifest | None) -> Key | None:
 class Engines:
     """The S3 engines of the backends: sessions, root keys, and the work on buckets."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, who: Who = lambda name: None) -> None:
+        """`who`: who may use a Bucket now, by its namespace and name, besides its own key."""
         self._cluster = cluster
         self._turns = Turns()
+        self._admission = Admission(self._turns, who)
 
     async def has_root_key(self, engine: S3Engine) -> bool:
         """False when its Secret is gone, or holds no key."""
@@ -92,7 +96,8 @@ class Engines:
             if wanted.adopts and wanted.adopts.uid:  # whoever still has the last owner's key is locked out
                 await engine.remove_key(access_key(wanted.adopts.uid))
             await engine.ensure_key(key, (Grant(wanted.bucket),))
-            await engine.ensure_access(wanted.bucket, {key.access: Access.ReadWrite})
+            name, own = (wanted.owner.namespace, wanted.owner.name), {key.access: Access.ReadWrite}
+            await self._admission.write(engine, wanted.engine, name, wanted.bucket, own)
             await engine.ensure_settings(wanted.bucket, wanted.settings)
             if not await engine.key_works(key, wanted.bucket):
                 raise NotReady(f"bucket {wanted.bucket} does not let its own key in yet")
@@ -112,6 +117,14 @@ class Engines:
                 await engine.ensure_access(wanted.bucket, {})
             else:
                 await engine.remove_bucket(wanted.bucket)
+
+    async def make_key(self, wanted: MakeKey) -> None:
+        async with self.open(wanted.engine) as engine:
+            await keys.make_key(engine, self._admission, wanted)
+
+    async def remove_key(self, wanted: RemoveKey) -> None:
+        async with self.open(wanted.engine) as engine:
+            await keys.remove_key(engine, self._admission, wanted)
 
     async def owner(self, engine: S3Engine, bucket: str) -> tuple[bool, Owner | None]:
         """Whether the bucket exists, and whose it says that it is; raises NotReady when nobody answers."""
