@@ -11,7 +11,7 @@ export PYTHONUNBUFFERED := 1
 PY := $(VENV)/bin/python
 PROTO := csi/generate.py
 
-.PHONY: help demo test down check fix generate bench conformance posix
+.PHONY: help demo test down check fix generate bench conformance posix fuzz
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,3 +52,7 @@ conformance: $(VENV)/.ready ## csi-sanity and Kubernetes' External Storage suite
 
 posix: $(VENV)/.ready ## pjdfstest and fsx on a shared volume and on a plain XFS (needs cargo); writes docs/posix.md
 	@$(PY) -m posixsuite
+
+fuzz: $(VENV)/.ready ## Random operations on object mounts and on a local disk, compared, for an hour; the server is killed meanwhile
+	@for road in "" --server "--kills" "--kills --server"; do \
+	  PYTHONPATH=$(PYTHONPATH):tests/unit/moorfs $(PY) -m compare --seconds $${SECONDS_EACH:-900} $$road; done

@@ -4,6 +4,7 @@ INIT comes once in the life of a connection, and a process that takes over never
 `connection.json` in the cache directory, on disk before the kernel gets its answer (ADR 21).
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -94,6 +95,12 @@ def remember(features: Features, path: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def forget(path: str) -> None:
+    """Nothing was agreed yet."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def recall(path: str) -> Features | None:

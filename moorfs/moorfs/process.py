@@ -22,7 +22,7 @@ from moorfs.lead import Lead
 from moorfs.metrics import Metrics
 from moorfs.ports import Backing, FileSystem
 from moorfs.requests import Requests, decode
-from moorfs.serve import Server
+from moorfs.serve import NotInitialisedError, Server
 from moorfs.settings import ENDED, HANDED_OVER, NO_TAKEOVER, Credentials, Settings, credentials
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
 
 def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> tuple[Features, bool]:
     """What the kernel and we agreed upon, and whether it must send again what the last process had read."""
-    features = kernels.recall(state) if takeover else None
+    if not takeover:
+        kernels.forget(state)
+    features = kernels.recall(state)
     if features is None:
         if takeover:
             kernel.resend()  # INIT may have been read, and not answered
@@ -138,6 +140,8 @@ class _Process:
         signal.signal(signal.SIGTERM, self._terminated)
         threading.Thread(target=self._watch_server, daemon=True).start()
         self._end.wait()
+        if isinstance(self._server.failure, NotInitialisedError):
+            kernels.forget(self._state)  # the next process answers INIT, which is sent again
         if self._server.failure:
             raise self._server.failure
         if self._code is None:  # unmounted or aborted: what was acknowledged as written is stored still

@@ -24,6 +24,10 @@ _SILENT = frozenset((wire.FORGET, wire.BATCH_FORGET, wire.NOTIFY_REPLY))  # nobo
 _EXPECTED = frozenset((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY))  # what callers ask for all day
 
 
+class NotInitialisedError(Exception):
+    """The kernel begins a connection that we believed to be taken over: what we remember is of another one."""
+
+
 class Server:
     """Serves one connection from `start` until `ended` is set. The other parts call `lead.give_up` before they wait."""
 
@@ -97,6 +101,8 @@ class Server:
             self._lead.give_up()
 
     def _serve(self, request: Request) -> None:
+        if request.opcode == wire.INIT:
+            raise NotInitialisedError
         if request.opcode == wire.INTERRUPT:
             self.interrupts.interrupted(wire.INTERRUPT_IN.unpack_from(request.body)[0])
             return

@@ -34,7 +34,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, cast
 
 from moorage.errors import InvalidInput
@@ -143,8 +142,8 @@ def load(path: str) -> Settings:
     if strange := sorted(found.keys() - known.keys()):
         raise InvalidInput(f"{path}: no such setting: {', '.join(strange)}")
     for name, value in found.items():
-        if not _fits(value, str(known[name].type)):
-            raise InvalidInput(f"{path}: {name} must be of type {known[name].type}")
+        if type(value).__name__ not in (types := _types(str(known[name].type))):
+            raise InvalidInput(f"{path}: {name} must be of type {types[0]}")
     try:
         return Settings(**{known[name].name: value for name, value in found.items()})
     except TypeError:
@@ -156,7 +155,8 @@ def load(path: str) -> Settings:
 def save(settings: Settings, path: str) -> None:
     """Write the file that `load` reads; for tests, and for who builds settings in Python."""
     values = {_camel(each.name): getattr(settings, each.name) for each in fields(Settings)}
-    Path(path).write_text(json.dumps(values), encoding="utf-8")
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(values, out)
 
 
 def credentials(path: str) -> Credentials:
@@ -171,7 +171,8 @@ def credentials(path: str) -> Credentials:
 
 def _object(path: str) -> Mapping[str, Any]:
     try:
-        found: Any = json.loads(Path(path).read_bytes())
+        with open(path, "rb") as given:
+            found: Any = json.loads(given.read())
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
@@ -181,15 +182,10 @@ def _object(path: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", found)
 
 
-_TYPES: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
-
-
-def _fits(value: object, declared: str) -> bool:
-    names = declared.replace("<class '", "").replace("'>", "").split(" | ")
-    if value is None:
-        return "None" in names
-    accepted = tuple(each for name in names for each in _TYPES.get(name, ()))
-    return isinstance(value, accepted) and (not isinstance(value, bool) or bool in accepted)
+def _types(declared: str) -> list[str]:
+    """The names of the types that a field takes: `int | None` takes int and NoneType, a float may be told as int."""
+    names = declared.removeprefix("<class '").removesuffix("'>").replace("None", "NoneType").split(" | ")
+    return [*names, "int"] if "float" in names else names
 
 
 def _camel(name: str) -> str:

@@ -291,6 +291,19 @@ def test_a_process_that_died_before_init_was_answered_is_followed_by_one_that_an
     assert caller.result() == []
 
 
+def test_what_is_remembered_of_another_connection_is_found_out(memory: Mounting) -> None:
+    made = memory(start=False)
+    made.cache.mkdir()
+    (made.cache / "connection.json").write_text('{"version": 1, "minor": 45, "flags": 549755813888, "handed": false}')
+    caller = made.begin(lambda: os.listdir("."))
+    made.start(takeover=True, ready=False)
+    assert made.server.wait(20) == 1
+
+    made.start(takeover=True)
+
+    assert caller.result() == []
+
+
 def test_an_unmount_ends_the_process(memory: Mounting) -> None:
     made = memory()
     made.abort()

@@ -1,0 +1,274 @@
+"""kill -9 of moorfs under readers, writers and renamers: another process goes on, and nobody gets an error."""
+
+import errno
+import hashlib
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from s3engine import Engine
+
+Mounting = Callable[..., Any]
+MiB = 1 << 20
+both = pytest.mark.parametrize("passthrough", [True, False], ids=["passthrough", "server"])
+
+
+def _stored(engine: Engine, bucket: str, key: str) -> bytes | None:
+    s3 = engine.s3
+    try:
+        return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except s3.exceptions.NoSuchKey:
+        return None
+
+
+def _kills(made: Any, job: Any, every: float, most: int = 1000) -> int:
+    """Kill and replace the server until the job ends; how often."""
+    deaths = 0
+    while job.running and deaths < most:
+        time.sleep(every)
+        made.replace()
+        deaths += 1
+    return deaths
+
+
+@both
+def test_a_reader_goes_on(mount: Mounting, engine: Engine, bucket: str, passthrough: bool) -> None:
+    data = os.urandom(48 * MiB)
+    engine.s3.put_object(Bucket=bucket, Key="big", Body=data)
+    made = mount(passthrough=passthrough)
+
+    def read() -> str:
+        found = hashlib.sha256()
+        with open("big", "rb", buffering=0) as file:
+            while piece := file.read(256 << 10):
+                found.update(piece)
+                time.sleep(0.005)
+        return found.hexdigest()
+
+    reader = made.begin(read)
+    deaths = _kills(made, reader, 0.3)
+
+    assert reader.result(60) == hashlib.sha256(data).hexdigest()
+    assert deaths >= 2
+
+
+@both
+def test_a_writer_goes_on_and_its_close_means_stored(
+    mount: Mounting, engine: Engine, bucket: str, passthrough: bool
+) -> None:
+    made = mount(passthrough=passthrough)
+
+    def write() -> str:
+        dice, sums = random.Random(4), hashlib.sha256()  # noqa: S311
+        with open("f", "wb", buffering=0) as file:
+            for number in range(200):
+                piece = dice.randbytes(100_000)
+                sums.update(piece)
+                assert file.write(piece) == len(piece)
+                if number % 50 == 49:
+                    os.fsync(file.fileno())
+                time.sleep(0.005)
+        return sums.hexdigest()
+
+    writer = made.begin(write)
+    deaths = _kills(made, writer, 0.3)
+
+    wanted = writer.result(60)
+    made.kill()
+    assert hashlib.sha256(_stored(engine, bucket, "f") or b"").hexdigest() == wanted
+    assert deaths >= 2
+
+
+@both
+@pytest.mark.parametrize("after", [0.02, 0.1, 0.25])
+def test_a_close_that_is_cut_short_is_finished_by_the_next(
+    mount: Mounting, engine: Engine, bucket: str, passthrough: bool, after: float
+) -> None:
+    made = mount(passthrough=passthrough)
+    data = os.urandom(1 * MiB) * 96
+
+    def write() -> None:
+        with open("f", "wb", buffering=0) as file:
+            file.write(data)
+            Path(made.home / "written").touch()
+
+    writer = made.begin(write)
+    while writer.running and not (made.home / "written").exists():
+        time.sleep(0.001)
+    time.sleep(after)
+    made.replace()
+
+    writer.result(60)
+    made.kill()
+    assert _stored(engine, bucket, "f") == data
+
+
+@both
+@pytest.mark.parametrize("size", [0, 4096, 24 * MiB])
+def test_what_close_acknowledged_is_stored_before_a_kill(
+    mount: Mounting, engine: Engine, bucket: str, passthrough: bool, size: int
+) -> None:
+    made = mount(passthrough=passthrough)
+    data = os.urandom(size)
+
+    made.do(lambda: Path("f").write_bytes(data))
+    made.kill()
+
+    assert _stored(engine, bucket, "f") == data
+
+
+@both
+def test_what_fsync_acknowledged_is_stored_before_a_kill(
+    mount: Mounting, engine: Engine, bucket: str, passthrough: bool
+) -> None:
+    made = mount(passthrough=passthrough)
+
+    def write() -> None:
+        with open("f", "wb", buffering=0) as file:
+            file.write(b"synced")
+            os.fsync(file.fileno())
+            Path(made.home / "synced").touch()
+            time.sleep(30)
+
+    made.begin(write)
+    while not (made.home / "synced").exists():
+        time.sleep(0.005)
+    made.kill()
+
+    assert _stored(engine, bucket, "f") == b"synced"
+
+
+@both
+def test_a_storm_of_names_sees_no_error(mount: Mounting, passthrough: bool) -> None:
+    made = mount(passthrough=passthrough)
+    made.do(lambda: [os.mkdir(f"d{number}") for number in range(4)])
+    end = time.time() + 8
+
+    def storm(number: int) -> int:
+        os.chdir(f"d{number}")
+        rounds = 0
+        while time.time() < end:
+            name = f"f{rounds}"
+            file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            os.write(file, name.encode())
+            os.close(file)
+            os.rename(name, name + "-new")
+            os.mkdir(name)
+            os.symlink(name, "link")
+            assert sorted(os.listdir(".")) == sorted([name, name + "-new", "link"])
+            os.unlink("link")
+            os.rmdir(name)
+            assert Path(name + "-new").read_text() == name
+            os.unlink(name + "-new")
+            rounds += 1
+        return rounds
+
+    storms = [made.begin(lambda number=number: storm(number)) for number in range(4)]
+    deaths = _kills(made, storms[0], 1.0)
+
+    assert sum(each.result(60) for each in storms) > 20
+    assert deaths >= 4
+    assert "Traceback" not in made.log
+
+
+@both
+def test_open_handles_folders_and_unlinked_files_survive(mount: Mounting, passthrough: bool) -> None:
+    made = mount(passthrough=passthrough)
+
+    def work() -> tuple[Any, ...]:
+        Path("kept").write_bytes(b"0123456789")
+        os.mkdir("d")
+        os.chdir("d")
+        Path("x").touch()
+        folder = os.open(".", os.O_RDONLY)
+        with open("gone", "w+b", buffering=0) as gone, open("../kept", "r+b", buffering=0) as kept:
+            gone.write(b"unlinked")
+            os.unlink("gone")
+            Path(made.home / "ready").touch()
+            while not (made.home / "replaced").exists():
+                time.sleep(0.01)
+            gone.write(b" and written")
+            kept.seek(5)
+            kept.write(b"-after")
+            os.rename("../kept", "moved")
+            return (
+                os.pread(gone.fileno(), 100, 0), os.pread(kept.fileno(), 100, 0), sorted(os.listdir(folder)),
+                os.fstat(gone.fileno()).st_size, os.path.exists("x"),
+            )  # fmt: skip
+
+    worker = made.begin(work)
+    while not (made.home / "ready").exists():
+        assert worker.running, worker.result()
+        time.sleep(0.005)
+    made.replace()
+    made.replace()
+    (made.home / "replaced").touch()
+
+    assert worker.result() == (b"unlinked and written", b"01234-after", ["moved", "x"], 20, True)
+    assert made.do(lambda: Path("d/moved").read_bytes()) == b"01234-after"
+
+
+def test_a_handover_under_writers(mount: Mounting, engine: Engine, bucket: str) -> None:
+    made = mount(resend=False)
+
+    def write(number: int) -> None:
+        for count in range(30):
+            Path(f"f{number}-{count}").write_bytes(b"%d" % count)
+
+    writers = [made.begin(lambda number=number: write(number)) for number in range(3)]
+    for _ in range(3):
+        assert made.ask("handover")["finished"] is True
+        assert made.server.wait(20) == 4
+        made.start(takeover=True)
+    for each in writers:
+        each.result(60)
+
+    found = engine.s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert {each["Key"] for each in found} == {f"f{number}-{count}" for number in range(3) for count in range(30)}
+
+
+def test_an_old_kernel_callers_get_an_error_and_the_next_mount_stores_what_was_written(
+    mount: Mounting, engine: Engine, bucket: str
+) -> None:
+    made = mount(passthrough=False, resend=False)
+
+    def write() -> int | None:
+        try:
+            with open("f", "wb", buffering=0) as file:
+                file.write(os.urandom(MiB) * 128)
+                Path(made.home / "written").touch()
+        except OSError as error:
+            return error.errno
+        return 0
+
+    writer = made.begin(write)
+    while not (made.home / "written").exists():
+        time.sleep(0.001)
+    made.kill()
+    caught = made.begin(lambda: os.listdir("."))
+    made.start(takeover=True, ready=False)
+    assert made.server.wait(20) == 3
+    made.abort()
+
+    assert writer.result(20) in (0, errno.ENOTCONN, errno.ECONNABORTED)
+    with pytest.raises(OSError, match=r"not connected|abort"):
+        caught.result(10)
+
+
+def test_a_new_process_serves_within_a_second(mount: Mounting) -> None:
+    made = mount()
+
+    def make() -> None:
+        for number in range(300):
+            os.mkdir(f"d{number}")
+
+    made.do(make)
+    made.kill()
+    started = time.monotonic()
+    made.start(takeover=True)
+
+    assert time.monotonic() - started < 3  # some 0.2 on an idle machine
