@@ -141,6 +141,7 @@ async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "
 
 
 async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
+    from moorage_csi.mounter import telemetry
     from moorage_csi.mounter.handover import Handover
     from moorage_csi.mounter.healing import Healing
     from moorage_csi.mounter.programs import Programs
@@ -150,6 +151,7 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     supervisor = Supervisor(runner, chosen.run_dir, Healing(runner).heal)
     metrics.gauges["moorage_mounter_mounts"] = lambda: float(len(supervisor.mounts))
     metrics.gauges["moorage_mounter_restarts"] = lambda: float(sum(kept.restarts for kept in supervisor.mounts))
+    metrics.others = lambda: telemetry.collect(supervisor.mounts)
     stack.push_async_callback(supervisor.close)
     programs = Programs(chosen.cache_dir, chosen.s3fs, chosen.moorfs.split())
     handover = Handover(supervisor, programs)

@@ -26,20 +26,22 @@ class Health:
                 line = await reader.readline()
                 while (await reader.readline()).strip():
                     pass
-                writer.write(self.answer(line.split(b" ")[1].decode("latin-1")))
+                path = line.split(b" ")[1].decode("latin-1")
+                more = await self._metrics.others() if path == "/metrics" else ""
+                writer.write(self.answer(path, more))
                 await writer.drain()
         except (OSError, TimeoutError, IndexError, ValueError):
             return
         finally:
             writer.close()
 
-    def answer(self, path: str) -> bytes:
+    def answer(self, path: str, more: str = "") -> bytes:
         """The whole HTTP response to GET `path`."""
         missing = self._ready()
         pages = {
             "/healthz": ("200 OK", "ok\n"),
             "/readyz": ("503 Service Unavailable", f"{missing}\n") if missing else ("200 OK", "ok\n"),
-            "/metrics": ("200 OK", self._metrics.text()),
+            "/metrics": ("200 OK", self._metrics.text() + more),
         }
         status, text = pages.get(path.partition("?")[0], ("404 Not Found", "not found\n"))
         body = text.encode()

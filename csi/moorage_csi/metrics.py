@@ -2,7 +2,7 @@
 
 import resource
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 # Upper bounds in seconds. NodePublish of a staged volume should stay under 0.02 (design, section 9).
@@ -12,12 +12,16 @@ _PAGE = resource.getpagesize()
 
 @dataclass(slots=True)
 class Metrics:
-    """Calls by method and code, their durations by method, and gauges that are asked for when scraped."""
+    """Calls by method and code, their durations by method, and gauges that are asked for when scraped.
+
+    `others` gives what other processes have to tell, in the same format.
+    """
 
     calls: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict[str, float](float))
     buckets: Counter[tuple[str, float]] = field(default_factory=Counter[tuple[str, float]])
     gauges: dict[str, Callable[[], float]] = field(default_factory=dict[str, Callable[[], float]])
+    others: Callable[[], Awaitable[str]] = field(default=lambda: _nothing())
 
     def observe(self, method: str, code: str, seconds: float) -> None:
         self.calls[method, code] += 1
@@ -53,6 +57,10 @@ class Metrics:
         for name, value in sorted({**self.gauges, "process_resident_memory_bytes": resident}.items()):
             yield f"# TYPE {name} gauge"
             yield f"{name} {value():g}"
+
+
+async def _nothing() -> str:
+    return ""
 
 
 def resident() -> float:

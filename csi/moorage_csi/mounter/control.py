@@ -7,6 +7,8 @@ from moorage.errors import DeadlineExceeded, MoorageError, NotReady
 from moorage_csi import sockets
 from moorage_csi.mounter import wire
 
+_MOST = 1 << 20  # bytes of an answer
+
 
 async def ask(path: Path, deadline: float, method: str, **fields: object) -> wire.Fields:
     """The answer, within `deadline` seconds; raises NotReady when nobody listens there, or what moorfs says."""
@@ -34,6 +36,6 @@ async def _exchange(path: Path, request: wire.Fields) -> wire.Fields:
     reader, writer = await asyncio.open_unix_connection(path)
     try:
         await wire.send(writer, request)
-        return await wire.receive(reader)
+        return await wire.receive(reader, _MOST)
     finally:
         writer.close()

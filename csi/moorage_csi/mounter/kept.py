@@ -107,6 +107,12 @@ class Kept:
         if self.process:
             await self.process.stop()
 
+    async def metrics(self, deadline: float) -> str:
+        """What moorfs tells of this volume, in Prometheus' text format."""
+        if not self.recipe.connection or not self.process or not self.process.running:
+            return ""
+        return str((await control.tell(self.folder / CONTROL, deadline, "metrics")).get("text", ""))
+
     async def _tell(self, method: str, **fields: object) -> wire.Fields:
         if not self.recipe.connection or not self.process or not self.process.running:
             return {}

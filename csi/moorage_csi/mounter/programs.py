@@ -45,7 +45,10 @@ class Programs:
     ) -> tuple[Callable[[Place], Sequence[str]], Callable[[Place], Texts]]:
         group = parameters.get("group", "")
         cache = self.cache / (volume_id.replace("/", "_") + (f"-g{group}" if group else ""))
-        settings = objectmount.moorfs_settings(parameters) | {"cache": str(cache), "volume": volume_id}
+        settings = objectmount.moorfs_settings(parameters) | {
+            "cache": str(cache),
+            "volume": "/".join(volume_id.split("/")[:2]),
+        }
 
         def argv(place: Place) -> Sequence[str]:
             more = ("--takeover",) if place.taking_over else ()

@@ -23,11 +23,11 @@ MOST = 64 * 1024  # bytes of JSON
 Fields = Mapping[str, Any]
 
 
-async def receive(reader: asyncio.StreamReader) -> Fields:
+async def receive(reader: asyncio.StreamReader, most: int = MOST) -> Fields:
     """The next message; raises InvalidInput for what is none, IncompleteReadError when the other side goes away."""
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    if length > MOST:
-        raise InvalidInput(f"a message of {length} bytes is more than {MOST}")
+    if length > most:
+        raise InvalidInput(f"a message of {length} bytes is more than {most}")
     try:
         found: Any = json.loads(await reader.readexactly(length))
     except ValueError:
