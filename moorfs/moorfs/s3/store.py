@@ -221,7 +221,13 @@ def _success(connection: Connection, reply: Reply) -> bytes:
 
 def _status(code: str) -> int:
     """Of an error that came with HTTP 200."""
-    return {"PreconditionFailed": 412, "NoSuchKey": 404, "AccessDenied": 403, "SlowDown": 503}.get(code, 500)
+    return {
+        "PreconditionFailed": 412,
+        "NoSuchKey": 404,
+        "AccessDenied": 403,
+        "SlowDown": 503,
+        "InternalError": 500,
+    }.get(code, 400)
 
 
 def _sized(head: Head, size: int) -> Head:
