@@ -62,12 +62,19 @@ class Courteous:
         self._hook = hook
         self._lock = threading.RLock()
 
+    def attempt(self) -> bool:
+        """Take it if that needs no waiting; `__exit__` gives it back."""
+        return self._lock.acquire(blocking=False)
+
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
             self._hook()
             self._lock.acquire()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
     ) -> None:
         self._lock.release()

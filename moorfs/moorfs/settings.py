@@ -83,6 +83,15 @@ class Settings:
     # Bytes
     cache_size: int = 10 << 30
     """Bytes of clean cache files that are kept; open and unsaved files come on top, within the disk."""
+    whole_up_to: int = 4 << 20
+    """Objects of at most so many bytes are fetched when they are opened; of bigger ones only what is read."""
+    conditional: bool = True
+    """An object that somebody else wrote meanwhile is not overwritten: close() fails (ESTALE), the bytes are kept."""
+    early: bool = True
+    """Parts of a big new file are uploaded while it is still being written."""
+    mmap: str = "strict"
+    """strict: files opened for reading and writing are not passed through, so that msync() means stored. fast: they
+    are; stores through a mapping reach the engine at fsync() and close(), or soon after the mapping ends."""
     writeback: bool = False
     """close() and fsync() return before the engine has the bytes: what a crash of the node loses."""
     part_size: int = 32 << 20
@@ -119,6 +128,8 @@ class Settings:
                 raise InvalidInput(f"{_camel(name)} must be given")
         if len(os.fsencode(self.socket)) > 107:  # unix(7), sun_path
             raise InvalidInput(f"socket {self.socket!r} is longer than 107 bytes")
+        if self.mmap not in ("strict", "fast"):
+            raise InvalidInput(f"mmap {self.mmap!r} must be strict or fast")
         if not 1 <= self.threads <= self.most_threads:
             raise InvalidInput("threads must be at least 1 and at most mostThreads")
 

@@ -1,0 +1,177 @@
+"""What is found again: open files and clean marks at a takeover, unsaved bytes at the next mount of the same cache."""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from moorfs.blocks import Blocks
+from moorfs.content import NOTHING, Content
+from moorfs.dirty import Clean
+from moorfs.fetch import body_of, known_blocks, remove
+from moorfs.lost import LostNode
+from moorfs.means import Means
+from moorfs.partial import Partial
+from moorfs.ports import FileError, FileNode, Handle, Mark
+from moorfs.unsaved import Ledger, Unsaved
+from moorfs.whole import Whole
+
+if TYPE_CHECKING:
+    from moorfs.cache import Cache
+
+LOST = "lost-"
+"""Names of records whose bytes no node of this mount has."""
+
+
+# At a takeover
+
+
+def restore(
+    cache: "Cache", node: Callable[[int], FileNode | None], handles: Iterable[Handle], marks: Iterable[Mark]
+) -> None:
+    known = {mark.node: mark for mark in marks}
+    opened: dict[int, list[Handle]] = {}
+    for handle in handles:
+        opened.setdefault(handle.node, []).append(handle)
+    for number in opened.keys() | _found(cache.folder):
+        found = node(number)
+        if found is None:
+            remove(cache.means.path_of(number), cache.means.path_of(number) + ".map")
+            continue
+        _restore_file(cache, cache.of(found), opened.get(number, []), known.get(number))
+
+
+def _found(folder: str) -> set[int]:
+    """Nodes that have cache files."""
+    return {int(name.partition(".")[0], 16) for name in os.listdir(f"{folder}/data")}
+
+
+def _restore_file(cache: "Cache", file: Content, handles: list[Handle], mark: Mark | None) -> None:
+    record = cache.ledger.get(file.name)
+    file.body = _body_here(cache.means, file.node, mark)
+    file.etag = file.body.blocks.etag if isinstance(file.body, Partial) else (mark.etag if mark else "")
+    file.conflict = record is not None and record.conflict
+    if file.body is None and handles:
+        file.body, file.etag = body_of(cache.means, file.node, False)
+    if file.body is None:
+        return
+    for handle in handles:
+        file.handles.restore(handle, file.body)
+    if isinstance(file.body, Whole) and not file.handles.writers and (record is None or not record.error):
+        file.body.mapped = bool(record)
+        file.saving.after_last_writer(file.body)
+    if not handles:
+        _rest_again(cache, file)
+
+
+def _rest_again(cache: "Cache", file: Content) -> None:
+    """Nobody has it open. What is dirty was so when the process before died: it is stored soon."""
+    if file.node.gone:
+        file.drop()
+    elif not file.conflict and (cache.ledger.get(file.name) or (file.body and file.body.is_changed)):
+        file.pending = True
+        cache.keeper.soon(file)
+    elif file.conflict:
+        file.pending = True
+    file.rest()
+
+
+def _body_here(means: Means, node: FileNode, mark: Mark | None) -> Whole | Partial | None:
+    path = means.path_of(node.id)
+    remove(path + ".get")
+    if not os.path.exists(path):
+        return None
+    blocks = known_blocks(path)
+    if blocks:
+        return Partial(means, node, path, blocks)
+    return Whole(means, path, Clean(mark.stamp) if mark and mark.stamp != NOTHING else None)
+
+
+# Unsaved bytes
+
+
+def record_of(file: Content, error: FileError) -> Unsaved:
+    found = file.body.local() if file.body else None
+    node = file.node
+    mtime = found.mtime if found else node.mtime
+    return Unsaved(
+        name=file.name,
+        key=node.key,
+        node=node.id,
+        etag=file.etag,
+        metadata=dict(node.metadata(mtime)),
+        size=found.size if found else 0,
+        mtime=mtime,
+        since=time.time(),
+        error=error.strerror or "",
+        errno=error.errno or 0,
+        conflict=file.conflict,
+        writer=file.writer,
+    )
+
+
+def adopt(folder: str, ledger: Ledger, record: Unsaved) -> None:
+    """At a new mount: bytes that a node of the mount before had are nobody's now."""
+    if record.name.startswith(LOST):
+        return
+    _move(f"{folder}/data/{record.node:x}", folder, ledger, record)
+
+
+def set_aside(cache: "Cache", file: Content) -> None:
+    """Bytes of a conflict, which their node gives up."""
+    record = cache.ledger.get(file.name)
+    if record is not None:
+        cache.add_lost(_move(cache.means.path_of(file.node.id), cache.folder, cache.ledger, record))
+
+
+def _move(path: str, folder: str, ledger: Ledger, record: Unsaved) -> Unsaved:
+    name = f"{LOST}{time.time_ns():x}"
+    for end in ("", ".map"):
+        if os.path.exists(path + end):
+            os.rename(path + end, f"{folder}/unsaved/{name}{end}")
+    return ledger.rename(record, name)
+
+
+def lost_content(cache: "Cache", record: Unsaved) -> Content | None:
+    """None: the bytes are not there."""
+    path = f"{cache.folder}/unsaved/{record.name}"
+    if not os.path.exists(path):
+        return None
+    node = LostNode(record)
+    file = Content(cache.means, node, cache)
+    file.name, file.writer = record.name, record.writer
+    if os.path.exists(path + ".map"):
+        file.body = Partial(cache.means, node, path, Blocks(path + ".map"))
+    else:
+        file.body = Whole(cache.means, path)
+    file.etag, file.conflict, file.pending = record.etag, record.conflict, True
+    return file
+
+
+def retry(cache: "Cache", name: str, key: str | None) -> None:
+    file = _lost(cache, name)
+    if file.conflict and not key:
+        raise FileError(errno.ESTALE, f"{name}: somebody else wrote the object meanwhile; give another key")
+    if key:
+        file.node.key, file.etag = key, ""  # pyright: ignore[reportAttributeAccessIssue]
+        file.conflict = False
+    file.store()
+    cache.lost.remove(file)
+
+
+def discard(cache: "Cache", name: str) -> None:
+    file = _lost(cache, name)
+    cache.lost.remove(file)
+    cache.keeper.forget(file)
+    file.drop()
+    cache.ledger.drop(name)
+
+
+def _lost(cache: "Cache", name: str) -> Content:
+    for file in cache.lost:
+        if file.name == name:
+            return file
+    raise FileError(errno.ENOENT, f"no lost bytes are named {name}")
+
+

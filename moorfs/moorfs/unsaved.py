@@ -1,0 +1,122 @@
+"""Bytes that the engine does not have though their writer has closed them: kept, listed, tried again, found again.
+
+Each is a record beside its cache file. After a failed upload the file and the record are synced to disk, so they
+survive a power loss; those of `writeback` and of mappings are not, and are believed only in the boot that made them.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+_BOOT = "/proc/sys/kernel/random/boot_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """`name`: of the record; `since`: seconds since 1970; `conflict`: somebody else wrote the object meanwhile, so
+    it is not tried again; `boot`: empty when the bytes are on the disk for sure; `writer`: see `saving.TAG`."""
+
+    name: str
+    key: str
+    node: int
+    etag: str
+    metadata: Mapping[str, str]
+    size: int
+    mtime: int
+    since: float
+    error: str = ""
+    errno: int = 0
+    conflict: bool = False
+    boot: str = ""
+    writer: str = ""
+
+
+class Ledger:
+    """The records of a mount, in a folder of its cache."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        os.makedirs(folder, exist_ok=True)
+        self._boot = Path(_BOOT).read_text(encoding="ascii").strip()
+        self._records = {record.name: record for record in self._read()}
+
+    def all(self) -> list[Unsaved]:
+        """Oldest first."""
+        return sorted(self._records.values(), key=lambda record: record.since)
+
+    def get(self, name: str) -> Unsaved | None:
+        return self._records.get(name)
+
+    def keep(self, record: Unsaved, sync: Callable[[], None] | None = None) -> Unsaved:
+        """Note it; with `sync`, of the bytes, both are on the disk when this returns. Raises OSError."""
+        known = self._records.get(record.name)
+        record = replace(record, since=known.since if known else record.since, boot=self._boot)
+        if sync:
+            sync()
+            record = replace(record, boot="")
+        self._write(record, sync is not None)
+        self._records[record.name] = record
+        return record
+
+    def drop(self, name: str) -> None:
+        if self._records.pop(name, None):
+            Path(self._path(name)).unlink(missing_ok=True)
+
+    def rename(self, record: Unsaved, name: str) -> Unsaved:
+        """The same under another name."""
+        moved = replace(record, name=name)
+        self._write(moved, True)
+        self._records[name] = moved
+        self.drop(record.name)
+        return moved
+
+    def _path(self, name: str) -> str:
+        return f"{self.folder}/{name}.json"
+
+    def _write(self, record: Unsaved, sync: bool) -> None:
+        path = self._path(record.name)
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, json.dumps(asdict(record)).encode())
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(path + ".new", path)
+        if sync:
+            _sync_folder(self.folder)
+
+    def _read(self) -> list[Unsaved]:
+        found: list[Unsaved] = []
+        for path in Path(self.folder).glob("*.json"):
+            record = _parsed(path)
+            if record and record.boot in ("", self._boot):
+                found.append(record)
+            else:
+                path.unlink()  # half written before a power loss, or of bytes that may not have reached the disk
+        return found
+
+
+def new_name() -> str:
+    """Of bytes that no node of this mount has."""
+    return f"lost-{time.time_ns():x}"
+
+
+def _parsed(path: Path) -> Unsaved | None:
+    try:
+        fields: dict[str, Any] = json.loads(path.read_bytes())
+        return Unsaved(**fields)
+    except (ValueError, TypeError):
+        return None
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
