@@ -1,9 +1,9 @@
 """The cache of a mount: the `Files` of ports.py.
 
-    data/N, data/N.map     bytes of node N (hex); with a map only some blocks
-    unsaved/NAME.json      what the engine does not have though it was closed, see `unsaved`
-    unsaved/NAME[.map]     its bytes, if no node of this mount has them
-    writer                 names this mount, see `saving.TAG`
+data/N, data/N.map     bytes of node N (hex); with a map only some blocks
+unsaved/NAME.json      what the engine does not have though it was closed, see `unsaved`
+unsaved/NAME[.map]     its bytes, if no node of this mount has them
+writer                 names this mount, see `saving.TAG`
 """
 
 import itertools
@@ -24,6 +24,7 @@ from moorfs.mapping import is_seen
 from moorfs.means import Means, log
 from moorfs.ports import Backing, FileError, FileLog, FileNode, Handle, Mark, ObjectStore
 from moorfs.settings import Settings
+from moorfs.transfer.workers import Workers
 from moorfs.unsaved import Ledger, Unsaved
 
 _RESERVE = 256 << 20
@@ -55,6 +56,7 @@ class Cache:
             fine=is_fine(self.folder),
             mapped_seen=is_seen(self.folder),
             make_room=self.shelf.make_room,
+            up=Workers(settings.transfers, wait),
         )
         self.ledger = Ledger(f"{self.folder}/unsaved")
         self._contents: dict[int, Content] = {}
@@ -85,9 +87,7 @@ class Cache:
             self.shelf.take(file)
             file.drop()
 
-    def restore(
-        self, node: Callable[[int], FileNode | None], handles: Iterable[Handle], marks: Iterable[Mark]
-    ) -> None:
+    def restore(self, node: Callable[[int], FileNode | None], handles: Iterable[Handle], marks: Iterable[Mark]) -> None:
         handles = list(handles)
         last = max((handle.number for handle in handles), default=0)
         self.means.numbers = itertools.count(last + 1)

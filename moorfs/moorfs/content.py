@@ -241,7 +241,7 @@ class Content:
             if self.body is None:
                 self._fetch(True)
             try:
-                self.body.truncate(size)
+                self._open_body().truncate(size)
             except OSError as error:
                 raise refused(error, "truncate") from None
         self.saving.wrote(size, 1 << 63)

@@ -5,7 +5,6 @@ any more once the disk has no room.
 """
 
 import contextlib
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -48,7 +47,7 @@ class Keeper:
         with self._changed:
             known = self._due.get(file)
             delay = min(known.delay * 2, MOST) if known and known.delay else FIRST
-            at = time.monotonic() + delay * random.uniform(0.5, 1.0)  # noqa: S311: that not all come at once
+            at = time.monotonic() + delay * (0.5 + time.monotonic() % 0.5)  # that not all come at once
             self._due[file] = Due(at, delay)
             self._wake()
 

@@ -1,8 +1,8 @@
 """Bytes of an earlier mount that the engine never got: stored under their key as soon as it takes them."""
 
-import threading
 from collections.abc import Mapping
 
+from moorfs.lead import Courteous
 from moorfs.unsaved import Unsaved
 
 
@@ -16,7 +16,7 @@ class LostNode:
         self.size = record.size
         self.mtime = record.mtime
         self.gone = False
-        self.lock = threading.RLock()
+        self.lock = Courteous(lambda: None)
         self.key = record.key
 
     def metadata(self, mtime: int) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from moorfs.ports import Backing, FileError, FileLog, ObjectStore
 from moorfs.settings import Settings
+from moorfs.transfer.workers import Workers
 
 log = logging.getLogger("moorfs.data")
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Means:
     make_room: Callable[[], bool] = field(default=lambda: False)
     """Clean cache files go; True when some went."""
     down: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16, "moorfs-down"))
-    up: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16, "moorfs-up"))
+    up: Workers = field(default_factory=Workers)
 
     counts: Counter[str] = field(default_factory=Counter[str])
 
@@ -75,7 +76,7 @@ class Means:
 
     def close(self) -> None:
         self.down.shutdown(wait=False, cancel_futures=True)
-        self.up.shutdown(wait=False, cancel_futures=True)
+        self.up.close()
 
 
 def refused(error: OSError, doing: str) -> FileError:

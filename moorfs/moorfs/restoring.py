@@ -173,5 +173,3 @@ def _lost(cache: "Cache", name: str) -> Content:
         if file.name == name:
             return file
     raise FileError(errno.ENOENT, f"no lost bytes are named {name}")
-
-

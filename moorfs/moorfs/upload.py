@@ -1,30 +1,18 @@
-"""How bytes get into the engine: one PUT, or parts side by side. What is clean is copied there, not sent again."""
+"""How the bytes of a file get into the engine. What is clean of a partly fetched one is copied there, not sent."""
 
-import contextlib
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from moorfs.blocks import BLOCK, count
 from moorfs.means import Means
 from moorfs.partial import Partial
-from moorfs.ports import Condition, Range, StoreError, Upload
+from moorfs.ports import ALWAYS, Condition, ObjectStore, Range, StoreError, Upload
+from moorfs.transfer.upload import SMALLEST_PART, Kept, part_size, upload
 
-MIB = 1 << 20
-LEAST_PART = 8 * MIB  # S3: 5 MiB; a whole number of our blocks
-MOST_PARTS = 9_000  # S3: 10,000
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    number: int
-    start: int
-    length: int
-
-    @property
-    def end(self) -> int:
-        return self.start + self.length
+_PIECE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +24,13 @@ class Goal:
     condition: Condition
 
 
-def parts_of(size: int, part: int) -> list[Part]:
-    """Equal parts (some engines ask that), the last is what is left; grown so that they are not too many."""
-    least = -(-size // MOST_PARTS)
-    part = max(part, -(-least // MIB) * MIB)
-    return [Part(n + 1, at, min(part, size - at)) for n, at in enumerate(range(0, size, part))]
-
-
 def put_file(means: Means, goal: Goal, fd: int, size: int) -> str:
     """The first `size` bytes of the file. Returns the object's ETag; the engine has checked the bytes."""
-    if size < means.settings.multipart_from:
-        return means.store.put(goal.key, Range(fd, 0, size) if size else b"", goal.metadata, goal.condition)
-    return in_parts(means, goal, parts_of(size, means.settings.part_size), lambda up, part: send(up, part, fd))
+    if not size:
+        return means.store.put(goal.key, b"", goal.metadata, goal.condition)
+    single = means.settings.multipart_from - 1
+    body = Range(fd, 0, size)
+    return upload(means.store, means.up, goal.key, body, goal.metadata, goal.condition, single=single)
 
 
 def put_frozen(means: Means, goal: Goal, fd: int, size: int) -> str:
@@ -56,7 +39,7 @@ def put_frozen(means: Means, goal: Goal, fd: int, size: int) -> str:
     try:
         done = 0
         while done < size:
-            moved = os.copy_file_range(fd, copy, min(size - done, 64 * MIB), done, done)
+            moved = os.copy_file_range(fd, copy, min(size - done, _PIECE), done, done)
             if not moved:
                 break
             done += moved
@@ -67,53 +50,58 @@ def put_frozen(means: Means, goal: Goal, fd: int, size: int) -> str:
 
 
 def put_partial(means: Means, goal: Goal, body: Partial, size: int) -> str:
-    """Dirty parts are sent, clean ones copied from the object that is there."""
-    part = max(LEAST_PART, means.settings.part_size // 4)
-    parts = parts_of(size, part)
-    if len(parts) < 2 or not any(body.is_clean(each.start, each.end) for each in parts):
-        body.load_all()
-        return put_file(means, goal, body.fd, size)
-    etag = body.blocks.etag
-    try:
-        return in_parts(means, goal, parts, lambda up, each: _copy_or_send(up, each, body, goal.key, etag))
-    except StoreError as error:
-        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
+    """Parts of which all is clean are copied from the object that is there; of the others what is absent is fetched."""
+    part = part_size(size)
+    if not size:
+        return put_file(means, goal, body.fd, 0)
+    kept: list[tuple[int, int]] = []
+    for start in range(0, size, part):
+        end = min(start + part, size)
+        if size > SMALLEST_PART and body.is_clean(start, end):
+            kept.append((start, end))
+        else:
+            body.load(start // BLOCK, count(end))
+    source = Kept(goal.key, body.blocks.etag, tuple(kept))
+    engine = cast("ObjectStore", _Copying(means.store, body))
+    single = means.settings.multipart_from - 1
+    return upload(
+        engine, means.up, goal.key, Range(body.fd, 0, size), goal.metadata, goal.condition, source, single=single
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Copying:
+    """An engine whose uploads copy parts. Where it cannot, what was to be copied is fetched, for then it is sent."""
+
+    store: ObjectStore
+    body: Partial
+
+    def put(self, key: str, body: Range | bytes, metadata: Mapping[str, str], condition: Condition) -> str:
+        self.body.load_all()
+        return self.store.put(key, body, metadata, condition)
+
+    def begin(self, key: str, metadata: Mapping[str, str]) -> "_CopyingUpload":
+        return _CopyingUpload(self.store.begin(key, metadata), self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class _CopyingUpload:
+    upload: Upload
+    body: Partial
+
+    def part(self, number: int, body: Range) -> None:
+        self.upload.part(number, body)
+
+    def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
+        try:
+            self.upload.copy_part(number, source, start, length, match)
+        except StoreError as error:
+            if error.errno == errno.ENOSYS:
+                self.body.load(start // BLOCK, count(start + length))
             raise
-    body.load_all()
-    return put_file(means, goal, body.fd, size)
 
+    def complete(self, condition: Condition = ALWAYS) -> str:
+        return self.upload.complete(condition)
 
-def _copy_or_send(upload: Upload, part: Part, body: Partial, key: str, etag: str) -> None:
-    if body.is_clean(part.start, part.end):
-        upload.copy_part(part.number, key, part.start, part.length, etag)
-        return
-    body.load(part.start // BLOCK, count(part.end))  # in threads of their own: no waiting within one pool
-    send(upload, part, body.fd)
-
-
-def send(upload: Upload, part: Part, fd: int) -> None:
-    upload.part(part.number, Range(fd, part.start, part.length))
-
-
-def in_parts(means: Means, goal: Goal, parts: Sequence[Part], put: Callable[[Upload, Part], None]) -> str:
-    upload = means.store.begin(goal.key, goal.metadata)
-    try:
-        means.results([means.up.submit(put, upload, part) for part in parts])
-        return complete(means, goal, upload, parts[-1].end)
-    except BaseException:
-        drop(upload)
-        raise
-
-
-def complete(means: Means, goal: Goal, upload: Upload, size: int) -> str:
-    """The object's ETag. Its size is asked for: an engine that lost a part must not be believed."""
-    etag = upload.complete(goal.condition)
-    head = means.store.head(goal.key)
-    if head.etag == etag and head.size != size:
-        raise StoreError(errno.EIO, f"{goal.key} has {head.size} bytes in the engine, {size} were sent")
-    return etag
-
-
-def drop(upload: Upload) -> None:
-    with contextlib.suppress(StoreError):  # the bucket's life cycle takes what is left
-        upload.abort()
+    def abort(self) -> None:
+        self.upload.abort()

@@ -17,7 +17,7 @@ from moorfs.ports import Local, Stamp
 class Whole:
     """`mark`: what is stored; None: nothing, or not this."""
 
-    __slots__ = ("_fd", "_means", "_out", "mark", "mapped", "path", "written")
+    __slots__ = ("_fd", "_means", "_out", "mapped", "mark", "path", "written")
 
     def __init__(self, means: Means, path: str, mark: Clean | None = None) -> None:
         self._means = means
