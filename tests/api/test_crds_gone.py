@@ -131,9 +131,16 @@ async def _keep_playing(bed: Bed) -> None:
 
 
 ORDERS = {
-    "volumes first": ["StorageVolume", "StorageAttachment", "StorageSnapshot", "Bucket", "StorageBackend"],
-    "backends first": ["StorageBackend", "Bucket", "StorageSnapshot", "StorageAttachment", "StorageVolume"],
-    "buckets first": ["Bucket", "StorageVolume", "StorageAttachment", "StorageBackend", "StorageSnapshot"],
+    "volumes first": ["StorageVolume", "StorageAttachment", "StorageSnapshot", "BucketKey", "Bucket", "StorageBackend"],
+    "backends first": [
+        "StorageBackend",
+        "Bucket",
+        "BucketKey",
+        "StorageSnapshot",
+        "StorageAttachment",
+        "StorageVolume",
+    ],
+    "buckets first": ["Bucket", "StorageVolume", "StorageAttachment", "StorageBackend", "StorageSnapshot", "BucketKey"],
 }
 
 
@@ -145,6 +152,8 @@ async def test_crds_removed_under_a_running_operator_take_everything_along(
     await bed.make("StorageVolume", "own", spec={"type": "object"})
     await bed.phase("own", "READY")
     key = await bucket(bed)
+    await bed.make("BucketKey", "reader", spec={"buckets": [{"name": "own"}]})
+    await bed.phase("reader", "READY", "BucketKey")
 
     crds.remove(order[0])
     await asyncio.sleep(1)

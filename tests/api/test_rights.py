@@ -73,10 +73,12 @@ async def test_the_operator_makes_and_destroys_everything_with_the_charts_rights
     await bed.make("Bucket", "models", spec={"versioning": True})
     await bed.make("StorageVolume", "shown", spec={"type": "object", "bucket": {"name": "models"}})
     await bed.make("StorageVolume", "owned", spec={"type": "object"})
+    await bed.make("BucketKey", "reader", spec={"buckets": [{"name": "models"}]})
     await bed.make("StorageAttachment", "group", spec={"volume": {"name": "data"}, "nodes": group})
 
     ready = [await bed.phase(name, "READY") for name in ("data", "shown", "owned")]
     await bed.phase("models", "READY", "Bucket")
+    await bed.phase("reader", "READY", "BucketKey")
     attachment = await bed.phase("group", "ATTACHING", "StorageAttachment")
     daemon_set = bed.ref("DaemonSet", names.holder(attachment["status"]["id"]), "apps/v1")
     await until(lambda: bed.cluster.get(daemon_set), lambda: bed._story("StorageAttachment", "group", "held"))
@@ -86,11 +88,17 @@ async def test_the_operator_makes_and_destroys_everything_with_the_charts_rights
         ("StorageVolume", "data"),
         ("StorageVolume", "shown"),
         ("StorageVolume", "owned"),
+        ("BucketKey", "reader"),
         ("Bucket", "models"),
     ):
         await bed.delete(kind, name)
 
-    for kind, name in (("StorageAttachment", "group"), ("StorageVolume", "data"), ("Bucket", "models")):
+    for kind, name in (
+        ("StorageAttachment", "group"),
+        ("StorageVolume", "data"),
+        ("BucketKey", "reader"),
+        ("Bucket", "models"),
+    ):
         await bed.gone(kind, name)
     assert all("Ready" in each for each in events)
     assert await bed.cluster.get(daemon_set) is None
