@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from moorfs.ports import Listed, Page, StoreError
 from moorfs.s3.dates import iso_date_ns
 from moorfs.s3.integrity import bare
 
+ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
+"""A carriage return would be read as a newline (XML 1.0, 2.11) unless it is written as a reference."""
 MOST_AT_ONCE = 1000  # keys in one DeleteObjects call
 
 
@@ -63,9 +64,15 @@ def deletions(keys: Sequence[str]) -> Iterator[tuple[list[str], bytes]]:
     plain = [key for key in keys if not odd(key)]
     for first in range(0, len(plain), MOST_AT_ONCE):
         batch = plain[first : first + MOST_AT_ONCE]
-        # a carriage return would be read as a newline (XML 1.0, 2.11) unless it is written as a reference
-        names = "".join(f"<Object><Key>{escape(key, {chr(13): '&#13;'})}</Key></Object>" for key in batch)
+        names = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in batch)
         yield batch, f"<Delete><Quiet>true</Quiet>{names}</Delete>".encode()
+
+
+def escape(text: str) -> str:
+    """As the text of an element. xml.sax.saxutils has it too, and loads 8 MiB of modules for it."""
+    for letter, reference in ESCAPES:
+        text = text.replace(letter, reference)
+    return text
 
 
 def odd(key: str) -> bool:

@@ -4,13 +4,12 @@ import errno
 import hashlib
 import threading
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 from moorfs.ports import ALWAYS, Changed, Condition, Missing, Range, StoreError
 from moorfs.s3.call import Call
 from moorfs.s3.errors import error_in
 from moorfs.s3.integrity import CRC, bare, looks_md5, quoted
-from moorfs.s3.listing import field_of
+from moorfs.s3.listing import escape, field_of
 from moorfs.s3.objects import condition_headers, source_header
 
 if TYPE_CHECKING:
