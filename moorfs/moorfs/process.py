@@ -23,7 +23,8 @@ from moorfs.metrics import Metrics
 from moorfs.ports import Backing, FileSystem
 from moorfs.requests import Requests, decode
 from moorfs.serve import NotInitialisedError, Server
-from moorfs.settings import ENDED, HANDED_OVER, NO_TAKEOVER, Credentials, Settings, credentials
+from moorfs.settings import ENDED, HANDED_OVER, NO_TAKEOVER, Settings
+from moorfs.shown import shown
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,10 @@ class Around:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A file system, and how its key is changed."""
+    """A file system, and what else is asked of it: `rekey` reads the key again and says whether it was another one."""
 
     files: FileSystem
-    rekey: Callable[[Credentials], None]
+    rekey: Callable[[], bool]
 
 
 Build = Callable[[Around], Built]
@@ -69,7 +70,7 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     built = build(Around(settings, takeover, backing, lead.give_up, kernel))
     metrics = Metrics(settings.volume)
     server = Server(
-        kernel, Requests(built.files), lead, metrics,
+        kernel, Requests(built.files, shown(settings)), lead, metrics,
         settings.threads, settings.most_threads, settings.interrupt_seconds,
     )  # fmt: skip
     process = _Process(settings, features, state, server, built, metrics)
@@ -172,10 +173,7 @@ class _Process:
         return {"text": self._metrics.text({**own, **self._built.files.figures()})}
 
     def _rekey(self, _: Fields) -> Fields:
-        key = credentials(self._settings.key_file)
-        self._built.rekey(key)
-        log.info("requests are signed with key %s from now on", key.access)
-        return {}
+        return {"changed": self._built.rekey()}
 
     def _store(self, request: Fields) -> Fields:
         wanted: Any = request.get("seconds", 60)

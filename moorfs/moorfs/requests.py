@@ -12,6 +12,7 @@ from functools import partial
 
 from moorfs import wire
 from moorfs.ports import Attributes, Caller, Change, Entry, FileSystem, Opened
+from moorfs.shown import Show
 
 _BILLION = 10**9
 _FILES = 1 << 32  # what df -i shows; a bucket has no bound
@@ -56,8 +57,10 @@ def decode(buffer: memoryview, length: int) -> Request:
 class Requests:
     """`handle` gives the answer to a request, None when it has none. Raises FileError, or whatever goes wrong."""
 
-    def __init__(self, files: FileSystem) -> None:
+    def __init__(self, files: FileSystem, show: Show = lambda kept: kept) -> None:
+        """`show`: what callers see of a node's attributes."""
         self._files = files
+        self._show = show
         self._handlers: Mapping[int, Callable[[Request], Answer | None]] = {
             wire.LOOKUP: self._lookup, wire.FORGET: self._forget, wire.BATCH_FORGET: self._batch_forget,
             wire.GETATTR: self._getattr, wire.SETATTR: self._setattr, wire.READLINK: self._readlink,
@@ -134,13 +137,13 @@ class Requests:
     def _getattr(self, request: Request) -> Answer:
         flags, _, handle = wire.GETATTR_IN.unpack_from(request.body)
         given = handle if flags & wire.GETATTR_FH else None
-        return _attributes(*self._files.getattr(request.node, given, request.caller))
+        return self._attributes(*self._files.getattr(request.node, given, request.caller))
 
     def _setattr(self, request: Request) -> Answer:
         change = _change(request.body)
         if change == Change(handle=change.handle):  # atime and ctime alone, which nobody keeps
-            return _attributes(*self._files.getattr(request.node, change.handle, request.caller))
-        return _attributes(*self._files.setattr(request.node, change, request.caller))
+            return self._attributes(*self._files.getattr(request.node, change.handle, request.caller))
+        return self._attributes(*self._files.setattr(request.node, change, request.caller))
 
     def _statfs(self, _: Request) -> Answer:
         total, free = (each // wire.PAGE for each in self._files.statfs())
@@ -224,7 +227,7 @@ class Requests:
                 if given:
                     self._files.forget(nodes.pop(), 1)
                 break
-            data += _encode(item.entry) if item.entry and given else _NO_ENTRY  # a node of 0 promises nothing
+            data += self._encode(item.entry) if item.entry and given else _NO_ENTRY  # a node of 0 promises nothing
             data += entry
         return Answer(memoryview(data), partial(self._forget_all, nodes))
 
@@ -234,7 +237,16 @@ class Requests:
 
     def _entry(self, entry: Entry) -> Answer:
         node = entry.attributes.node if entry.attributes else 0
-        return Answer(_encode(entry), partial(self._files.forget, node, 1) if node else None)
+        return Answer(self._encode(entry), partial(self._files.forget, node, 1) if node else None)
+
+    def _attributes(self, given: Attributes, valid: float) -> Answer:
+        return Answer(wire.ATTR_OUT.pack(*_split(valid), 0) + _attr(self._show(given)))
+
+    def _encode(self, entry: Entry) -> bytes:
+        (name, name_rest), (valid, valid_rest) = _split(entry.name_valid), _split(entry.attributes_valid)
+        given = entry.attributes
+        head = wire.ENTRY_OUT.pack(given.node if given else 0, 0, name, valid, name_rest, valid_rest)
+        return head + (_attr(self._show(given)) if given else _NO_ATTRIBUTES)
 
 
 def _refuse(number: int) -> Callable[[Request], Answer | None]:
@@ -274,17 +286,6 @@ def _attr(given: Attributes) -> bytes:
         given.node, given.size, given.blocks, seconds, seconds, changed, rest, rest, changed_rest,
         given.mode, given.links, given.uid, given.gid, given.device, wire.PAGE, 0,
     )  # fmt: skip
-
-
-def _attributes(given: Attributes, valid: float) -> Answer:
-    return Answer(wire.ATTR_OUT.pack(*_split(valid), 0) + _attr(given))
-
-
-def _encode(entry: Entry) -> bytes:
-    (name, name_rest), (valid, valid_rest) = _split(entry.name_valid), _split(entry.attributes_valid)
-    given = entry.attributes
-    head = wire.ENTRY_OUT.pack(given.node if given else 0, 0, name, valid, name_rest, valid_rest)
-    return head + (_attr(given) if given else _NO_ATTRIBUTES)
 
 
 def _opened(opened: Opened) -> bytes:

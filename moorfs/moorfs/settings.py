@@ -7,8 +7,8 @@ The mounter opens /dev/fuse, mounts with `fd=N,rootmode=40000,user_id=0,group_id
 process served this very connection before; `cache` and `fd` must be the same ones.
 
 FILE is a JSON object; the fields, their units and defaults are those of `Settings` in camelCase (`cacheSize`). An
-unknown field is refused. No secret is in it: `keyFile` is a JSON file of mode 0600 with `accessKeyId` and
-`secretAccessKey` (and `sessionToken`), which is read at start and again at each `rekey`.
+unknown field is refused. No secret is in it: `keyFile` is a JSON file of mode 0600 with `AWS_ACCESS_KEY_ID` and
+`AWS_SECRET_ACCESS_KEY`, which is read at start, at each `rekey`, and when the engine refuses the key.
 
 The control socket (`socket`, mode 0600, only root and our own user are answered) takes one request per connection:
 four bytes (big-endian) of length and a JSON object, answered alike; it is the mounter's own protocol. An answer is
@@ -16,7 +16,8 @@ four bytes (big-endian) of length and a JSON object, answered alike; it is the m
 
     {"method": "stats"}                 -> figures: see `control`
     {"method": "metrics"}               -> {"text": in Prometheus' format, labelled volume="..."}
-    {"method": "rekey"}                 reads keyFile again; requests under way end with the old key
+    {"method": "rekey"}                 -> {"changed": bool}: keyFile is read again; requests under way end with the
+                                        old key. An unreadable file changes nothing
     {"method": "store", "seconds": 60}  -> {"stored": true | false, "unsaved": [names]}; all that is dirty goes to the
                                         engine, within the time. Before an unmount
     {"method": "handover"}              ends after the requests under way, with exit code 4; the next process takes
@@ -60,6 +61,12 @@ class Settings:
     ca_file: str = ""
     """PEM certificates that sign the endpoint's; "" for the system's."""
     path_style: bool = True
+    address: str = ""
+    """Host to connect to, where it is not the endpoint's (virtual-host style inside of a cluster)."""
+    conditional: bool = True
+    """The engine obeys If-Match and If-None-Match on writes."""
+    part_copy: bool = True
+    """The engine has UploadPartCopy."""
     volume: str = ""
     """namespace/name, for metrics and logs."""
     log_level: str = "INFO"
@@ -67,14 +74,14 @@ class Settings:
     # What callers see
     read_only: bool = False
     uid: int | None = None
-    """Owner of objects that tell none; None: root."""
+    """Owner of all that is shown; None: what is kept with the objects (root where nothing is)."""
     gid: int | None = None
     group: int | None = None
-    """All files and folders are shown as of this group, which may read and write them (fsGroup of Kubernetes), whatever
-    they tell; what is stored with them stays."""
-    file_mode: int = 0o644
-    """Of objects that tell none."""
-    folder_mode: int = 0o755
+    """A pod's fsGroup: all is shown as of this group, which may read and write it; what is stored stays as it is."""
+    file_mode: int | None = None
+    """Mode of all files that is shown; None: what is kept with the objects (0644 where nothing is)."""
+    folder_mode: int | None = None
+    """The same of folders (0755)."""
     ttl: float = 1.0
     """Seconds that names and attributes are believed before the engine is asked again."""
     rename_limit: int = 10_000
@@ -101,8 +108,8 @@ class Settings:
     """Requests for bytes at a time."""
 
     # Waiting
-    call_seconds: float = 60.0
-    """Deadline of one S3 request without progress."""
+    call_seconds: float = 30.0
+    """How long one S3 request may make no progress."""
     down_seconds: float | None = None
     """How long callers wait for an engine that is down before they get EIO; None: until it is back."""
     interrupt_seconds: float = 60.0
@@ -134,18 +141,6 @@ class Settings:
             raise InvalidInput("threads must be at least 1 and at most mostThreads")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The key that requests are signed with; its repr tells only the public half."""
-
-    access: str
-    secret: str
-    token: str = ""
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.access})"
-
-
 def load(path: str) -> Settings:
     """Settings of a file; raises InvalidInput that names what is wrong."""
     found = _object(path)
@@ -168,16 +163,6 @@ def save(settings: Settings, path: str) -> None:
     values = {_camel(each.name): getattr(settings, each.name) for each in fields(Settings)}
     with open(path, "w", encoding="utf-8") as out:
         json.dump(values, out)
-
-
-def credentials(path: str) -> Credentials:
-    """The key of a key file; raises InvalidInput without telling anything of the file's text."""
-    found = _object(path)
-    names = ("accessKeyId", "secretAccessKey", "sessionToken")
-    access, secret, token = (str(found.get(name) or "") for name in names)
-    if not access or not secret:
-        raise InvalidInput(f"{path}: accessKeyId and secretAccessKey must be given")
-    return Credentials(access, secret, token)
 
 
 def _object(path: str) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ class Programs:
 
         def files(place: Place) -> Texts:
             own = {"keyFile": str(place.folder / "key.json"), "socket": str(place.folder / CONTROL)}
-            credentials = {"accessKeyId": key.access, "secretAccessKey": key.secret}
+            credentials = {"AWS_ACCESS_KEY_ID": key.access, "AWS_SECRET_ACCESS_KEY": key.secret}
             return {"config.json": json.dumps(settings | own), "key.json": json.dumps(credentials)}
 
         return argv, files

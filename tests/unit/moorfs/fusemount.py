@@ -20,7 +20,8 @@ from typing import Any, Generic, TypeVar
 
 from s3engine import ROOT, Engine
 
-from moorfs import settings
+from moorage.errors import DeadlineExceeded, NotReady
+from moorfs import control, settings
 
 T = TypeVar("T")
 SECONDS = 30.0
@@ -94,7 +95,21 @@ class Mount:
                 ["setpriv", "--pdeathsig", "KILL", "--", *argv], stdout=log, stderr=log, pass_fds=[self.fd], env=env
             )
         if ready:
-            self.do(lambda: os.stat("."))
+            self._until_served()
+
+    def _until_served(self) -> None:
+        assert self.server
+        end = time.monotonic() + SECONDS
+        while self._served_by() != self.server.pid:
+            assert self.server.poll() is None, f"moorfs ended with {self.server.returncode}:\n{self.log[-3000:]}"
+            assert time.monotonic() < end, f"moorfs does not answer:\n{self.log[-3000:]}"
+            time.sleep(0.005)
+
+    def _served_by(self) -> int:
+        try:
+            return int(self.ask("stats", 5)["pid"])
+        except (NotReady, DeadlineExceeded, KeyError):
+            return 0
 
     def kill(self) -> None:
         """SIGKILL, as a crash would; callers wait from now on."""
@@ -132,8 +147,6 @@ class Mount:
 
     def ask(self, method: str, seconds: float = SECONDS, **more: Any) -> dict[str, Any]:
         """A request to the control socket."""
-        from moorfs import control
-
         return dict(control.ask(self.settings.socket, {"method": method, **more}, seconds))
 
     def close(self) -> None:
@@ -242,7 +255,7 @@ def make(home: Path, engine: Engine, bucket: str, **more: Any) -> settings.Setti
     key = home / "key.json"
     if not key.exists():
         key.touch(mode=0o600)
-        key.write_text(json.dumps({"accessKeyId": engine.access, "secretAccessKey": engine.secret}))
+        key.write_text(json.dumps({"AWS_ACCESS_KEY_ID": engine.access, "AWS_SECRET_ACCESS_KEY": engine.secret}))
     given: dict[str, Any] = {
         "endpoint": engine.endpoint, "bucket": bucket, "key_file": str(key), "cache": str(home / "cache"),
         "socket": str(home / "control"), "volume": "tests/volume", "log_level": "DEBUG", **more,

@@ -203,4 +203,4 @@ class Dictionary:
 
 
 if __name__ == "__main__":
-    os._exit(main(build=lambda around: Built(Dictionary(around), lambda key: None)) if sys.argv else 1)
+    os._exit(main(build=lambda around: Built(Dictionary(around), lambda: True)) if sys.argv else 1)

@@ -68,6 +68,20 @@ def test_times_before_1970(memory: Mounting) -> None:
     assert memory().do(work) == -1_500_000_000
 
 
+def test_owners_and_modes_are_shown_as_the_settings_say(memory: Mounting) -> None:
+    def look() -> list[tuple[str, int, int]]:
+        os.umask(0o077)
+        Path("f").touch()
+        os.mkdir("d")
+        found = [os.stat(each) for each in ("f", "d")]
+        return [(oct(each.st_mode & 0o7777), each.st_uid, each.st_gid) for each in found]
+
+    plain = memory(name="plain", uid=7, gid=8, file_mode=0o640, folder_mode=0o750)
+    assert plain.do(look) == [("0o640", 7, 8), ("0o750", 7, 8)]
+    group = memory(name="group", gid=8, group=9)
+    assert group.do(look) == [("0o660", 0, 9), ("0o2770", 0, 9)]
+
+
 def test_a_folder_of_thousands_is_listed_whole(memory: Mounting) -> None:
     def work() -> tuple[int, int]:
         for number in range(600):
@@ -323,7 +337,7 @@ def test_the_control_socket(memory: Mounting) -> None:
     text = made.ask("metrics")["text"]
     assert 'moorage_volume_operation_seconds_count{volume="tests/volume",op="mkdir"} 1' in text
     assert 'moorage_volume_nodes{volume="tests/volume"} 2' in text
-    assert made.ask("rekey")["code"] == "OK"
+    assert made.ask("rekey") == {"code": "OK", "changed": True}
     assert made.ask("store", seconds=5) == {"code": "OK", "stored": True, "unsaved": []}
     assert made.ask("nonsense")["code"] == "UNIMPLEMENTED"
     assert stat.S_IMODE(os.stat(made.settings.socket).st_mode) == 0o600

@@ -56,25 +56,6 @@ def test_what_is_wrong_is_named(tmp_path: Path, more: dict[str, Any], said: str)
         _load(tmp_path, **more)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"accessKeyId": "a"}', '{"secretAccessKey": "hidden"}', "hidden"])
-def test_a_wrong_key_file_is_refused_without_telling_it(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "key"
-    path.write_text(text)
-
-    with pytest.raises(InvalidInput) as refused:
-        settings.credentials(str(path))
-    assert "hidden" not in str(refused.value)
-
-
-def test_a_key_shows_only_its_public_half(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text('{"accessKeyId": "public", "secretAccessKey": "hidden"}')
-
-    found = settings.credentials(str(path))
-
-    assert (found.access, found.secret, repr(found)) == ("public", "hidden", "Credentials(public)")
-
-
 @pytest.mark.parametrize(
     "argv", [[], ["--fd", "x", "--config", "y"], ["--fd", "0"], ["--fd", "0", "--config", "/none"]]
 )
