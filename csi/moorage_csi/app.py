@@ -142,13 +142,14 @@ async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "
 
 async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncExitStack) -> Ready:
     from moorage_csi.mounter import telemetry
+    from moorage_csi.mounter.cages import Cages
     from moorage_csi.mounter.handover import Handover
     from moorage_csi.mounter.healing import Healing
     from moorage_csi.mounter.programs import Programs
     from moorage_csi.mounter.server import MounterServer
     from moorage_csi.mounter.supervisor import Supervisor
 
-    supervisor = Supervisor(runner, chosen.run_dir, Healing(runner).heal)
+    supervisor = Supervisor(runner, chosen.run_dir, Healing(runner).heal, Cages(chosen.volume_memory))
     metrics.gauges["moorage_mounter_mounts"] = lambda: float(len(supervisor.mounts))
     metrics.gauges["moorage_mounter_restarts"] = lambda: float(sum(kept.restarts for kept in supervisor.mounts))
     metrics.others = lambda: telemetry.collect(supervisor.mounts)

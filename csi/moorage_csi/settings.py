@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moorage import names
+from moorage import names, quantity
+from moorage.errors import MoorageError
 
 # Twice the pods that a node takes by default (110), and some. Each bucket on a node is a process of some 20 MiB, so an
 # unlimited number would end in the node's OOM killer; a shared volume costs a mount in the kernel and nothing else.
@@ -29,6 +30,7 @@ class Settings:
     s3fs: str
     moorfs: str
     cache_dir: Path  # of the node's disk, for what moorfs keeps
+    volume_memory: int  # bytes of memory for each program of the mounter; 0: no limit
     keeper: Path  # socket on which the mounter and the node plugin hold each other's connections
     health_host: str
     health_port: int  # 0: no health server
@@ -63,6 +65,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         s3fs=given.s3fs,
         moorfs=given.moorfs,
         cache_dir=Path(given.cache_dir),
+        volume_memory=given.volume_memory,
         keeper=plugin / "keeper.sock",
         health_host=host,
         health_port=given.health_port,
@@ -91,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{flag}", default=_environment(flag, default), help=text)
     most = _environment("max-volumes", str(MAX_VOLUMES))
     parser.add_argument("--max-volumes", type=_count, default=most, help=f"node: {_MOST} ({MAX_VOLUMES}); 0: no limit")
+    memory = _environment("volume-memory", "0")
+    parser.add_argument("--volume-memory", type=_bytes, default=memory, help="mounter: limit of each program; 0: none")
     health = _environment("volume-health", "false")
     parser.add_argument("--volume-health", type=_flag, default=health, help=f"{_HEALTH} (false)")
     node = os.environ.get("NODE_NAME") or os.uname().nodename
@@ -111,6 +116,13 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative; 0 means no limit")
     return number
+
+
+def _bytes(text: str) -> int:
+    try:
+        return quantity.parse(text) if text != "0" else 0
+    except MoorageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _flag(text: str) -> bool:

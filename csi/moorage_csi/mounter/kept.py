@@ -12,6 +12,7 @@ from pathlib import Path
 from moorage.errors import DeadlineExceeded, MoorageError, NotFound, NotReady, Unauthenticated
 from moorage_csi import mounts
 from moorage_csi.mounter import connection, control, wire
+from moorage_csi.mounter.cages import Cages
 from moorage_csi.mounter.process import Process
 from moorage_csi.mounter.programs import CONTROL
 from moorage_csi.mounter.recipe import Place, Recipe
@@ -39,6 +40,7 @@ class Kept:
 
     recipe: Recipe
     folder: Path
+    cages: Cages
     device: int | None = None
     process: Process | None = None
     started: float = 0.0
@@ -68,6 +70,7 @@ class Kept:
         self.write(recipe.files(place))
         handed = () if self.device is None else (self.device,)
         self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed)
+        self.cages.hold(recipe.name, self.process.pid)
         self.started = time.monotonic()
         await self._appear(self.process)
         if recipe.connection:
@@ -127,6 +130,7 @@ class Kept:
     def tidy(self) -> None:
         """No file of it stays, its key least of all."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.cages.release(self.recipe.name)
 
     def failure(self) -> MoorageError:
         """What the last words of a program that ended at once mean (CSI spec, Error Scheme)."""

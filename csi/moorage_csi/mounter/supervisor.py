@@ -14,6 +14,7 @@ from typing import Protocol
 
 from moorage.errors import AlreadyExists, MoorageError
 from moorage_csi import mounts
+from moorage_csi.mounter.cages import Cages
 from moorage_csi.mounter.kept import Kept
 from moorage_csi.mounter.recipe import Recipe
 from moorage_csi.mounts import Mount
@@ -25,6 +26,7 @@ _STORE_SECONDS = 30.0  # for a process to store what it holds after its mount is
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new mount
 _QUICK_SECONDS = 10.0  # a process that lived no longer died at its start
 _QUICK_DEATHS = 3  # in a row, after which its connection is given up: nobody shall wait for it for ever
+_NO_CAGES = Cages(0)
 CANNOT_TAKE_OVER = 3  # exit status of moorfs (`moorfs.settings`)
 
 
@@ -38,8 +40,11 @@ Told = Callable[[str, Kept | None], None]
 
 
 class Supervisor:
-    def __init__(self, runner: Runner, run_directory: Path, heal: Healer | None = None) -> None:
-        """`run_directory` holds the programs' files with their keys, on a tmpfs."""
+    def __init__(
+        self, runner: Runner, run_directory: Path, heal: Healer | None = None, cages: Cages = _NO_CAGES
+    ) -> None:
+        """`run_directory` holds the programs' files with their keys, on a tmpfs; `cages` their processes."""
+        self._cages = cages
         self._runner = runner
         self._run = run_directory
         self._heal = heal
@@ -109,7 +114,7 @@ class Supervisor:
         await asyncio.gather(*(kept.hand_over() for kept in self._kept.values()))
 
     def _new(self, recipe: Recipe, device: int | None = None) -> Kept:
-        return Kept(recipe, self._run / recipe.name, device)
+        return Kept(recipe, self._run / recipe.name, self._cages, device)
 
     def _keep(self, kept: Kept) -> None:
         self._kept[kept.recipe.target] = kept
