@@ -13,6 +13,14 @@ from typing import Any
 # Upper bounds in seconds
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+# What is told of S3 calls: the store's name for it, and the metric's
+_S3 = {
+    "calls": "requests", "errors": "errors", "retries": "retries", "throttled": "throttled", "seconds": "seconds",
+    "sent": "sent_bytes", "received": "received_bytes",
+}  # fmt: skip
+
+Tallies = Mapping[str, Mapping[str, object]]
+
 
 @dataclass(slots=True)
 class Operation:
@@ -61,11 +69,14 @@ class Metrics:
                 },
             }
 
-    def text(self, more: Mapping[str, float]) -> str:
-        """In Prometheus' format; `more` are figures by name: `*_total` are counters, the others gauges."""
+    def text(self, more: Mapping[str, float], s3: Tallies) -> str:
+        """In Prometheus' format; `more` are figures by name: `*_total` are counters, the others gauges; `s3` as the
+        store counts its calls."""
         volume = self.volume.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
         with self._lock:
-            return "\n".join((*self._operations(volume), *_figures(volume, {**self._bytes(), **more}), ""))
+            return "\n".join(
+                (*self._operations(volume), *_calls(volume, s3), *_figures(volume, {**self._bytes(), **more}), "")
+            )
 
     def _bytes(self) -> dict[str, float]:
         return {"read_bytes_total": self.read_bytes, "written_bytes_total": self.written_bytes}
@@ -84,6 +95,13 @@ class Metrics:
             yield f'moorage_volume_operation_seconds_bucket{{{labels},le="+Inf"}} {each.count}'
             yield f"moorage_volume_operation_seconds_sum{{{labels}}} {each.seconds:.6f}"
             yield f"moorage_volume_operation_seconds_count{{{labels}}} {each.count}"
+
+
+def _calls(volume: str, s3: Tallies) -> Iterator[str]:
+    for field_name, name in _S3.items():
+        yield f"# TYPE moorage_volume_s3_{name}_total counter"
+        for operation, tally in s3.items():
+            yield f'moorage_volume_s3_{name}_total{{volume="{volume}",op="{operation}"}} {tally[field_name]}'
 
 
 def _figures(volume: str, figures: Mapping[str, float]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from moorfs import wire
 from moorfs.control import Control, Fields, Method
 from moorfs.kernel import BUFFER, EndedError, Features, Kernel, NoTakeoverError
 from moorfs.lead import Lead
-from moorfs.metrics import Metrics
+from moorfs.metrics import Metrics, Tallies
 from moorfs.ports import Backing, FileSystem
 from moorfs.requests import Requests, decode
 from moorfs.serve import NotInitialisedError, Server
@@ -48,7 +48,11 @@ class Built:
     """A file system, and what else is asked of it: `rekey` reads the key again and says whether it was another one."""
 
     files: FileSystem
-    rekey: Callable[[], bool]
+    rekey: Callable[[], bool] = lambda: False
+    s3: Callable[[], Tallies] = dict[str, dict[str, object]]
+    """The store's calls, counted by operation."""
+    down_since: Callable[[], float | None] = lambda: None
+    """time.time() since when the engine does not answer."""
 
 
 Build = Callable[[Around], Built]
@@ -165,12 +169,14 @@ class _Process:
             "pid": os.getpid(), "volume": self._settings.volume, "kernel": kernel,
             "threads": self._server.threads, "residentBytes": _resident(),
             "underWay": self._server.interrupts.under_way, "oldestSeconds": round(self._server.interrupts.oldest, 3),
-            "figures": dict(self._built.files.figures()), **self._metrics.figures(),
+            "figures": dict(self._built.files.figures()), "s3": dict(self._built.s3()),
+            "downSince": self._built.down_since(), **self._metrics.figures(),
         }  # fmt: skip
 
     def _text(self, _: Fields) -> Fields:
         own: dict[str, float] = {"resident_bytes": _resident(), "requests_under_way": self._server.interrupts.under_way}
-        return {"text": self._metrics.text({**own, **self._built.files.figures()})}
+        own["engine_down"] = self._built.down_since() is not None
+        return {"text": self._metrics.text({**own, **self._built.files.figures()}, self._built.s3())}
 
     def _rekey(self, _: Fields) -> Fields:
         return {"changed": self._built.rekey()}

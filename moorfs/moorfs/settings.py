@@ -14,7 +14,11 @@ The control socket (`socket`, mode 0600, only root and our own user are answered
 four bytes (big-endian) of length and a JSON object, answered alike; it is the mounter's own protocol. An answer is
 {"code": "OK", ...} or {"code": a gRPC status name, "message": what to do}.
 
-    {"method": "stats"}                 -> figures: see `control`
+    {"method": "stats"}                 -> {"pid", "volume", "uptime" (s), "kernel": {"minor", "passthrough",
+                                        "resend"}, "threads", "residentBytes", "underWay" (requests), "oldestSeconds",
+                                        "readBytes", "writtenBytes" (not by passthrough), "operations": {name: {"count",
+                                        "errors", "seconds"}}, "figures": {nodes, dirty files, cache hits, ...}, "s3":
+                                        {operation: {"calls", "errors", ...}}, "downSince" (time, or null)}
     {"method": "metrics"}               -> {"text": in Prometheus' format, labelled volume="..."}
     {"method": "rekey"}                 -> {"changed": bool}: keyFile is read again; requests under way end with the
                                         old key. An unreadable file changes nothing
