@@ -47,6 +47,12 @@ class Journal:
         if sync:
             self._flush(file)
 
+    def sync(self) -> None:
+        """All that was written so far is on the disk."""
+        with self._lock:
+            file = os.dup(self._file)
+        self._flush(file)
+
     def _append(self, data: bytes) -> None:
         if self._torn:  # the checksum tells a torn line apart, if it is a line of its own
             data = b"\n" + data

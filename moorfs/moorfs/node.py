@@ -8,32 +8,12 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 
-from moorfs.attributes import stored_mtime
+from moorfs.attributes import Known, stored_mtime
+from moorfs.lead import Courteous
 from moorfs.ports import File
 
 _making = threading.Lock()
-
-
-class NodeLock:
-    """Reentrant. Before it waits it calls the hook, so that another thread can take the lead."""
-
-    __slots__ = ("_lock", "_wait")
-
-    def __init__(self, wait: Callable[[], None]) -> None:
-        self._lock = threading.RLock()
-        self._wait = wait
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            self._wait()
-            self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.release()
 
 
 class Node:
@@ -42,11 +22,11 @@ class Node:
     __slots__ = (
         "_lock",
         "etag",
-        "exact",
         "extra",
         "gid",
         "gone",
         "id",
+        "learned",
         "lookups",
         "mode",
         "modified",
@@ -74,8 +54,8 @@ class Node:
         """ETag of the object as this mount last saw or wrote it; empty: never stored."""
         self.modified = 0
         """Last-Modified (nanoseconds) of the object whose metadata is known; 0: not known."""
-        self.exact = False
-        """Mode, owner and mtime are what the object's metadata says, not a guess from a listing."""
+        self.learned = 0.0
+        """When the object's metadata were last read or written (time.monotonic()); 0: mode and owner are a guess."""
         self.extra: Mapping[str, str] | None = None
         """Metadata of others, kept when we write the object."""
         self.since = 0.0
@@ -89,15 +69,15 @@ class Node:
         self.told = False
         """The journal has it."""
         self.wait = wait
-        self._lock: NodeLock | None = None
+        self._lock: Courteous | None = None
 
     @property
-    def lock(self) -> NodeLock:
+    def lock(self) -> Courteous:
         """Held by whoever makes S3 calls with this node's key, or changes what is stored under it."""
         lock = self._lock
         if lock is None:
             with _making:
-                lock = self._lock = self._lock or NodeLock(self.wait)
+                lock = self._lock = self._lock or Courteous(self.wait)
         return lock
 
     @property
@@ -110,6 +90,12 @@ class Node:
         """The object's key now; it changes by rename, of the file and of the folders above it."""
         return prefix_of(self.parent) + self.name
 
+    def learn(self, known: Known) -> None:
+        """The object's metadata were read."""
+        self.mode, self.uid, self.gid = known.mode, known.uid, known.gid
+        self.mtime, self.extra = known.mtime, known.extra
+        self.learned = time.monotonic()
+
     def metadata(self, mtime: int) -> dict[str, str]:
         """What to store along with the bytes, as s3fs does. mtime: nanoseconds."""
         kept = dict(self.extra or {})
@@ -120,16 +106,20 @@ class Node:
 class Folder(Node):
     """`children`: what is known; all there is while `listed` lies ahead (time.monotonic())."""
 
-    __slots__ = ("big", "changes", "children", "listed", "marker")
+    __slots__ = ("asked", "big", "changes", "children", "listed", "marker", "moved")
 
     def __init__(self, number: int, parent: "Folder | None", name: str, mode: int, wait: Callable[[], None]) -> None:
         super().__init__(number, parent, name, mode, wait)
         self.children: dict[str, Node] = {}
         self.listed = 0.0
+        self.asked = 0.0
+        """When a name in it was last asked for by itself (time.monotonic())."""
         self.changes = 0
         """Counts names made, removed and moved here: a listing begun before one of these is not the full truth."""
         self.marker: bool | None = None
         """Whether the object `folder/` is there; None: not known."""
+        self.moved = 0.0
+        """When it was moved (time.monotonic()), for ever while it is: what was asked by its old key tells nothing."""
         self.big = False
         """More names than one page of a listing: names are asked for one by one."""
 
@@ -153,6 +143,12 @@ class Leaf(Node):
         self.target: bytes | None = None
         """Of a symbolic link, once read."""
 
+    def learn(self, known: Known) -> None:
+        if known.mode != self.mode:
+            self.target = None
+        super().learn(known)
+        self.device = known.device
+
     def metadata(self, mtime: int) -> dict[str, str]:
         kept = super().metadata(mtime)
         if self.device:
@@ -162,9 +158,8 @@ class Leaf(Node):
     def stored(self, etag: str, size: int, mtime: int) -> None:
         """The engine has the bytes, and the metadata of just now."""
         self.etag, self.size, self.mtime = etag, size, mtime
-        self.exact = True
         self.modified = 0
-        self.since = time.monotonic()
+        self.learned = self.since = time.monotonic()
 
     @property
     def busy(self) -> bool:
@@ -179,3 +174,13 @@ def prefix_of(folder: Folder | None) -> str:
         parts.append(folder.name if folder.parent is None else folder.name + "/")
         folder = folder.parent
     return "".join(reversed(parts))
+
+
+def stale(node: Node, began: float) -> bool:
+    """Whether an answer to a question sent at `began` may be about a key that the node no longer has."""
+    above: Node | None = node
+    while above is not None:
+        if isinstance(above, Folder) and above.moved >= began:
+            return True
+        above = above.parent
+    return False

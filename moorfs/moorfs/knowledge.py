@@ -1,0 +1,138 @@
+"""What the engine told of objects, put into the tree: as far as it is newer than what we know ourselves.
+
+A listing tells size, ETag and Last-Modified; mode, owner and type come from the object's metadata (HEAD). They are
+believed as long as ETag and Last-Modified stay the same, but for `metadata_ttl` seconds at most: an engine may replace
+metadata and change neither (versitygw does).
+"""
+
+import stat
+import time
+from dataclasses import dataclass
+
+from moorfs.attributes import SECOND, Defaults, known
+from moorfs.node import Folder, Leaf, Node
+from moorfs.ports import Head, Listed
+from moorfs.tree import Tree
+
+LINK_MAX = 4096  # Linux, PATH_MAX with its NUL: no symbolic link is longer, and fifos and the like are empty
+NEAR = 2 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Seconds that names (`ttl`) and unchanged metadata are believed. `heads`: whether every object's metadata is read;
+    else only of those that may be symbolic links or special files, and the others have the default mode and owner."""
+
+    ttl: float = 1.0
+    metadata_ttl: float = 60.0
+    heads: bool = True
+
+
+class Knowledge:
+    """`began`, everywhere: when the question was sent (time.monotonic())."""
+
+    def __init__(self, tree: Tree, belief: Belief, defaults: Defaults) -> None:
+        self.tree = tree
+        self.belief = belief
+        self.defaults = defaults
+        self._born = time.time_ns()
+
+    def fresh(self, node: Node) -> bool:
+        """Whether what we know of it need not be asked again."""
+        now = time.monotonic()
+        if isinstance(node, Leaf) and node.busy:
+            return True
+        return max(node.until, node.since + self.belief.ttl if node.since else 0.0) > now
+
+    def listed(self, folder: Folder) -> bool:
+        """Whether all names of the folder are known."""
+        return folder.listed > time.monotonic()
+
+    def left(self, node: Node) -> float:
+        """Seconds for which the kernel may believe what we told it of the node."""
+        if isinstance(node, Leaf) and node.busy:
+            return self.belief.ttl
+        now = time.monotonic()
+        until = max(node.until, node.since + self.belief.ttl if node.since else 0.0)
+        return min(max(until - now, 0.0), self.belief.ttl)
+
+    def lacks(self, node: Node) -> bool:
+        """Whether the object's metadata must be read before its mode, owner and type are told."""
+        if node.learned and time.monotonic() - node.learned < self.belief.metadata_ttl:
+            return False
+        if isinstance(node, Leaf):
+            return not node.busy and (self.belief.heads or node.size < LINK_MAX)
+        return node.parent is not None
+
+    def saw_folder(self, folder: Folder, name: str, began: float) -> Folder:
+        """A common prefix of a listing."""
+        node = self.tree.obtain_folder(folder, name, stat.S_IFDIR | self.defaults.folder_mode)
+        if not node.learned:
+            node.uid, node.gid = self.defaults.uid, self.defaults.gid
+            node.mtime = node.mtime or self._born
+        node.until = max(node.until, began + self.belief.ttl)
+        return node
+
+    def saw_object(self, folder: Folder, name: str, listed: Listed, began: float) -> Leaf:
+        """An object of a listing."""
+        node = self.tree.obtain_leaf(folder, name, stat.S_IFREG | self.defaults.file_mode)
+        if self._ours(node, began):
+            return node
+        try:
+            self._take(node, listed)
+            node.until = began + self.belief.ttl
+        finally:
+            node.lock.__exit__(None, None, None)
+        return node
+
+    def _take(self, node: Leaf, listed: Listed) -> None:
+        if node.etag != listed.etag or not _same_time(node, listed.mtime):
+            node.learned, node.target = 0.0, None
+            node.uid, node.gid, node.mtime = self.defaults.uid, self.defaults.gid, listed.mtime
+            node.mode = stat.S_IFREG | self.defaults.file_mode
+        node.etag, node.size, node.modified = listed.etag, listed.size, listed.mtime
+
+    def saw_head(self, node: Node, head: Head, began: float) -> None:
+        """The object of a node, by its key."""
+        if isinstance(node, Folder):
+            node.marker = True
+            local = node.mtime  # of what changed in it, which is not stored
+            node.learn(known(head.metadata, head.mtime, True, self.defaults))
+            node.mtime = max(node.mtime, local)
+            node.until = began + self.belief.ttl
+        elif isinstance(node, Leaf) and not self._ours(node, began):
+            try:
+                node.etag, node.size, node.modified = head.etag, head.size, head.mtime
+                node.learn(known(head.metadata, head.mtime, False, self.defaults))
+                node.until = began + self.belief.ttl
+            finally:
+                node.lock.__exit__(None, None, None)
+
+    def saw_no_marker(self, folder: Folder) -> None:
+        """The folder has no object of its own: only what is in it makes it one."""
+        folder.marker = False
+        folder.learned = time.monotonic()
+
+    def _ours(self, node: Leaf, began: float) -> bool:
+        """Whether we know better; False: the node's lock is taken, so that nobody opens or stores it meanwhile."""
+        if node.busy or node.since >= began or not node.lock.attempt():
+            return True
+        if node.busy or node.since >= began:
+            node.lock.__exit__(None, None, None)
+            return True
+        return False
+
+    def saw_none(self, node: Node, began: float) -> bool:
+        """There was no object or folder of this name. Whether it is gone now."""
+        if node.since >= began or (isinstance(node, Leaf) and node.busy):
+            return False
+        self.tree.remove(node)
+        return True
+
+
+def _same_time(node: Leaf, modified: int) -> bool:
+    """Whether the object is still the one whose metadata we know. We know of one that we stored just when, about."""
+    if node.modified:
+        return node.modified // SECOND == modified // SECOND
+    stored = time.time_ns() - int((time.monotonic() - node.since) * SECOND)
+    return bool(node.since) and abs(modified - stored) <= NEAR

@@ -1,0 +1,152 @@
+"""readdir: the names of a folder, one page at a time, from any offset.
+
+An offset is a place in the sequence of the folder's keys; the names "." and ".." have the first two. A handle that is
+not known (its process died) reads the folder anew and goes on at the offset.
+"""
+
+import stat
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moorfs.heads import Heads
+from moorfs.knowledge import LINK_MAX, Knowledge
+from moorfs.listing import Listing, Names, local
+from moorfs.node import Folder, Node
+from moorfs.ports import Entry, Item, Listed
+from moorfs.status import attributes
+from moorfs.tree import Tree
+
+AHEAD = 128
+"""Names whose metadata is read at once."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One name: an object or (None) a folder; its node where that is known already."""
+
+    name: str
+    listed: Listed | None
+    began: float
+    node: Node | None = None
+
+
+class Stream:
+    """The names of one folder. Keeps the page that is read and the one before it."""
+
+    def __init__(self, listing: Listing, folder: Folder, fresh: bool) -> None:
+        self._listing = listing
+        self._folder = folder
+        self.key = folder.key
+        self.first = 0
+        self._lines: list[Line] = []
+        self._before = 0
+        self._names: Names | None = None
+        self._load(fresh)
+
+    def at(self, index: int) -> list[Line]:
+        """The names from that place on, as far as they are known now; none: the end."""
+        while index >= self.first + len(self._lines) and self._names is not None and self._names.token is not None:
+            self._next(self._names)
+        return self._lines[index - self.first :]
+
+    def _load(self, fresh: bool) -> None:
+        folder = self._folder
+        if not fresh:
+            self._names = self._listing.first(folder)
+        if self._names is None or self._names.token is None:
+            self._lines = [_line(child) for _, child in sorted(folder.children.items())]
+        else:
+            self._lines = _lines(self._names)
+
+    def _next(self, names: Names) -> None:
+        self._names = self._listing.page(self._folder, names.token, names.held)
+        more = _lines(self._names)
+        if self._names.token is None:
+            more += [_line(child) for child in local(self._folder)]
+        self.first += self._before
+        self._lines = self._lines[self._before :] + more
+        self._before = len(self._lines) - len(more)
+
+
+def _line(node: Node) -> Line:
+    return Line(node.name, None, 0.0, node)
+
+
+def _lines(names: Names) -> list[Line]:
+    found = [Line(name, listed, names.began) for name, listed in names.objects.items()]
+    found += [Line(name, None, names.began) for name in names.folders]
+    return sorted(found, key=lambda line: line.name)
+
+
+class Reading:
+    """All open folders. Handles are numbers that no other process of this mount gives."""
+
+    def __init__(self, tree: Tree, knowledge: Knowledge, heads: Heads, listing: Listing, first_handle: int) -> None:
+        self._tree = tree
+        self._knowledge = knowledge
+        self._heads = heads
+        self._listing = listing
+        self._streams: dict[int, Stream] = {}
+        self._next = first_handle
+
+    def open(self) -> int:
+        self._next += 1
+        return self._next
+
+    def close(self, handle: int) -> None:
+        self._streams.pop(handle, None)
+
+    def read(self, folder: Folder, handle: int, offset: int, plus: bool) -> Iterator[Item]:
+        for index, (name, node) in enumerate(((b".", folder), (b"..", folder.parent or folder))):
+            if offset <= index:
+                yield Item(name, node.id, node.mode, index + 1)
+        place = max(offset - 2, 0)
+        stream = self._stream(folder, handle, offset == 0, place)
+        while lines := stream.at(place)[:AHEAD]:
+            yield from self._items(folder, lines, place + 2, plus)
+            place += len(lines)
+
+    def _stream(self, folder: Folder, handle: int, anew: bool, place: int) -> Stream:
+        stream = self._streams.get(handle)
+        if stream is None or anew or place < stream.first or stream.key != folder.key:
+            stream = self._streams[handle] = Stream(self._listing, folder, self._knowledge.listed(folder))
+        return stream
+
+    def _items(self, folder: Folder, lines: list[Line], offset: int, plus: bool) -> Iterator[Item]:
+        if plus:
+            self._heads.all([self._node(folder, line) for line in lines])
+        for number, line in enumerate(lines, offset + 1):
+            node = line.node or folder.children.get(line.name)
+            if node is None:
+                yield Item(line.name.encode(), _inode(folder, line.name), _kind(line), number)
+            elif not node.gone:
+                yield Item(line.name.encode(), node.id, self._mode(node), number, self._entry(node) if plus else None)
+
+    def _node(self, folder: Folder, line: Line) -> Node:
+        if line.node is None:
+            if line.listed is None:
+                line.node = self._knowledge.saw_folder(folder, line.name, line.began)
+            else:
+                line.node = self._knowledge.saw_object(folder, line.name, line.listed, line.began)
+        return line.node
+
+    def _entry(self, node: Node) -> Entry:
+        self._tree.tell(node)
+        left = self._knowledge.left(node)
+        return Entry(attributes(node), left, left)
+
+    def _mode(self, node: Node) -> int:
+        return 0 if self._knowledge.lacks(node) and not isinstance(node, Folder) else node.mode
+
+
+def _kind(line: Line) -> int:
+    """What is known without its metadata: 0 is "unknown" to readdir(3)."""
+    if line.listed is None:
+        return stat.S_IFDIR
+    return stat.S_IFREG if line.listed.size >= LINK_MAX else 0
+
+
+def _inode(folder: Folder, name: str) -> int:
+    """A number for a name that has none yet; programs only compare them."""
+    return 1 << 62 | folder.id << 32 | zlib.crc32(name.encode())

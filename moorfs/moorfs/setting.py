@@ -1,0 +1,119 @@
+"""setattr: mode, owner, times, size. Metadata is replaced by a copy in place, or goes along with bytes yet to be stored."""
+
+import errno
+import stat
+import time
+
+from moorfs.node import Folder, Leaf, Node
+from moorfs.ports import Change, Changed, FileError, Missing
+from moorfs.records import Changed as ChangedLine
+from moorfs.volume import Volume
+
+TRIES = 4
+
+
+class Setting:
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+
+    def set(self, node: Node, change: Change) -> None:
+        """FileErrors: EROFS, ENOENT when it vanished meanwhile, EINVAL for the size of what has none."""
+        self._volume.writable()
+        self._volume.mover.settled(node)
+        with node.lock:
+            if isinstance(node, Folder):
+                self._folder(node, change)
+            elif isinstance(node, Leaf):
+                self._leaf(node, change)
+
+    def _folder(self, folder: Folder, change: Change) -> None:
+        if change.size is not None:
+            raise FileError(errno.EISDIR, "a folder has no size")
+        if self._volume.knowledge.lacks(folder):
+            self._volume.heads.one(folder)
+        before = folder.mode, folder.uid, folder.gid, folder.mtime
+        _put(folder, change)
+        folder.mtime = _mtime(change) or folder.mtime
+        try:
+            if not folder.gone:
+                self._volume.mark(folder)
+        except BaseException:
+            folder.mode, folder.uid, folder.gid, folder.mtime = before
+            raise
+        self._note(folder)
+
+    def _leaf(self, leaf: Leaf, change: Change) -> None:
+        if change.size is not None and leaf.kind != stat.S_IFREG:
+            raise FileError(errno.EINVAL, "only files have a size")
+        if not leaf.busy and not leaf.gone:
+            self._learn(leaf)
+        before = leaf.mode, leaf.uid, leaf.gid
+        _put(leaf, change)
+        try:
+            if change.size is not None:
+                self._volume.file(leaf).truncate(change.size)
+            self._store(leaf, change)
+        except BaseException:
+            leaf.mode, leaf.uid, leaf.gid = before
+            raise
+        self._note(leaf)
+
+    def _learn(self, leaf: Leaf) -> None:
+        """What is replaced must be known: the other metadata is kept."""
+        if not self._volume.knowledge.fresh(leaf) or not leaf.learned:
+            self._volume.heads.one(leaf)
+        if leaf.gone:
+            raise FileError(errno.ENOENT, "it was removed meanwhile")
+
+    def _store(self, leaf: Leaf, change: Change) -> None:
+        mtime = _mtime(change)
+        owned = change.mode is not None or change.uid is not None or change.gid is not None
+        if not owned and mtime is None:
+            return
+        if leaf.gone or (leaf.kind == stat.S_IFREG and self._along(leaf, change, mtime, owned)):
+            leaf.mtime = mtime or leaf.mtime
+        else:
+            self._copy(leaf, change, mtime or leaf.mtime)
+
+    def _along(self, leaf: Leaf, change: Change, mtime: int | None, owned: bool) -> bool:
+        """Whether the change is stored with the bytes (or well enough already), so that nothing is to do here."""
+        if leaf.file is None:
+            return False
+        along = leaf.file.touched() if owned else True
+        if mtime is not None:
+            along = leaf.file.touched(mtime, change.mtime_now) and along
+        return along
+
+    def _copy(self, leaf: Leaf, change: Change, mtime: int) -> None:
+        """A copy onto itself, of the object that we know: of another one with its own metadata, and again."""
+        for left in reversed(range(TRIES)):
+            try:
+                etag = self._volume.store.copy(leaf.key, leaf.key, leaf.metadata(mtime), leaf.etag or None)
+                break
+            except Changed:
+                if not left or leaf.busy:
+                    raise
+                self._volume.heads.one(leaf)
+                _put(leaf, change)
+            except Missing:
+                raise FileError(errno.ENOENT, f"{leaf.key} was removed meanwhile") from None
+        else:
+            return
+        leaf.stored(etag, leaf.size, mtime)
+        if leaf.file is not None:
+            leaf.file.relabel(etag, mtime)
+
+    def _note(self, node: Node) -> None:
+        if node.told:
+            self._volume.journal.write(ChangedLine(node.id, node.mode, node.uid, node.gid, node.mtime))
+
+
+def _put(node: Node, change: Change) -> None:
+    if change.mode is not None:
+        node.mode = node.kind | stat.S_IMODE(change.mode)
+    node.uid = node.uid if change.uid is None else change.uid
+    node.gid = node.gid if change.gid is None else change.gid
+
+
+def _mtime(change: Change) -> int | None:
+    return time.time_ns() if change.mtime_now else change.mtime
