@@ -58,8 +58,13 @@ def known(metadata: Mapping[str, str], modified: int, folder: bool, defaults: De
         gid=_first(metadata, ("gid", "group", "file-group"), defaults.gid),
         mtime=modified if mtime is None else mtime,
         device=_whole(metadata.get("rdev", "")) or 0,
-        extra={k: v for k, v in metadata.items() if k not in OURS and k not in STALE} or None,
+        extra={k: v for k, v in metadata.items() if _kept(k, v)} or None,
     )
+
+
+def _kept(name: str, value: str) -> bool:
+    """What others wrote is written again with the object; what no header can hold cannot be."""
+    return name not in OURS and name not in STALE and value.isascii() and value.isprintable()
 
 
 def _mode(metadata: Mapping[str, str], folder: bool, defaults: Defaults) -> int:

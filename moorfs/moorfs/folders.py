@@ -25,8 +25,11 @@ class FolderMoves:
         self._volume = volume
 
     def move(self, folder: Folder, target: Folder, name: str, intent: Intent, replaced: Node | None) -> bool:
-        """The folder becomes `target`/`name`; `replaced`, who had that name, is empty. The mover's lock and those of both parents
-        are held. Whether nothing is left of the old keys; FileErrors: EINVAL, EXDEV, ENAMETOOLONG."""
+        """The folder becomes `target`/`name`; `replaced`, who had that name, is empty.
+
+        The mover's lock and those of both parents are held. Whether nothing is left of the old keys. FileErrors:
+        EINVAL (into itself), EXDEV (too many objects), ENAMETOOLONG.
+        """
         if within(target, folder):
             raise FileError(errno.EINVAL, "a folder cannot be moved into itself")
         with self._volume.mover.moving(folder), ExitStack() as stack:
@@ -40,7 +43,7 @@ class FolderMoves:
             self._volume.tree.move(folder, target, name)
             self._volume.journal.sync()
             for leaf in leaves:
-                _relabel(leaf, etags.get(intent.source + leaf.key[len(intent.target) :], leaf.etag))
+                leaf.relabelled(etags.get(intent.source + leaf.key[len(intent.target) :], leaf.etag))
             return self._swept(found, intent)
 
     def _still(self, folder: Folder, stack: ExitStack) -> list[Leaf]:
@@ -132,9 +135,3 @@ class FolderMoves:
 def _same(one: Listed, other: Listed) -> bool:
     """Copies of objects that were uploaded in parts ("...-3") have another ETag."""
     return one.size == other.size and (one.etag == other.etag or "-" in one.etag)
-
-
-def _relabel(leaf: Leaf, etag: str) -> None:
-    leaf.stored(etag, leaf.size, leaf.mtime)
-    if leaf.file is not None:
-        leaf.file.relabel(etag, leaf.mtime)

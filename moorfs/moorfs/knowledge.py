@@ -7,6 +7,7 @@ metadata and change neither (versitygw does).
 
 import stat
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moorfs.attributes import SECOND, Defaults, known
@@ -16,6 +17,7 @@ from moorfs.tree import Tree
 
 LINK_MAX = 4096  # Linux, PATH_MAX with its NUL: no symbolic link is longer, and fifos and the like are empty
 NEAR = 2 * SECOND
+PLAIN = ("application/octet-stream", "binary/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,15 @@ class Knowledge:
         if isinstance(node, Folder):
             node.marker = True
             local = node.mtime  # of what changed in it, which is not stored
-            node.learn(known(head.metadata, head.mtime, True, self.defaults))
+            node.learn(known(_metadata(head), head.mtime, True, self.defaults))
             node.mtime = max(node.mtime, local)
             node.until = began + self.belief.ttl
         elif isinstance(node, Leaf) and not self._ours(node, began):
             try:
+                if node.etag != head.etag:
+                    node.target = None
                 node.etag, node.size, node.modified = head.etag, head.size, head.mtime
-                node.learn(known(head.metadata, head.mtime, False, self.defaults))
+                node.learn(known(_metadata(head), head.mtime, False, self.defaults))
                 node.until = began + self.belief.ttl
             finally:
                 node.lock.__exit__(None, None, None)
@@ -128,6 +132,13 @@ class Knowledge:
             return False
         self.tree.remove(node)
         return True
+
+
+def _metadata(head: Head) -> Mapping[str, str]:
+    """With the content type, as ports.ObjectStore.put takes it, where it tells something."""
+    if head.content_type in ("", *PLAIN):
+        return head.metadata
+    return {**head.metadata, "content-type": head.content_type}
 
 
 def _same_time(node: Leaf, modified: int) -> bool:

@@ -161,6 +161,13 @@ class Leaf(Node):
         self.modified = 0
         self.learned = self.since = time.monotonic()
 
+    def relabelled(self, etag: str) -> None:
+        """The same bytes and metadata, by another key or another ETag."""
+        self.etag, self.modified = etag, 0
+        self.since = time.monotonic()
+        if self.file is not None:
+            self.file.relabel(etag, self.mtime)
+
     @property
     def busy(self) -> bool:
         """Its bytes here are the truth: open, or not stored yet. What a listing says of it is old."""

@@ -31,6 +31,13 @@ class Claims:
         owner, handle = self.answered.pop(caller.unique, (0, 0))
         return [*found, handle] if owner == node else found
 
+    def unclaimed(self) -> list[tuple[int, list[int]]]:
+        """Handles by node that nobody will claim any more: all requests that come again have come."""
+        self.answered.clear()
+        found = list(self.silent.items())
+        self.silent.clear()
+        return found
+
 
 class Opening:
     def __init__(self, volume: Volume) -> None:

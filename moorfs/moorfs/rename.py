@@ -118,7 +118,7 @@ class Renaming:
                 if there is not None:
                     self._volume.tree.remove(there)
                 self._volume.tree.move(leaf, target, name)
-                _relabel(leaf, etag)
+                leaf.relabelled(etag)
             finally:
                 self._volume.journal.write(Settled(intent.serial))
 
@@ -198,9 +198,3 @@ def _copy_of(leaf: Leaf, head: Head) -> Head:
     if head.size != leaf.size:
         raise FileError(errno.ENOENT, "no such name")
     return head
-
-
-def _relabel(leaf: Leaf, etag: str) -> None:
-    leaf.stored(etag, leaf.size, leaf.mtime)
-    if leaf.file is not None:
-        leaf.file.relabel(etag, leaf.mtime)

@@ -1,4 +1,4 @@
-"""setattr: mode, owner, times, size. Metadata is replaced by a copy in place, or goes along with bytes yet to be stored."""
+"""setattr: mode, owner, times, size. Metadata is replaced by a copy in place, or goes with bytes yet to be stored."""
 
 import errno
 import stat
@@ -99,9 +99,8 @@ class Setting:
                 raise FileError(errno.ENOENT, f"{leaf.key} was removed meanwhile") from None
         else:
             return
-        leaf.stored(etag, leaf.size, mtime)
-        if leaf.file is not None:
-            leaf.file.relabel(etag, mtime)
+        leaf.mtime, leaf.learned = mtime, time.monotonic()
+        leaf.relabelled(etag)
 
     def _note(self, node: Node) -> None:
         if node.told:

@@ -114,6 +114,15 @@ class Tree:
         with self._lock:
             self._next = max(self._next, number + 1)
 
+    def restore(self, nodes: Iterable[Node]) -> None:
+        """Nodes with their parents set, which an earlier process told the kernel of."""
+        with self._lock:
+            for node in nodes:
+                node.lookups, node.told = UNKNOWN, True
+                self._nodes[node.id] = node
+                if node.parent is not None and not node.gone:
+                    node.parent.children[node.name] = node
+
     def place(self, node: Node, folder: Folder, name: str) -> None:
         """The node has that name now; who had it before is gone."""
         with self._lock:
