@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 SECOND = 1_000_000_000
 OURS = frozenset({"mode", "uid", "gid", "mtime", "rdev"})
-STALE = frozenset({"atime", "ctime"})
-"""s3fs writes them as well; once we have written the object they would tell of an older one."""
+STALE = frozenset({"atime", "ctime", "moorfs-writer"})
+"""s3fs writes the first two; once we have written the object they would tell of an older one. The last is put anew at
+each store of bytes (saving.py)."""
 ID_MAX = (1 << 32) - 2
 
 

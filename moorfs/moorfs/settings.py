@@ -88,6 +88,11 @@ class Settings:
     """The same of folders (0755)."""
     ttl: float = 1.0
     """Seconds that names and attributes are believed before the engine is asked again."""
+    attributes: str = "head"
+    """head: of every object the metadata is read, for its mode, owner and mtime. list: only of those that may be
+    symbolic links or special files (below 4 KiB); the others are shown with default modes and owners."""
+    metadata_ttl: float = 60.0
+    """Seconds that metadata is believed while a listing shows the same ETag and Last-Modified."""
     rename_limit: int = 10_000
     """Objects that a rename of a folder may move; more are refused."""
 
@@ -141,6 +146,8 @@ class Settings:
             raise InvalidInput(f"socket {self.socket!r} is longer than 107 bytes")
         if self.mmap not in ("strict", "fast"):
             raise InvalidInput(f"mmap {self.mmap!r} must be strict or fast")
+        if self.attributes not in ("head", "list"):
+            raise InvalidInput(f"attributes {self.attributes!r} must be head or list")
         if not 1 <= self.threads <= self.most_threads:
             raise InvalidInput("threads must be at least 1 and at most mostThreads")
 

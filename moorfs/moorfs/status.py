@@ -13,7 +13,7 @@ def attributes(node: Node) -> Attributes:
     """
     if not isinstance(node, Leaf):
         mtime = node.mtime
-        return Attributes(node.id, node.mode, 4096, 8, 1, node.uid, node.gid, 0, mtime, mtime)
+        return Attributes(node.id, node.mode, 0, 0, 1, node.uid, node.gid, 0, mtime, mtime)
     size, mtime, blocks = node.size, node.mtime, -(-node.size // BLOCK)
     local = node.file.local() if node.file is not None else None
     if local is not None:
