@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from moorage import conditions
+from moorage import conditions, growth
 from moorage.actions import Notice
 from moorage.model import Condition, ConditionStatus, Phase
 
@@ -70,4 +70,4 @@ def _of_size(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Not
     old, new = conditions.find(before, conditions.RESIZED), conditions.find(after, conditions.RESIZED)
     if not old or not new or (old.status, old.reason) == (new.status, new.reason):
         return None
-    return Notice(new.reason, new.message, warning=new.status != ConditionStatus.true)
+    return Notice(new.reason, new.message, warning=new.reason not in growth.WAITING)

@@ -75,6 +75,20 @@ def test_each_growth_is_told() -> None:
     assert len({name(each, "Resizing") for each in (small, growing, grown)}) == 3
 
 
+def test_growing_is_no_trouble_and_what_hinders_it_is() -> None:
+    has = (lifecycle(Phase.READY), yes(conditions.RESIZED, "Resized"))
+    small = status(StorageVolumeStatus(), 1, *has)
+    growing = status(small, 2, lifecycle(Phase.READY), no(conditions.RESIZED, "Resizing"))
+    stuck = status(growing, 2, lifecycle(Phase.READY), no(conditions.RESIZED, "NoCapacity"))
+    steps = ((small, growing), (growing, stuck), (stuck, status(stuck, 2, *has)))
+
+    told = [notice for old, new in steps for notice in transitions.notices(old.conditions, new.conditions)]
+
+    assert [(each.reason, each.warning) for each in told] == [
+        ("Resizing", False), ("NoCapacity", True), ("Resized", False),
+    ]  # fmt: skip
+
+
 def test_an_event_says_whom_it_regards_and_fits_the_api() -> None:
     made = event(BODY, Notice("Failed", "é" * 2000, warning=True), "", "me")
 
