@@ -1,5 +1,6 @@
 """What a plan may ask for: frozen values, each an end that can be reached again after a crash at any point."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -76,28 +77,34 @@ class Delete:
 class MakeBucket:
     """A key that is this very one, a bucket with these settings that it may use, nothing else; proved with the key.
 
-    `owner` is written on the bucket. `adopts`: it is taken over from that owner, and from nobody else; None: it is
-    made, or was made or adopted before.
+    `owner` is written on the bucket, in its tags; other tags stay, but for `dropped`. `adopts`: it is taken over from
+    that owner, and from nobody else; None: it is made, or was made or adopted before. `settings` None: as they are.
     """
 
     engine: S3Engine
     bucket: str
     access_key: str
     secret_key: str = field(repr=False)
-    settings: BucketSettings
+    settings: BucketSettings | None
     owner: Owner
     adopts: Owner | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    dropped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveBucket:
-    """The user goes; the bucket and every version in it too, unless `keep`, or unless it is another owner's."""
+    """The user goes; the bucket too, unless `keep`, or unless it is another owner's.
+
+    `empties`: every version in it goes with it; else a bucket in which there is something stays.
+    """
 
     engine: S3Engine
     bucket: str
     access_key: str
     keep: bool
     owner: Owner
+    empties: bool = False
 
 
 @dataclass(frozen=True, slots=True)

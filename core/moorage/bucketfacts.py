@@ -8,6 +8,8 @@ from moorage import names
 from moorage.actions import Manifest, Problem
 from moorage.bucketadoption import Found
 from moorage.bucketowner import Owner
+from moorage.bucketwish import Look
+from moorage.contents import Contents, Count
 from moorage.holders import Uses
 from moorage.model import Bucket, SecretRef, StorageBackend
 from moorage.transit import SeenAttachment
@@ -25,6 +27,9 @@ class BucketFacts:
 
     `found`: what the engine said of a bucket that is to be adopted, or why it could not be asked; None when nobody
     asked. `root_key`: whether the engine's root key was there to destroy the bucket with.
+
+    `look`: the settings that the bucket has on the engine, None when nobody asked or nobody answered. `count`: what the
+    last walk through all of it found. `contents`: of a bucket that is being deleted: whether anything is in it.
     """
 
     bucket: Bucket
@@ -40,6 +45,9 @@ class BucketFacts:
     holders: tuple[str, ...] = ()
     users: dict[tuple[str, str], Uses] = field(default_factory=dict[tuple[str, str], Uses])
     attachments: tuple[SeenAttachment, ...] = ()
+    look: Look | None = None
+    count: Count | None = None
+    contents: Contents | Problem | None = None
 
     @property
     def id(self) -> str:

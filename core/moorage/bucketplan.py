@@ -7,8 +7,9 @@ could otherwise name another tenant's key there and have its secret changed.
 
 import base64
 import binascii
+from dataclasses import replace
 
-from moorage import conditions, manifests, names, placement, transit, transitions
+from moorage import bucketlock, bucketusage, bucketwish, conditions, manifests, names, placement, transit, transitions
 from moorage.actions import (
     Action,
     Apply,
@@ -16,17 +17,19 @@ from moorage.actions import (
     Hold,
     MakeBucket,
     Manifest,
+    Notice,
     Plan,
     Problem,
 )
 from moorage.bucketadoption import Found, refusal
 from moorage.bucketfacts import BucketFacts
-from moorage.bucketsettings import BucketSettings
-from moorage.conditions import Verdict, lifecycle, no, yes
-from moorage.model import BucketStatus, Phase, Placement, S3Engine
+from moorage.bucketwish import Wish
+from moorage.conditions import CONFIGURED, PROVISIONED, Verdict, lifecycle, no, yes
+from moorage.model import Bucket, BucketDrift, BucketStatus, Phase, Placement, S3Engine
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 SECRET_KEY_MIN = 16
+DRIFT_MAX = 900  # characters; an Event takes 1,000 bytes
 
 
 def plan(facts: BucketFacts) -> Plan[BucketStatus]:
@@ -34,21 +37,23 @@ def plan(facts: BucketFacts) -> Plan[BucketStatus]:
     status, spec = facts.bucket.status, facts.bucket.spec
     hold = () if names.FINALIZER in facts.bucket.metadata.get("finalizers", ()) else (Hold(),)
     if status.placement is None:
-        placed = placement.place(placement.Asked((placement.S3,), spec.backend), facts.backends)
+        placed = placement.place(placement.Asked((placement.S3,), spec.backend, region=spec.region), facts.backends)
         if isinstance(placed, Problem):
-            return _waiting(facts, Phase.PENDING, placed, hold)
+            phase = Phase.FAILED if placed.reason in placement.REFUSED else Phase.PENDING
+            return _waiting(facts, phase, placed, hold)
         # Written before anything is made: whoever deletes the Bucket after a crash must know where to look.
         return _begun(facts, placed, hold)
     engine = facts.backend.spec.engine.s3 if facts.backend else None
     trouble = trouble_of(facts)
-    if engine is None or (trouble and not _provisioned(facts)):
+    if engine is None or (trouble and not is_settled(facts.bucket)):
         return _waiting(facts, Phase.PENDING, trouble or _gone(status.placement), hold)
-    refused = secret_conflict(facts)
+    lacking = bucketwish.refused(spec, status.placement.backend, engine)
+    refused = secret_conflict(facts) or (None if conditions.is_true(status.conditions, PROVISIONED) else lacking)
     if refused:
         return _waiting(facts, Phase.FAILED, refused, hold)
     if not facts.is_ours and (waiting := _not_adopted(facts, status.placement)):
         return _waiting(facts, *waiting, hold)
-    return _made(facts, engine, (*hold, *_make(facts, engine), *_reader(facts)), trouble)
+    return _made(facts, engine, hold, trouble, lacking)
 
 
 def _begun(facts: BucketFacts, placed: Placement, hold: tuple[Action, ...]) -> Plan[BucketStatus]:
@@ -56,7 +61,7 @@ def _begun(facts: BucketFacts, placed: Placement, hold: tuple[Action, ...]) -> P
     name = facts.engine_bucket if facts.is_ours else None
     status = facts.bucket.status.model_copy(update={"placement": placed, "bucket_name": name})
     message = f"bucket {facts.engine_bucket} and its key are being made"
-    verdicts = (no(conditions.PROVISIONED, "BucketCreating", message), lifecycle(Phase.PROVISIONING, message))
+    verdicts = (no(PROVISIONED, "BucketCreating", message), lifecycle(Phase.PROVISIONING, message))
     return settle(facts, status, verdicts, hold, 0)
 
 
@@ -70,30 +75,64 @@ def _not_adopted(facts: BucketFacts, placed: Placement) -> tuple[Phase, Problem]
 
 
 def _waiting(facts: BucketFacts, phase: Phase, problem: Problem, actions: tuple[Action, ...]) -> Plan[BucketStatus]:
-    verdicts = (no(conditions.PROVISIONED, problem.reason, problem.message), lifecycle(phase, problem.message))
+    verdicts = (no(PROVISIONED, problem.reason, problem.message), lifecycle(phase, problem.message))
     return settle(facts, facts.bucket.status, verdicts, actions, RECHECK)
 
 
 def _made(
-    facts: BucketFacts, engine: S3Engine, actions: tuple[Action, ...], trouble: Problem | None
+    facts: BucketFacts, engine: S3Engine, hold: tuple[Action, ...], trouble: Problem | None, lacking: Problem | None
 ) -> Plan[BucketStatus]:
-    status = facts.bucket.status.model_copy(
+    spec, before = facts.bucket.spec, facts.bucket.status
+    wanted = bucketwish.wish(spec, before, engine, facts.owner, facts.look)
+    drifted = bucketwish.drift(wanted, facts.look) if facts.look else ()
+    settings = wanted.settings
+    status = before.model_copy(
         update={
             "bucket_name": facts.engine_bucket,
             "endpoint": engine.endpoint,
             "region": engine.region,
             "secret_name": names.bucket_secret(facts.bucket.metadata["name"]),
+            "versioning": _versioning(before, settings.versioning),
+            "lock_mode": settings.lock.mode if settings.lock else None,
+            "lock_days": settings.lock.days if settings.lock else None,
+            "tag_keys": tuple(sorted(wanted.tags.keys() - facts.owner.tags.keys())),
+            "set_fields": bucketwish.set_fields(spec),
+            **bucketusage.told(facts),
         }
     )
     healthy = (
         no(conditions.HEALTHY, trouble.reason, trouble.message) if trouble else yes(conditions.HEALTHY, "BackendReady")
     )
     verdicts = (
-        yes(conditions.PROVISIONED, "Provisioned"),
+        yes(PROVISIONED, "Provisioned"),
         transit.ready(facts.users, facts.attachments, f"Secret {status.secret_name} has its key"),
+        _configured(lacking),
         healthy,
+        *bucketlock.enforced(facts, engine, settings.lock),
     )
-    return settle(facts, status, verdicts, actions, None)
+    actions = (*hold, *_make(facts, engine, wanted, bool(drifted)), *_reader(facts))
+    if drifted and _configured_before(facts):
+        what = "; ".join(drifted)[:DRIFT_MAX]
+        told = (Notice("Drifted", f"{facts.engine_bucket} was changed on the engine: {what}", warning=True),)
+        status = status.model_copy(update={"drift": BucketDrift(at=facts.now, what=what)})
+    else:
+        told = ()
+    step = settle(facts, status, verdicts, actions, None)
+    return replace(step, notices=(*told, *step.notices))
+
+
+def _configured(lacking: Problem | None) -> Verdict:
+    """Whether the bucket has all that the spec asks; what is missing stops no one who uses it."""
+    return no(CONFIGURED, lacking.reason, lacking.message) if lacking else yes(CONFIGURED, "Configured")
+
+
+def _configured_before(facts: BucketFacts) -> bool:
+    """Whether it had all that this very spec asks: what differs now, somebody else has changed."""
+    return is_settled(facts.bucket) and conditions.is_true(facts.bucket.status.conditions, CONFIGURED)
+
+
+def _versioning(before: BucketStatus, on: bool) -> str | None:
+    return "Enabled" if on else "Suspended" if before.versioning else None
 
 
 def settle(
@@ -118,18 +157,27 @@ def conclude(facts: BucketFacts, status: BucketStatus, verdicts: tuple[Verdict, 
 # Making it.
 
 
-def _make(facts: BucketFacts, engine: S3Engine) -> tuple[Action, ...]:
+def _make(facts: BucketFacts, engine: S3Engine, wanted: Wish, drifted: bool) -> tuple[Action, ...]:
     secret_key = _secret_key(facts.secret) or facts.new_secret_key
     data = manifests.secret_data(engine, facts.engine_bucket, facts.access_key, secret_key)
     stale = facts.secret is None or facts.secret.get("data") != data
     manifest = manifests.bucket_secret(facts.bucket, data)
     write = (Create(manifest) if facts.secret is None else Apply(manifest),) if stale else ()
-    if not stale and _provisioned(facts) and facts.key_works is not False:
+    if not stale and is_settled(facts.bucket) and facts.key_works is not False and not drifted:
         return ()
-    settings, adopts = BucketSettings(versioning=facts.bucket.spec.versioning), None
-    if not facts.is_ours and isinstance(facts.found, Found):
-        adopts = facts.found.owner
-    make = MakeBucket(engine, facts.engine_bucket, facts.access_key, secret_key, settings, facts.owner, adopts)
+    adopts = facts.found.owner if not facts.is_ours and isinstance(facts.found, Found) else None
+    unseen = facts.look is None and facts.key_works is None and is_settled(facts.bucket)
+    make = MakeBucket(
+        engine,
+        facts.engine_bucket,
+        facts.access_key,
+        secret_key,
+        None if unseen else wanted.settings,  # what others may set there cannot be told from what is to go
+        facts.owner,
+        adopts,
+        wanted.tags,
+        wanted.dropped,
+    )
     return (*write, make)
 
 
@@ -141,10 +189,10 @@ def _reader(facts: BucketFacts) -> tuple[Action, ...]:
     return Apply(role), Apply(binding)
 
 
-def _provisioned(facts: BucketFacts) -> bool:
+def is_settled(bucket: Bucket) -> bool:
     """Made, and made for the spec as it stands."""
-    found = conditions.find(facts.bucket.status.conditions, conditions.PROVISIONED)
-    generation = facts.bucket.metadata.get("generation", 0)
+    found = conditions.find(bucket.status.conditions, PROVISIONED)
+    generation = bucket.metadata.get("generation", 0)
     return bool(found and found.status == "True" and found.observed_generation == generation)
 
 

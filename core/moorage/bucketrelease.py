@@ -1,12 +1,15 @@
 """What to do about a Bucket that is being deleted; the same order as a volume's (`moorage.release`)."""
 
 from moorage import bucketplan, names, placement
-from moorage.actions import Action, Delete, Notice, Plan, Reference, RemoveBucket
+from moorage.actions import Action, Delete, Notice, Plan, Problem, Reference, RemoveBucket
 from moorage.bucketadoption import Found
 from moorage.bucketfacts import BucketFacts
-from moorage.conditions import lifecycle
+from moorage.conditions import DELETION_BLOCKED, Verdict, lifecycle, yes
+from moorage.contents import Contents
 from moorage.model import BucketStatus, OnDelete, Phase
 from moorage.release import RECHECK_HOLDERS, RELEASING, blocked, listed
+
+RECHECK_LOCKED = 60.0  # seconds
 
 
 def release(facts: BucketFacts) -> Plan[BucketStatus]:
@@ -23,19 +26,61 @@ def release(facts: BucketFacts) -> Plan[BucketStatus]:
     if not facts.is_ours and facts.root_key and not _lost(facts) and not isinstance(facts.found, Found):
         why = facts.found.message if facts.found else "its StorageBackend does not answer"
         return _destroying(facts, f"waiting to hear whose bucket {facts.engine_bucket} is: {why}", RECHECK_HOLDERS)
-    return _destroyed(facts)
+    return _kept_back(facts) or _destroyed(facts)
 
 
-def _destroying(facts: BucketFacts, message: str, requeue_after: float) -> Plan[BucketStatus]:
-    verdicts = (lifecycle(Phase.DESTROYING, message), blocked(facts.holders))
+def _destroying(
+    facts: BucketFacts, message: str, requeue_after: float, obstacle: Verdict | None = None
+) -> Plan[BucketStatus]:
+    verdicts = (lifecycle(Phase.DESTROYING, message), obstacle or blocked(facts.holders))
     return bucketplan.settle(facts, facts.bucket.status, verdicts, (), requeue_after)
+
+
+def destroys(facts: BucketFacts) -> bool:
+    """Whether the bucket itself would go now: not one that is kept, was never made or adopted, or cannot be reached."""
+    spec, status = facts.bucket.spec, facts.bucket.status
+    reachable = facts.backend is not None and facts.backend.spec.engine.s3 is not None and not _lost(facts)
+    return spec.on_delete == OnDelete.Delete and reachable and facts.is_ours and status.bucket_name is not None
+
+
+def _kept_back(facts: BucketFacts) -> Plan[BucketStatus] | None:
+    """Why the bucket may not go yet: what is in it was not given up, or is locked."""
+    if not destroys(facts):
+        return None
+    found = facts.contents
+    if not isinstance(found, Contents):
+        why = found.message if isinstance(found, Problem) else "its StorageBackend does not answer"
+        return _destroying(facts, f"waiting to hear what is in bucket {facts.engine_bucket}: {why}", RECHECK_HOLDERS)
+    problem = _obstacle(facts, found)
+    if problem is None:
+        return None
+    again = RECHECK_LOCKED if found.locked_until else RECHECK_HOLDERS
+    return _destroying(facts, problem.message, again, yes(DELETION_BLOCKED, problem.reason, problem.message))
+
+
+def _obstacle(facts: BucketFacts, found: Contents) -> Problem | None:
+    bucket, count = facts.engine_bucket, f"{found.objects}{' or more' if found.more else ''}"
+    if found.locked_until:
+        least = "at least " if found.more else ""
+        text = f"bucket {bucket} holds versions that are locked until {least}{found.locked_until}: it goes after that"
+        return Problem(
+            "ObjectLocked", f"{text}; write onDelete: Retain to keep it on the engine and end this Bucket now"
+        )
+    if found.objects and not facts.bucket.spec.empty_on_delete:
+        what = "object or version" if count == "1" else "objects and versions"
+        text = f"bucket {bucket} is not empty ({count} {what}): delete them, write emptyOnDelete: true to destroy them"
+        return Problem("NotEmpty", f"{text}, or onDelete: Retain to keep the bucket")
+    return None
 
 
 def _destroyed(facts: BucketFacts) -> Plan[BucketStatus]:
     kept = facts.bucket.spec.on_delete == OnDelete.Retain
     lost = _lost(facts)
     engine = facts.backend.spec.engine.s3 if facts.backend and not lost and facts.is_ours else None
-    removal = (RemoveBucket(engine, facts.engine_bucket, facts.access_key, kept, facts.owner),) if engine else ()
+    empties = facts.bucket.spec.empty_on_delete
+    removal = (
+        (RemoveBucket(engine, facts.engine_bucket, facts.access_key, kept, facts.owner, empties),) if engine else ()
+    )
     message = _farewell(facts, kept, lost)
     status = bucketplan.conclude(facts, facts.bucket.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
     actions = (*removal, *_own_secret(facts))

@@ -18,6 +18,8 @@ RESIZED = "Resized"
 SIZE_ENFORCED = "SizeEnforced"
 CAPACITY_LOW = "CapacityLow"
 DELETION_BLOCKED = "DeletionBlocked"
+CONFIGURED = "Configured"
+LOCK_ENFORCED = "ObjectLockEnforced"
 
 MESSAGE_MAX = 1024  # the API allows more; nobody reads more
 

@@ -23,9 +23,18 @@ ADOPT_NOT_OFFERED = "AdoptNotOffered"
 CLONES_NOT_OFFERED = "ClonesNotOffered"
 SOURCE_ELSEWHERE = "SourceElsewhere"
 SOURCE_TOO_SMALL = "SourceTooSmall"
+REGION_MISMATCH = "RegionMismatch"
 # Waiting does not help: somebody must do something, were it to make room. All others are waited for.
 REFUSED = frozenset(
-    {NO_CAPACITY, ADOPT_NOT_FOUND, ADOPT_NOT_OFFERED, CLONES_NOT_OFFERED, SOURCE_ELSEWHERE, SOURCE_TOO_SMALL}
+    {
+        NO_CAPACITY,
+        ADOPT_NOT_FOUND,
+        ADOPT_NOT_OFFERED,
+        CLONES_NOT_OFFERED,
+        SOURCE_ELSEWHERE,
+        SOURCE_TOO_SMALL,
+        REGION_MISMATCH,
+    }
 )
 
 # When one cluster-wide default is taken rather than named, ties go to the oldest: as with default StorageClasses.
@@ -45,6 +54,7 @@ class Asked:
     """What wants a place. `engines`: any of them will do. `named`: the backend. `size`: usable bytes, 0 for none.
 
     `adopt`: id of a kept share, or a folder of a filer. `node`: whose disk it must be. `origin`: what it begins with.
+    `region`: of the S3 server.
     """
 
     engines: tuple[str, ...]
@@ -53,6 +63,7 @@ class Asked:
     adopt: str | None = None
     node: str | None = None
     origin: Origin | None = None
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +113,9 @@ def place(asked: Asked, backends: Iterable[StorageBackend], room: Room | None = 
     if refused:
         return refused
     named = asked.origin.placement.backend if asked.origin else asked.named
-    chosen = _named(named, usable) if named else _default(asked.engines, usable)
+    chosen = _named(named, usable) if named else _default(asked, usable)
     if chosen is None:
-        return _missing(named, asked.engines)
+        return _missing(named, asked)
     server = _unfit(asked, chosen) or _server(asked, chosen, room or Room())
     if isinstance(server, Problem):
         return server
@@ -143,17 +154,32 @@ def _named(name: str, backends: list[StorageBackend]) -> StorageBackend | None:
     return next((each for each in backends if each.metadata["name"] == name), None)
 
 
-def _default(engines: tuple[str, ...], backends: list[StorageBackend]) -> StorageBackend | None:
-    fitting = [each for each in backends if each.spec.default and engine_of(each) in engines]
-    return min(
-        fitting, key=lambda each: (each.metadata.get("creationTimestamp", ""), each.metadata["name"]), default=None
-    )
+def _default(asked: Asked, backends: list[StorageBackend]) -> StorageBackend | None:
+    """A region that is asked for chooses among all backends, the default ones first."""
+    fitting = [each for each in backends if engine_of(each) in asked.engines]
+    if asked.region:
+        fitting = [each for each in fitting if region_of(each) == asked.region]
+    else:
+        fitting = [each for each in fitting if each.spec.default]
+    return min(fitting, key=_seniority, default=None)
 
 
-def _missing(named: str | None, engines: tuple[str, ...]) -> Problem:
+def _seniority(backend: StorageBackend) -> tuple[bool, str, str]:
+    metadata = backend.metadata
+    return not backend.spec.default, metadata.get("creationTimestamp", ""), metadata["name"]
+
+
+def region_of(backend: StorageBackend) -> str | None:
+    return backend.spec.engine.s3.region if backend.spec.engine.s3 else None
+
+
+def _missing(named: str | None, asked: Asked) -> Problem:
     if named:
         return Problem("BackendNotFound", f"StorageBackend {named} does not exist: create it, or name another one")
-    either = " or ".join(engines)
+    either = " or ".join(asked.engines)
+    if asked.region:
+        text = f"no StorageBackend with engine {either} is in region {asked.region}"
+        return Problem("NoBackend", f"{text}: create one, or make the bucket in a region that there is")
     return Problem(
         "NoBackend", f"no StorageBackend with engine {either} is the default: create one, or name one in spec.backend"
     )
@@ -183,6 +209,9 @@ def _unfit(asked: Asked, backend: StorageBackend) -> Problem | None:
         either = " or ".join(asked.engines)
         text = f"StorageBackend {name} has engine {engine}, {either} is needed: name another one"
         return Problem("BackendMismatch", text)
+    if asked.region and region_of(backend) != asked.region:
+        text = f"StorageBackend {name} is in region {region_of(backend)}, not in {asked.region}"
+        return Problem(REGION_MISMATCH, f"{text}: make the bucket without spec.backend, or with one of that region")
     if asked.adopt and asked.adopt.startswith("/") and engine != NFS:
         text = f"StorageBackend {name} has engine {engine}, and only a filer (engine nfs) has folders to adopt"
         return Problem(ADOPT_NOT_OFFERED, f"{text}: name one, or write the 8 characters of a kept share's id")

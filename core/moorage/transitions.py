@@ -37,8 +37,10 @@ def mark(before: Told) -> str:
     judged = (f"{each.type} {each.status} {each.last_transition_time}" for each in found)
     sized = (f"{each.reason} {each.observed_generation}" for each in found if each.type == conditions.RESIZED)
     keys = (str(getattr(before, name, "")) for name in ("access_key_id", "previous"))  # of a BucketKey
+    drift = getattr(before, "drift", None)  # of a Bucket
+    drifted = (drift.at,) if drift else ()
     since, headline = str(getattr(before, "phase_since", None)), _headline(before.conditions)[0]
-    return "/".join((since, headline, *judged, *sized, *keys))
+    return "/".join((since, headline, *judged, *sized, *keys, *drifted))
 
 
 def _of_phase(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Notice | None:

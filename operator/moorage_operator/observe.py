@@ -2,19 +2,22 @@
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from moorage import conditions, holders, names, nodegone, placement
+from moorage import bucketrelease, conditions, holders, names, nodegone, placement
 from moorage.actions import Manifest, Problem, Reference, part, problem_of
 from moorage.backendplan import BackendFacts, Probed
 from moorage.backing import is_served
 from moorage.bucketadoption import Found
 from moorage.bucketfacts import BucketFacts
+from moorage.bucketplan import is_settled
+from moorage.bucketwish import Look
+from moorage.contents import Contents, Count
 from moorage.errors import MoorageError
 from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use
-from moorage.model import Bucket, SecretRef, StorageBackend, StorageSnapshot, StorageVolume
+from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageSnapshot, StorageVolume
 from moorage.release import RELEASING, is_free
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
@@ -26,8 +29,6 @@ from moorage_operator.probe import Probe
 from moorage_operator.snapshots import SnapshotObserver, holders_of
 from moorage_operator.store import name_of
 from moorage_operator.times import now
-
-DEEP_EVERY = 300.0  # seconds between looks at what no watch shows: Secrets, Roles, the S3 engine
 
 
 class Observer:
@@ -42,7 +43,11 @@ class Observer:
         account: SecretRef,
         snapshots: SnapshotObserver,
         filers: Filers | None = None,
+        counts: Mapping[str, Count] | None = None,
+        deep: float = 300.0,
     ) -> None:
+        """`counts`: what walks through buckets found, by the Buckets' uids. `deep`: seconds between looks at what no
+        watch shows: Secrets, Roles, the S3 engine."""
         self._cluster = cluster
         self._index = index
         self._engines = engines
@@ -51,6 +56,8 @@ class Observer:
         self._account = account
         self._snapshots = snapshots
         self._fresh = Shown(cluster)
+        self._counts = counts if counts is not None else dict[str, Count]()
+        self._deep_every = deep
         self._deep: dict[str, float] = {}
 
     async def volume(self, body: Manifest) -> VolumeFacts:
@@ -90,7 +97,7 @@ class Observer:
         placed = bucket.status.placement
         backend = next((each for each in backends if placed and each.metadata["name"] == placed.backend), None)
         secret = await self._cluster.get(Reference("v1", "Secret", names.bucket_secret(name), namespace))
-        return BucketFacts(
+        facts = BucketFacts(
             bucket=bucket,
             now=now(),
             new_secret_key=secrets.token_urlsafe(30),
@@ -104,7 +111,11 @@ class Observer:
             holders=await self._holders_of(bucket) if deleting and bucket.status.phase in RELEASING else (),
             users=self._index.users(*showing, bucket=(namespace, name)),
             attachments=self._index.attachments_of(*showing),
+            count=None if deleting else self._counts.get(bucket.metadata["uid"]),
         )
+        if deleting:
+            return replace(facts, contents=await self._contents(facts))
+        return replace(facts, look=await self._look(facts)) if due or not is_settled(bucket) else facts
 
     async def backend(self, body: Manifest) -> BackendFacts:
         backend = StorageBackend.model_validate(body)
@@ -175,6 +186,24 @@ class Observer:
             return None
         return await self._engines.key_works(engine, bucket.status.bucket_name, secret)
 
+    async def _look(self, facts: BucketFacts) -> Look | None:
+        """Its settings on the engine, compared with the spec before that is applied, and now and then."""
+        engine = facts.backend.spec.engine.s3 if facts.backend else None
+        if engine is None or not _answers(facts.backend) or not (facts.is_ours or isinstance(facts.found, Found)):
+            return None
+        return await self._engines.look(engine, facts.owner, facts.engine_bucket, facts.access_key)
+
+    async def _contents(self, facts: BucketFacts) -> Contents | Problem | None:
+        """Asked last: of a bucket that nobody holds any more and that goes next."""
+        engine = facts.backend.spec.engine.s3 if facts.backend else None
+        going = facts.bucket.status.phase == Phase.DESTROYING and not facts.holders
+        if engine is None or not going or not bucketrelease.destroys(facts):
+            return None
+        try:
+            return await self._engines.contents(engine, facts.engine_bucket, facts.bucket.spec.empty_on_delete)
+        except MoorageError as error:
+            return problem_of(error)
+
     async def _has_root_key(self, backend: StorageBackend | None) -> bool:
         engine = backend.spec.engine.s3 if backend else None
         return engine is None or await self._engines.has_root_key(engine)
@@ -193,7 +222,7 @@ class Observer:
         return Found(exists, owner, owner is not None and owner.uid in uids)
 
     def _is_due(self, uid: str) -> bool:
-        due = time.monotonic() - self._deep.get(uid, float("-inf")) > DEEP_EVERY
+        due = time.monotonic() - self._deep.get(uid, float("-inf")) > self._deep_every
         if due:
             self._deep[uid] = time.monotonic()
         return due

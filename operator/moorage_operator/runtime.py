@@ -30,6 +30,7 @@ from moorage_operator.settings import Settings, kopf_settings
 from moorage_operator.snapshots import SnapshotObserver
 from moorage_operator.store import Key, key_of
 from moorage_operator.strays import Strays
+from moorage_operator.walks import Walks
 from moorage_operator.watch import WATCHED, Router
 
 SECOND_LISTING = 10.0  # seconds after the start: what vanished between our listing and kopf's
@@ -56,7 +57,18 @@ class Operator:
         snapshots = SnapshotObserver(cluster, self.index)
         filers = Filers(cluster, self.index, settings.filer_worker)
         account = settings.node_service_account
-        observer = Observer(cluster, self.index, engines, probe or Prober(engines), account, snapshots, filers)
+        self._walks = Walks(engines, self.index, self._wake, self._look_deeply, settings.walk, settings.stamp)
+        observer = self._observer = Observer(
+            cluster,
+            self.index,
+            engines,
+            probe or Prober(engines),
+            account,
+            snapshots,
+            filers,
+            self._walks.counts,
+            settings.deep,
+        )
         attachments = AttachmentObserver(
             cluster, self.index, HolderImage(settings.holder_image, settings.holder_pull_policy)
         )
@@ -94,7 +106,15 @@ class Operator:
             group.create_task(self._resync())
             group.create_task(self._relist())
             group.create_task(self._strays.run())
+            group.create_task(self._walks.run())
             group.create_task(self._watch(ready, on_watch))
+
+    def _wake(self, body: Manifest) -> None:
+        self.queue.add(key_of(body))
+
+    def _look_deeply(self, body: Manifest) -> None:
+        self._observer.forget(body["metadata"]["uid"])
+        self._wake(body)
 
     def trouble(self) -> str | None:
         """What is wrong with this process, for its liveness probe."""

@@ -1,13 +1,9 @@
 """Signed S3 calls on one server with one key: just what buckets need, over aiohttp."""
 
-import base64
-import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import unquote_plus
-from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -15,6 +11,7 @@ from yarl import URL
 
 from moorage import sigv4
 from moorage.errors import Forbidden, MoorageError, NotReady, Pending
+from moorage_operator import s3xml
 
 DEADLINE = 20.0  # seconds per call
 EMPTYING = 45.0  # seconds of emptying before other work gets its turn
@@ -91,14 +88,18 @@ class S3:
     async def tags(self, bucket: str) -> dict[str, str] | None:
         """The bucket's own tags; None when there is no such bucket."""
         try:
-            tree = _parse(await self.call("GET", f"/{bucket}", (("tagging", ""),)))
+            tree = s3xml.parse(await self.call("GET", f"/{bucket}", (("tagging", ""),)))
         except EngineRefused as error:
             if error.s3_code == "NoSuchTagSet":
                 return {}
             if error.s3_code == "NoSuchBucket":
                 return None
             raise
-        return {_text(tag, "Key") or "": _text(tag, "Value") or "" for each in tree for tag in _children(each, "Tag")}
+        return {
+            s3xml.text(tag, "Key") or "": s3xml.text(tag, "Value") or ""
+            for each in tree
+            for tag in s3xml.children(each, "Tag")
+        }
 
     async def put_tags(self, bucket: str, tags: Mapping[str, str]) -> None:
         """These and no others."""
@@ -106,7 +107,7 @@ class S3:
             f"<Tag><Key>{escape(key)}</Key><Value>{escape(tags[key])}</Value></Tag>" for key in sorted(tags)
         )
         body = f"<Tagging><TagSet>{inside}</TagSet></Tagging>".encode()
-        await self.call("PUT", f"/{bucket}", (("tagging", ""),), body, {"content-md5": _md5(body)})
+        await self.call("PUT", f"/{bucket}", (("tagging", ""),), body, {"content-md5": s3xml.md5(body)})
 
     async def policy(self, bucket: str) -> str:
         """The bucket's policy as JSON; "" when it has none."""
@@ -125,7 +126,7 @@ class S3:
 
     async def versioning(self, bucket: str) -> str:
         """Enabled, Suspended, or "" for a bucket that never had it."""
-        return _text(_parse(await self.call("GET", f"/{bucket}", (("versioning", ""),))), "Status") or ""
+        return s3xml.text(s3xml.parse(await self.call("GET", f"/{bucket}", (("versioning", ""),))), "Status") or ""
 
     async def ensure_versioning(self, bucket: str, on: bool) -> bool:
         """Versioning can be suspended, never taken back; a bucket that never had it is left alone. True: changed."""
@@ -181,32 +182,36 @@ class S3:
     async def _versions(self, bucket: str, most: int = 1000) -> list[Entry]:
         query = (("encoding-type", "url"), ("max-keys", str(most)), ("versions", ""))
         try:
-            tree = _parse(await self.call("GET", f"/{bucket}", query))
+            tree = s3xml.parse(await self.call("GET", f"/{bucket}", query))
         except EngineRefused as error:
             if error.status in (400, 501) and error.s3_code in ("NotImplemented", "VersioningNotConfigured"):
                 return []  # an engine without versions: the plain listing has it all
             raise
-        found = [*_children(tree, "Version"), *_children(tree, "DeleteMarker")]
-        return [Entry(_key(tree, each), _text(each, "VersionId")) for each in found]
+        found = [*s3xml.children(tree, "Version"), *s3xml.children(tree, "DeleteMarker")]
+        return [Entry(s3xml.key_of(tree, each), s3xml.text(each, "VersionId")) for each in found]
 
     async def _objects(self, bucket: str, most: int = 1000) -> list[Entry]:
         query = (("encoding-type", "url"), ("list-type", "2"), ("max-keys", str(most)))
-        tree = _parse(await self.call("GET", f"/{bucket}", query))
-        return [Entry(_key(tree, each)) for each in _children(tree, "Contents")]
+        tree = s3xml.parse(await self.call("GET", f"/{bucket}", query))
+        return [Entry(s3xml.key_of(tree, each)) for each in s3xml.children(tree, "Contents")]
 
     async def _uploads(self, bucket: str) -> list[tuple[str, str]]:
         query = (("encoding-type", "url"), ("max-uploads", "1000"), ("uploads", ""))
-        tree = _parse(await self.call("GET", f"/{bucket}", query))
-        return [(_key(tree, each), _text(each, "UploadId") or "") for each in _children(tree, "Upload")]
+        tree = s3xml.parse(await self.call("GET", f"/{bucket}", query))
+        return [
+            (s3xml.key_of(tree, each), s3xml.text(each, "UploadId") or "") for each in s3xml.children(tree, "Upload")
+        ]
 
     async def _delete(self, bucket: str, entries: list[Entry]) -> None:
         objects = "".join(_object(each) for each in entries)
         body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
-        tree = _parse(await self.call("POST", f"/{bucket}", (("delete", ""),), body, {"content-md5": _md5(body)}))
-        for failed in _children(tree, "Error"):
-            code, key = _text(failed, "Code") or "", _text(failed, "Key")
+        tree = s3xml.parse(
+            await self.call("POST", f"/{bucket}", (("delete", ""),), body, {"content-md5": s3xml.md5(body)})
+        )
+        for failed in s3xml.children(tree, "Error"):
+            code, key = s3xml.text(failed, "Code") or "", s3xml.text(failed, "Key")
             raise EngineRefused(
-                f"{key} in bucket {bucket} cannot be deleted: {code} {_text(failed, 'Message')}", 409, code
+                f"{key} in bucket {bucket} cannot be deleted: {code} {s3xml.text(failed, 'Message')}", 409, code
             )
 
     async def _tolerate(self, method: str, path: str, query: tuple[tuple[str, str], ...] = ()) -> None:
@@ -217,11 +222,6 @@ class S3:
                 raise
 
 
-def _md5(body: bytes) -> str:
-    """The Content-MD5 that S3 demands of some calls."""
-    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-
-
 def _object(entry: Entry) -> str:
     version = f"<VersionId>{escape(entry.version)}</VersionId>" if entry.version else ""
     return f"<Object><Key>{escape(entry.key)}</Key>{version}</Object>"
@@ -229,8 +229,8 @@ def _object(entry: Entry) -> str:
 
 def _refusal(what: str, status: int, text: bytes) -> MoorageError:
     try:
-        tree = _parse(text)
-        code, message = _text(tree, "Code") or "", _text(tree, "Message") or ""
+        tree = s3xml.parse(text)
+        code, message = s3xml.text(tree, "Code") or "", s3xml.text(tree, "Message") or ""
     except NotReady:
         code, message = "", ""
     if status >= 500 and status != 501:
@@ -238,24 +238,3 @@ def _refusal(what: str, status: int, text: bytes) -> MoorageError:
     if status == 403:
         return Forbidden(f"{what}: {code or 'AccessDenied'} {message}".rstrip())
     return EngineRefused(f"{what}: HTTP {status} {code} {message}".rstrip(), status, code)
-
-
-def _parse(text: bytes) -> ElementTree.Element:
-    try:
-        # expat of 2.4.1 and later bounds entity expansion, and the server is one that an administrator named
-        return ElementTree.fromstring(text or b"<Empty/>")  # noqa: S314
-    except ElementTree.ParseError as error:
-        raise NotReady(f"the S3 engine's answer is no XML: {error}") from error
-
-
-def _children(tree: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
-    return (each for each in tree if each.tag.rpartition("}")[2] == name)
-
-
-def _text(tree: ElementTree.Element, name: str) -> str | None:
-    return next((each.text for each in _children(tree, name)), None)
-
-
-def _key(tree: ElementTree.Element, entry: ElementTree.Element) -> str:
-    key = _text(entry, "Key") or ""
-    return unquote_plus(key) if _text(tree, "EncodingType") == "url" else key

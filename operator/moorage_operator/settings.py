@@ -28,6 +28,9 @@ class Settings:
     workers: int = 16
     resync: float = 60.0
     relist: float = 300.0
+    deep: float = 300.0  # between looks at what no watch shows: Secrets, Roles, buckets on their engines
+    walk: float = 300.0  # between walks through a bucket, which tell how much is in it
+    stamp: float = 60.0  # between walks through a locked bucket whose versions are given their retention
     crds_patience: float = 60.0  # then the kinds are served whose CRDs are there
     holder_image: str = "docker.io/library/busybox:1.37"  # of the pods that hold mounts on nodes
     holder_pull_policy: str = "IfNotPresent"

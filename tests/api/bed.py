@@ -49,7 +49,9 @@ class Bed:
         self._running: asyncio.Task[Any] | None = None
 
     async def start(self) -> None:
-        settings = Settings(self.namespace, "tester", resync=2.0, holder_image=self.holder_image)
+        settings = Settings(
+            self.namespace, "tester", resync=1.0, deep=1.0, walk=1.0, stamp=0.5, holder_image=self.holder_image
+        )
         self.operator = Operator(self.acting, settings, self._probe)
         ready = asyncio.Event()
         self._running = asyncio.create_task(self.operator.run(ready))

@@ -162,7 +162,11 @@ class BucketStatus(Model):
     tag_keys: Annotated[
         tuple[Annotated[str, Field(max_length=128, description="A tag's key.")], ...], Field(max_length=10)
     ] = ()
-    """The bucket's tags that come from spec.tags: what is removed there is removed from these."""
+    """The bucket's tags that come from spec.tags: one that is removed there is removed from the bucket."""
+    set_fields: Annotated[
+        tuple[Annotated[str, Field(max_length=32, description="A field of the spec.")], ...], Field(max_length=8)
+    ] = ()
+    """Which of cors, lifecycle and quota come from the spec: what is removed there is removed from the bucket."""
     drift: BucketDrift | None = None
     """The last change made on the engine by somebody else that was put back."""
     conditions: Conditions = ()

@@ -13,11 +13,13 @@ from moorage.actions import MakeBucket, MakeKey, Manifest, Reference, RemoveBuck
 from moorage.bucketfacts import access_key
 from moorage.bucketowner import Owner
 from moorage.bucketpolicy import Grant
+from moorage.bucketwish import Look
+from moorage.contents import Contents
 from moorage.errors import InUse, NotFound, NotReady
 from moorage.model import Access, S3Engine, S3Flavor, SecretRef
 from moorage.sigv4 import Key
 from moorage_operator.cluster import Cluster
-from moorage_operator.engines import keys
+from moorage_operator.engines import keys, walks
 from moorage_operator.engines.keys import Admission, Who
 from moorage_operator.engines.plain import Turns
 from moorage_operator.engines.protocol import ObjectEngine
@@ -90,7 +92,8 @@ class Engines:
         key = Key(wanted.access_key, wanted.secret_key)
         async with self.open(wanted.engine) as engine:
             if wanted.adopts is None:
-                await engine.ensure_bucket(wanted.bucket, wanted.settings.lock is not None)
+                locked = wanted.settings is not None and wanted.settings.lock is not None
+                await engine.ensure_bucket(wanted.bucket, locked)
             async with self._turns.of(wanted.engine.endpoint, f"{wanted.bucket} owner"):
                 await _own(engine, wanted)
             if wanted.adopts and wanted.adopts.uid:  # whoever still has the last owner's key is locked out
@@ -98,7 +101,8 @@ class Engines:
             await engine.ensure_key(key, (Grant(wanted.bucket),))
             name, own = (wanted.owner.namespace, wanted.owner.name), {key.access: Access.ReadWrite}
             await self._admission.write(engine, wanted.engine, name, wanted.bucket, own)
-            await engine.ensure_settings(wanted.bucket, wanted.settings)
+            if wanted.settings is not None:
+                await engine.ensure_settings(wanted.bucket, wanted.settings)
             if not await engine.key_works(key, wanted.bucket):
                 raise NotReady(f"bucket {wanted.bucket} does not let its own key in yet")
 
@@ -115,8 +119,31 @@ class Engines:
             if wanted.keep:
                 await engine.put_tags(wanted.bucket, {**tags, **wanted.owner.tags})
                 await engine.ensure_access(wanted.bucket, {})
-            else:
+            elif wanted.empties or not (await walks.contents(engine, wanted.bucket, lock=None)).objects:
                 await engine.remove_bucket(wanted.bucket)
+            else:  # somebody wrote after the last look
+                raise InUse(f"bucket {wanted.bucket} is not empty: delete what is in it, or write emptyOnDelete: true")
+
+    async def look(self, engine: S3Engine, owner: Owner, bucket: str, key: str) -> Look | None:
+        """The bucket as it is; None when there is none, or nobody answers. `key`: access key of its own."""
+        try:
+            async with self.open(engine) as opened:
+                tags = await opened.tags(bucket)
+                if tags is None:
+                    return None
+                own, name = {key: Access.ReadWrite}, (owner.namespace, owner.name)
+                stands = await self._admission.stands(opened, engine, name, bucket, own)
+                return Look(await opened.settings(bucket), tags, stands)
+        except NotReady:
+            return None
+
+    async def contents(self, engine: S3Engine, bucket: str, empties: bool) -> Contents:
+        """What stands in the way of destroying it, if it is to be emptied, or not; raises NotReady."""
+        async with self.open(engine) as opened:
+            if await opened.tags(bucket) is None:
+                return Contents()
+            lock = (await opened.settings(bucket)).lock
+            return await walks.contents(opened, bucket, lock) if lock or not empties else Contents()
 
     async def make_key(self, wanted: MakeKey) -> None:
         async with self.open(wanted.engine) as engine:
@@ -156,16 +183,17 @@ def speaker(spec: S3Engine, s3: S3, turns: Turns) -> ObjectEngine:
 
 
 async def _own(engine: ObjectEngine, wanted: MakeBucket) -> None:
-    """The owner's tags, beside those that an administrator may have put there; raises InUse, or NotFound."""
+    """Its tags, beside those that an administrator may have put there; raises InUse, or NotFound."""
     tags = await engine.tags(wanted.bucket)
     if tags is None:
         raise NotFound(f"bucket {wanted.bucket} does not exist on {wanted.engine.endpoint}")
     owner = Owner.of(tags)
-    if owner == wanted.owner:
-        return
-    if owner != wanted.adopts:
+    if owner not in (wanted.owner, wanted.adopts):
         raise InUse(f"bucket {wanted.bucket} belongs to {owner or 'nobody that it names'}: it is not taken from there")
-    await engine.put_tags(wanted.bucket, {**tags, **wanted.owner.tags})
+    kept = {key: value for key, value in tags.items() if key not in wanted.dropped}
+    whole = {**kept, **wanted.tags, **wanted.owner.tags}
+    if whole != tags:
+        await engine.put_tags(wanted.bucket, whole)
 
 
 def _trusted(authority: str | None) -> ssl.SSLContext | bool:

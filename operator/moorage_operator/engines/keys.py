@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from moorage.actions import MakeKey, RemoveKey
 from moorage.errors import NotReady
+from moorage.features import Feature
 from moorage.model import Access, S3Engine
 from moorage.sigv4 import Key
 from moorage_operator.bucketaccess import Admitted
@@ -21,6 +22,7 @@ class Admission:
     def __init__(self, turns: Turns, who: Who) -> None:
         self._turns = turns
         self._who = who
+        self._written: dict[tuple[str, str], tuple[Mapping[str, Access], bool]] = {}
 
     async def of(self, engine: ObjectEngine, spec: S3Engine, name: Name) -> None:
         """A bucket that is gone lets nobody in anyway."""
@@ -33,15 +35,35 @@ class Admission:
     ) -> bool:
         """`own`: access keys that get in, whatever is known of them yet. True when it had to be changed."""
         async with self._turns.of(spec.endpoint, f"{bucket} access"):
-            found = self._who(name)
-            if found is None or found.bucket != bucket:
-                found = Admitted(bucket)
+            found, at = self._admitted(name, bucket), (spec.endpoint, bucket)
+            access, public = {**found.access, **own}, _public(engine, found)
             try:
-                return await engine.ensure_access(bucket, {**found.access, **own}, found.public_read)
+                changed = await engine.ensure_access(bucket, access, public)
+                self._written[at] = access, public
+                return changed
             except EngineRefused as error:
                 if error.s3_code != "NoSuchBucket":
                     raise
                 return False
+
+    async def stands(
+        self, engine: ObjectEngine, spec: S3Engine, name: Name, bucket: str, own: Mapping[str, Access]
+    ) -> bool:
+        """Whether what was written last is still there: what is to be written next is nobody else's change."""
+        async with self._turns.of(spec.endpoint, f"{bucket} access"):
+            found = self._admitted(name, bucket)
+            unknown = {**found.access, **own}, _public(engine, found)
+            access, public = self._written.get((spec.endpoint, bucket), unknown)
+            return await engine.access_stands(bucket, access, public)
+
+    def _admitted(self, name: Name, bucket: str) -> Admitted:
+        found = self._who(name)
+        return found if found and found.bucket == bucket else Admitted(bucket)
+
+
+def _public(engine: ObjectEngine, found: Admitted) -> bool:
+    """The Bucket's condition says so where an engine cannot."""
+    return found.public_read and Feature.public_read in engine.features
 
 
 async def make_key(engine: ObjectEngine, admission: Admission, wanted: MakeKey) -> None:

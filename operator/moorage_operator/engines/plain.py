@@ -13,12 +13,15 @@ from moorage import features
 from moorage.actions import Problem
 from moorage.bucketpolicy import bucket_policy
 from moorage.bucketsettings import BucketSettings
+from moorage.contents import Retention, Version
 from moorage.errors import Forbidden, MoorageError, NotOffered
 from moorage.features import Feature
 from moorage.model import Access, S3Engine
 from moorage.sigv4 import Key
+from moorage_operator import s3bucket, s3versions
 from moorage_operator.engines.protocol import BucketUsage
 from moorage_operator.s3 import S3, EngineRefused
+from moorage_operator.s3versions import Page, Query
 
 _NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
 
@@ -66,11 +69,51 @@ class PlainEngine:
         await self.s3.put_tags(bucket, tags)
 
     async def settings(self, bucket: str) -> BucketSettings:
-        return BucketSettings(versioning=await self.s3.versioning(bucket) == "Enabled")
+        s3, has = self.s3, self.features
+        return BucketSettings(
+            versioning=Feature.versioning in has and await s3.versioning(bucket) == "Enabled",
+            lock=await s3bucket.lock(s3, bucket) if Feature.object_lock in has else None,
+            lifecycle=await s3bucket.lifecycle(s3, bucket) if Feature.lifecycle in has else (),
+            cors=await s3bucket.cors(s3, bucket) if Feature.cors in has else (),
+            quota=await self.quota(bucket) if Feature.quota in has else None,
+        )
 
     async def ensure_settings(self, bucket: str, wanted: BucketSettings) -> tuple[str, ...]:
+        """Versioning first when it is turned on: a lock needs it."""
         self.require(wanted.needs)
-        return ("versioning",) if await self.s3.ensure_versioning(bucket, wanted.versioning) else ()
+        s3, has = self.s3, self.features
+        changed = {
+            "versioning": Feature.versioning in has and await s3.ensure_versioning(bucket, wanted.versioning),
+            "lock": wanted.lock is not None and await s3bucket.ensure_lock(s3, bucket, wanted.lock),
+            "lifecycle": Feature.lifecycle in has and await s3bucket.ensure_lifecycle(s3, bucket, wanted.lifecycle),
+            "cors": Feature.cors in has and await s3bucket.ensure_cors(s3, bucket, wanted.cors),
+            "quota": Feature.quota in has and await self.ensure_quota(bucket, wanted.quota),
+        }
+        return tuple(name for name, was in changed.items() if was)
+
+    async def quota(self, bucket: str) -> int | None:
+        """In bytes; for flavors that have quotas."""
+        return None
+
+    async def ensure_quota(self, bucket: str, quota: int | None) -> bool:
+        """For flavors that have quotas; True when it had to be changed."""
+        return False
+
+    async def versions(self, bucket: str, after: Query = ()) -> Page:
+        if Feature.versioning in self.features:
+            return await s3versions.versions(self.s3, bucket, after, inclusive=self.inclusive_markers)
+        return await s3versions.objects(self.s3, bucket, after)
+
+    @property
+    def inclusive_markers(self) -> bool:
+        """Whether a listing of versions begins with the very key that key-marker names."""
+        return False
+
+    async def retention(self, bucket: str, version: Version) -> Retention | None:
+        return await s3versions.retention(self.s3, bucket, version)
+
+    async def retain(self, bucket: str, version: Version, wanted: Retention) -> None:
+        await s3versions.retain(self.s3, bucket, version, wanted)
 
     async def ensure_access(self, bucket: str, access: Mapping[str, Access], public_read: bool = False) -> bool:
         if public_read:

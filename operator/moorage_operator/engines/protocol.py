@@ -11,9 +11,11 @@ from typing import Protocol
 from moorage.actions import Problem
 from moorage.bucketpolicy import Grant
 from moorage.bucketsettings import BucketSettings
+from moorage.contents import Retention, Version
 from moorage.features import Feature
 from moorage.model import Access
 from moorage.sigv4 import Key
+from moorage_operator.s3versions import Page, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,19 @@ class ObjectEngine(Protocol):
         ...
 
     async def ensure_settings(self, bucket: str, wanted: BucketSettings) -> tuple[str, ...]:
-        """Gives the names of the fields of BucketSettings that had to be changed."""
+        """Gives the names of the fields of BucketSettings that had to be changed. A lock is never taken away."""
+        ...
+
+    async def versions(self, bucket: str, after: Query = ()) -> Page:
+        """One page of what is in it, old versions too; `after`: of the page before."""
+        ...
+
+    async def retention(self, bucket: str, version: Version) -> Retention | None:
+        """What the version itself bears, whatever the bucket's rule says."""
+        ...
+
+    async def retain(self, bucket: str, version: Version, wanted: Retention) -> None:
+        """The version bears this; one that is there is never shortened."""
         ...
 
     async def ensure_access(self, bucket: str, access: Mapping[str, Access], public_read: bool = False) -> bool:

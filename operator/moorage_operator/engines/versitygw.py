@@ -21,6 +21,10 @@ HEALTH = "/health"
 class Versitygw(PlainEngine):
     """Keys are users of role `user`, who may do what policies say and make no buckets."""
 
+    @property
+    def inclusive_markers(self) -> bool:
+        return True
+
     async def ensure_key(self, key: Key, grants: Iterable[Grant]) -> None:
         """A key that works stays as it is: pods may be at work with it. What it opens, policies say."""
         if not await self._known(key):

@@ -4,6 +4,7 @@ from typing import Any
 from moorage import bucketplan, bucketrelease, conditions, names
 from moorage.actions import Apply, Create, Delete, Hold, MakeBucket, RemoveBucket
 from moorage.bucketfacts import BucketFacts, access_key
+from moorage.contents import Contents
 from moorage.holders import PodState, Uses
 from moorage.model import Bucket, Phase, SecretRef, StorageBackend
 from moorage.stumble import stumbled
@@ -127,7 +128,8 @@ def test_deletion_says_destroying_first_and_only_then_believes_that_nobody_holds
     held = bucketrelease.release(
         facts(bucket(first.status.dump(), deleting=True), secret=secret, holders=("StorageVolume ns/v",))
     )
-    last = bucketrelease.release(facts(bucket(held.status.dump(), deleting=True), secret=secret))
+    gone = facts(bucket(held.status.dump(), deleting=True), secret=secret, contents=Contents())
+    last = bucketrelease.release(gone)
 
     assert (first.actions, first.finish, first.status.phase) == ((), False, Phase.DESTROYING)
     assert (held.actions, held.finish) == ((), False)
