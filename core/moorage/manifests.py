@@ -112,8 +112,8 @@ def persistent_volume_claim(volume: StorageVolume, id: str) -> Manifest:
 
 
 def owned_bucket(volume: StorageVolume) -> Manifest:
-    """The bucket of an object volume that names none."""
-    spec: dict[str, Any] = {"onDelete": volume.spec.on_delete.value}
+    """The bucket of an object volume that names none: it goes with the volume, and so does what is in it."""
+    spec: dict[str, Any] = {"onDelete": volume.spec.on_delete.value, "emptyOnDelete": True}
     if volume.spec.backend:
         spec["backend"] = volume.spec.backend
     return {

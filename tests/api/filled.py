@@ -17,8 +17,8 @@ async def shared(bed: Bed, name: str = "data", **spec: Any) -> Manifest:
 
 
 async def bucket(bed: Bed, name: str = "models", **spec: Any) -> Key:
-    """A READY Bucket with an object `k` in it; its key."""
-    await bed.make("Bucket", name, spec=spec)
+    """A READY Bucket with an object `k` in it, which it takes along unless `spec` says otherwise; its key."""
+    await bed.make("Bucket", name, spec={"emptyOnDelete": True, **spec})
     await bed.phase(name, "READY", "Bucket")
     key = await key_of(bed, name)
     boto(key).put_object(Bucket=key["BUCKET"], Key="k", Body=b"precious")

@@ -62,7 +62,7 @@ async def test_deleting_says_how_the_kept_bucket_is_adopted(bed: Bed) -> None:
 
 async def test_an_adopted_bucket_is_destroyed_like_any_other(bed: Bed, s3_server: Any) -> None:
     old = await kept(bed, "models")
-    await bed.make("Bucket", "again", spec={"adopt": old["BUCKET"]})
+    await bed.make("Bucket", "again", spec={"adopt": old["BUCKET"], "emptyOnDelete": True})
     await bed.phase("again", "READY", "Bucket")
 
     await bed.delete("Bucket", "again")

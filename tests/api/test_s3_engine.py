@@ -84,8 +84,8 @@ def wanted(
     return MakeBucket(engine(server), bucket, access_key(owner.uid), secret, settings, owner, adopts)
 
 
-def removal(made: MakeBucket, keep: bool = False) -> RemoveBucket:
-    return RemoveBucket(made.engine, made.bucket, made.access_key, keep, made.owner)
+def removal(made: MakeBucket, keep: bool = False, empties: bool = True) -> RemoveBucket:
+    return RemoveBucket(made.engine, made.bucket, made.access_key, keep, made.owner, empties)
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:
