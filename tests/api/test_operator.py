@@ -299,7 +299,7 @@ async def test_a_bucket_gets_a_secret_that_opens_it(bed: Bed) -> None:
 
 
 async def test_a_deleted_bucket_takes_secret_and_objects_along(bed: Bed, s3_server: Any) -> None:
-    await bed.make("Bucket", "models", spec={"versioning": True})
+    await bed.make("Bucket", "models", spec={"versioning": True, "emptyOnDelete": True})
     await bed.phase("models", "READY", "Bucket")
     secret = await bed.get("Secret", "models-s3", "v1")
     assert secret
