@@ -17,6 +17,7 @@ KINDS = {
     "StorageAttachment": "storageattachments.moorage.dev",
     "StorageSnapshot": "storagesnapshots.moorage.dev",
     "Bucket": "buckets.moorage.dev",
+    "BucketKey": "bucketkeys.moorage.dev",
 }
 
 

@@ -1,11 +1,11 @@
 """What the crash checker's writer told, what was found in its volume, and whether the one agrees with the other."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from harness.crash import place
+from harness import crash
 
 Place = tuple[int, int]
 
@@ -70,7 +70,7 @@ def contents(lines: Iterable[str]) -> dict[Place, int | str]:
     return found
 
 
-def judge(story: Story, found: Mapping[Place, int | str]) -> Findings:
+def judge(story: Story, found: Mapping[Place, int | str], place: Callable[[int], Place] = crash.place) -> Findings:
     """Compare each slot with the newest record that was acknowledged for it.
 
     A later record in the slot is right if its writing began and was not acknowledged; such a one may also be half
