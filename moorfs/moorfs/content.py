@@ -13,13 +13,11 @@ from moorfs.handles import Handles
 from moorfs.lead import Courteous
 from moorfs.means import Means, refused
 from moorfs.partial import Partial
-from moorfs.ports import FileError, FileNode, Local, Mark, Opened, Stamp, StoreError
+from moorfs.ports import FileError, FileNode, Local, Opened, StoreError
 from moorfs.saving import Saving
 from moorfs.whole import Whole
 
 Body = Whole | Partial | Streamed
-NOTHING = Stamp(-1, -1, -1)
-"""No cache file has it: the bytes come from the object with the mark's ETag, but are others."""
 FRESH = 1_000_000_000  # nanoseconds: touch(1) closes the file it made, then sets its time
 
 
@@ -110,7 +108,7 @@ class Content:
         else:
             self.body.truncate(0)
         self.etag = self.node.etag
-        self.means.log.clean(Mark(self.node.id, self.etag, NOTHING))
+        self.saving.log_mark(None)
 
     def _fetch(self, writes: bool) -> None:
         self.body, self.etag = body_of(self.means, self.node, writes)
@@ -266,8 +264,7 @@ class Content:
         mark = body.remark()
         if mark.stamp.size:
             body.mark = None
-        elif mark.sure:
-            self.means.log.clean(Mark(self.node.id, self.etag, mark.stamp))
+        self.saving.log_mark(body.mark)
         return True
 
     def relabel(self, etag: str, mtime: int) -> None:
@@ -277,11 +274,14 @@ class Content:
                 self.body.blocks.change(etag=etag, mtime=mtime)
             elif isinstance(self.body, Whole) and self.handles.writers:
                 self.told = mtime  # a mark made now might cover a write of this very moment
+                self.saving.log_mark(self.body.mark)
             elif isinstance(self.body, Whole) and not self.body.is_changed:
                 self.body.set_mtime(mtime)
                 self.saving.mark(self.body)
                 if not self.handles:
                     self.body.close()
+            elif isinstance(self.body, Whole):
+                self.saving.log_mark(self.body.mark)
 
     def local(self) -> Local | None:
         with self.lock:

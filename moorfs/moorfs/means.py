@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -61,7 +61,10 @@ class Means:
         self.wait()
         error: BaseException | None = None
         for future in futures:
-            error = error or future.exception()
+            try:
+                error = error or future.exception()
+            except CancelledError:
+                error = FileError(errno.ESHUTDOWN, "this process ends")
         if error is not None:
             raise error
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from moorfs.blocks import Blocks
-from moorfs.content import NOTHING, Content
+from moorfs.content import Content
 from moorfs.dirty import Clean
 from moorfs.fetch import body_of, known_blocks, remove
 from moorfs.lost import LostNode
 from moorfs.means import Means
 from moorfs.partial import Partial
 from moorfs.ports import FileError, FileNode, Handle, Mark
+from moorfs.saving import NOTHING
 from moorfs.unsaved import Ledger, Unsaved
 from moorfs.whole import Whole
 

@@ -13,7 +13,7 @@ from moorfs.fetch import Streamed, remove
 from moorfs.mapping import is_mapped
 from moorfs.means import log, refused
 from moorfs.partial import Partial
-from moorfs.ports import ALWAYS, Changed, Condition, FileError, Mark, Missing, StoreError
+from moorfs.ports import ALWAYS, Changed, Condition, FileError, Mark, Missing, Stamp, StoreError
 from moorfs.whole import Whole
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TRIES = 8
 _FREEZE = 3
 """After so many tries that a writer spoiled, a copy is stored."""
+NOTHING = Stamp(-1, -1, -1)
+"""No cache file has it: the bytes come from the object with the mark's ETag, but are others."""
 TAG = "moorfs-writer"
 """Metadata of an object: which mount and node wrote it, and when."""
 
@@ -180,8 +182,8 @@ class Saving:
             mark = job.done(etag)
         self._stored = time.time_ns()
         file.node.stored(etag, job.size, job.mtime)
-        if mark and mark.sure:
-            self._log(mark)
+        if mark:
+            self.log_mark(mark)
         self._means.count("stored", job.size)
         self._all_stored()
 
@@ -238,7 +240,7 @@ class Saving:
                     self.mark(body)
                 elif body.mark and not body.mark.sure:
                     body.mark = Clean(body.mark.stamp)
-                    self._log(body.mark)
+                    self.log_mark(body.mark)
             return body
         if isinstance(body, Partial) and body.is_full and not body.is_dirty:
             return self._completed(body)
@@ -257,16 +259,17 @@ class Saving:
         """The bytes here are the object's."""
         stamp = stamp_of(body.fd)
         body.mark = Clean(stamp) if not self._file.handles else clean_at(stamp, time.time_ns(), self._means.fine)
-        if body.mark.sure:
-            self._log(body.mark)
+        self.log_mark(body.mark)
 
     def is_fresh_and_empty(self, body: Whole, within: int) -> bool:
         fresh = time.time_ns() - self._stored < within and bool(self._file.etag)
         return fresh and not body.is_changed and stamp_of(body.fd).size == 0
 
-    def _log(self, mark: Clean) -> None:
-        with contextlib.suppress(OSError):  # without the mark it would be stored once more after a takeover
-            self._means.log.clean(Mark(self._file.node.id, self._file.etag, mark.stamp))
+    def log_mark(self, mark: Clean | None) -> None:
+        """For who takes over: what is clean, or over which object alone the dirty bytes may be stored."""
+        stamp = mark.stamp if mark and mark.sure else NOTHING
+        with contextlib.suppress(OSError):  # without it, it would be stored once more after a takeover
+            self._means.log.clean(Mark(self._file.node.id, self._file.etag, stamp))
 
 
 def _is_conflict(error: OSError) -> bool:

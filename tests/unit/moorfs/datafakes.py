@@ -81,7 +81,9 @@ class MemoryStore:
             raise Changed(errno.ESTALE, "another object", 412, "PreconditionFailed")
         piece = found.body[start : start + sink.length]
         assert len(piece) == sink.length
-        os.pwrite(sink.fd, piece, sink.offset)
+        done = 0
+        while done < len(piece):
+            done += os.pwrite(sink.fd, piece[done:], sink.offset + done)
         self.fetched += len(piece)
         return Head(len(found.body), found.etag, 0, found.metadata)
 
@@ -258,13 +260,21 @@ class Rig:
 
     def crash(self) -> None:
         """A new process takes over: what the log and the cache's folder hold is all it knows."""
-        self.cache.close()
+        self._die()
         self.cache = self._made(True)
         self.cache.restore(self.nodes.get, list(self.log.handles.values()), list(self.log.marks.values()))
 
+    def _die(self) -> None:
+        """No thread and no descriptor is left, as after a SIGKILL."""
+        self.cache.close()
+        for node in self.nodes.values():
+            body = self.cache.of(node).body
+            if body is not None:
+                body.close()
+
     def remount(self) -> None:
         """A new mount of the same folder: no handles, no nodes."""
-        self.cache.close()
+        self._die()
         self.log = FakeLog()
         self.nodes = {}
         self.cache = self._made(False)
