@@ -265,12 +265,12 @@ def fetcher(engine: Engine, bucket: str) -> Fetch:
 def compared(
     mount: Mount, engine: Engine, local: Path, seed: int, seconds: float, kills: float | None = None, **more: Any
 ) -> Counter[str]:
-    """Compare for so many seconds in a child; with `kills`, kill the server every so many seconds meanwhile."""
+    """Compare for so many seconds in a child (its cwd is the mount); with `kills`, kill the server every so many seconds meanwhile."""
     local.mkdir(parents=True)
 
     def work() -> Counter[str]:
         fetch = fetcher(engine, mount.settings.bucket)
-        return Comparer(Path.cwd(), local, fetch, seed, **more).run(seconds)
+        return Comparer(Path("."), local, fetch, seed, **more).run(seconds)
 
     job, deaths = mount.begin(work), 0
     while kills and job.running:
