@@ -10,8 +10,12 @@ import select
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from moorfs.ports import Range, StoreError
+
+if TYPE_CHECKING:
+    import ssl
 
 PIECE = 1 << 20
 TLS_PIECE = 1 << 18
@@ -52,6 +56,11 @@ class Connection:
 
     def close(self) -> None:
         self._socket.close()
+
+    @property
+    def tls_session(self) -> "ssl.SSLSession | None":
+        """For the next connection; None on a plain socket."""
+        return getattr(self._socket, "session", None)
 
     def shut(self) -> None:
         """Wake whoever waits on it in another thread; it gets Lost."""

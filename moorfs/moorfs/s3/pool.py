@@ -41,6 +41,7 @@ class Pool:
         self._lock = threading.Lock()
         self._closed = False
         self._tls = self._trust() if endpoint.secure else None
+        self._session: ssl.SSLSession | None = None
 
     def take(self) -> Connection:
         """An idle connection, or a new one; Lost (nothing was sent) or Distrusted."""
@@ -60,6 +61,8 @@ class Pool:
                 connection.used_before = True
                 self._idle.append((time.monotonic(), connection))
                 return
+            # engines that close after each answer: the next handshake is a short one (TLS 1.3 tickets come late)
+            self._session = connection.tls_session or self._session
         connection.close()
 
     def forget_idle(self) -> None:
@@ -80,7 +83,7 @@ class Pool:
     def trust_again(self) -> None:
         """Read the CA file anew: it may have been replaced."""
         if self._endpoint.secure:
-            self._tls = self._trust()
+            self._tls, self._session = self._trust(), None
 
     def _take_idle(self) -> Connection | None:
         while True:
@@ -111,7 +114,7 @@ class Pool:
         import ssl
 
         try:
-            return tls.wrap_socket(plain, server_hostname=self._endpoint.name)
+            return tls.wrap_socket(plain, server_hostname=self._endpoint.name, session=self._session)
         except ssl.SSLCertVerificationError as error:
             raise Distrusted(f"{self._endpoint.authority}: {error.verify_message}") from error
         except OSError as error:
