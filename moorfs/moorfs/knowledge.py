@@ -98,9 +98,7 @@ class Knowledge:
         """The object of a node, by its key."""
         if isinstance(node, Folder):
             node.marker = True
-            local = node.mtime  # of what changed in it, which is not stored
             node.learn(known(_metadata(head), head.mtime, True, self.defaults))
-            node.mtime = max(node.mtime, local)
             node.until = began + self.belief.ttl
         elif isinstance(node, Leaf) and not self._ours(node, began):
             try:

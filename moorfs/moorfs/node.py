@@ -106,7 +106,7 @@ class Node:
 class Folder(Node):
     """`children`: what is known; all there is while `listed` lies ahead (time.monotonic())."""
 
-    __slots__ = ("asked", "big", "changes", "children", "listed", "marker", "moved")
+    __slots__ = ("asked", "big", "changes", "children", "listed", "marker", "moved", "worked")
 
     def __init__(self, number: int, parent: "Folder | None", name: str, mode: int, wait: Callable[[], None]) -> None:
         super().__init__(number, parent, name, mode, wait)
@@ -118,6 +118,8 @@ class Folder(Node):
         """Counts names made, removed and moved here: a listing begun before one of these is not the full truth."""
         self.marker: bool | None = None
         """Whether the object `folder/` is there; None: not known."""
+        self.worked = 0
+        """When a name in it was last made, removed or moved here (nanoseconds since 1970); this is not stored."""
         self.moved = 0.0
         """When it was moved (time.monotonic()), for ever while it is: what was asked by its old key tells nothing."""
         self.big = False

@@ -33,7 +33,8 @@ class Setting:
             self._volume.heads.one(folder)
         before = folder.mode, folder.uid, folder.gid, folder.mtime
         _put(folder, change)
-        folder.mtime = _mtime(change) or folder.mtime
+        if (mtime := _mtime(change)) is not None:
+            folder.mtime, folder.worked = mtime, 0
         try:
             if not folder.gone:
                 self._volume.mark(folder)
@@ -71,9 +72,9 @@ class Setting:
         if not owned and mtime is None:
             return
         if leaf.gone or (leaf.kind == stat.S_IFREG and self._along(leaf, change, mtime, owned)):
-            leaf.mtime = mtime or leaf.mtime
+            leaf.mtime = leaf.mtime if mtime is None else mtime
         else:
-            self._copy(leaf, change, mtime or leaf.mtime)
+            self._copy(leaf, change, leaf.mtime if mtime is None else mtime)
 
     def _along(self, leaf: Leaf, change: Change, mtime: int | None, owned: bool) -> bool:
         """Whether the change is stored with the bytes (or well enough already), so that nothing is to do here."""

@@ -1,6 +1,6 @@
 """A node as stat(2) shows it."""
 
-from moorfs.node import Leaf, Node
+from moorfs.node import Folder, Leaf, Node
 from moorfs.ports import Attributes
 
 BLOCK = 512
@@ -12,7 +12,7 @@ def attributes(node: Node) -> Attributes:
     A folder has one link: its number of subfolders is not known, and 1 says so (as btrfs does).
     """
     if not isinstance(node, Leaf):
-        mtime = node.mtime
+        mtime = max(node.mtime, node.worked) if isinstance(node, Folder) else node.mtime
         return Attributes(node.id, node.mode, 0, 0, 1, node.uid, node.gid, 0, mtime, mtime)
     size, mtime, blocks = node.size, node.mtime, -(-node.size // BLOCK)
     local = node.file.local() if node.file is not None else None

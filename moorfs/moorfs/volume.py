@@ -59,7 +59,7 @@ class Volume:
     def changed(self, folder: Folder) -> None:
         """A name in it was made, removed or moved."""
         folder.changes += 1
-        folder.mtime = time.time_ns()
+        folder.worked = time.time_ns()
 
     def entry(self, node: Node) -> Entry:
         """The answer that tells the kernel of a node: one lookup more."""
@@ -88,7 +88,7 @@ class Volume:
         """Store the folder's marker, with its attributes."""
         if not folder.key:
             return  # the bucket itself: its mode and owner live as long as this mount
-        folder.etag = self.store.put(folder.key, b"", folder.metadata(folder.mtime))
+        folder.etag = self.store.put(folder.key, b"", folder.metadata(max(folder.mtime, folder.worked)))
         folder.marker = True
         folder.learned = folder.since = time.monotonic()
 
