@@ -1,17 +1,15 @@
 """A Bucket and what was seen around it: the input of its plans."""
 
-import base64
-import hashlib
 from dataclasses import dataclass, field
 
-from moorage import names
+from moorage import keyslots, names
 from moorage.actions import Manifest, Problem
 from moorage.bucketadoption import Found
 from moorage.bucketowner import Owner
 from moorage.bucketwish import Look
 from moorage.contents import Contents, Count
 from moorage.holders import Uses
-from moorage.model import Bucket, SecretRef, StorageBackend
+from moorage.model import Bucket, KeyState, SecretRef, StorageBackend
 from moorage.transit import SeenAttachment
 
 
@@ -26,7 +24,8 @@ class BucketFacts:
     through such volumes, as the watches have shown them; `attachments`: those of such volumes.
 
     `found`: what the engine said of a bucket that is to be adopted, or why it could not be asked; None when nobody
-    asked. `root_key`: whether the engine's root key was there to destroy the bucket with.
+    asked. `root_key`: whether the engine's root key was there to destroy the bucket with. `ca`: the certificate (PEM)
+    of the engine's CA, if it has one.
 
     `look`: the settings that the bucket has on the engine, None when nobody asked or nobody answered. `count`: what the
     last walk through all of it found. `contents`: of a bucket that is being deleted: whether anything is in it.
@@ -43,6 +42,7 @@ class BucketFacts:
     key_works: bool | None = None
     key_reader: bool = False
     holders: tuple[str, ...] = ()
+    ca: str = ""
     users: dict[tuple[str, str], Uses] = field(default_factory=dict[tuple[str, str], Uses])
     attachments: tuple[SeenAttachment, ...] = ()
     look: Look | None = None
@@ -71,8 +71,15 @@ class BucketFacts:
         return isinstance(self.found, Found) and self.found.owner == self.owner
 
     @property
+    def key(self) -> KeyState:
+        """The slots of its own key; the first one until something else is known."""
+        first, status = keyslots.access_key(self.bucket.metadata["uid"]), self.bucket.status
+        heeded = "" if status.secret_name else self.bucket.spec.key.rotate  # a new key needs no rotation
+        return status.key or KeyState(serial=1, access_key_id=first, rotated=heeded)
+
+    @property
     def access_key(self) -> str:
-        return access_key(self.bucket.metadata["uid"])
+        return self.key.access_key_id or keyslots.access_key(self.bucket.metadata["uid"])
 
     @property
     def backend(self) -> StorageBackend | None:
@@ -80,6 +87,4 @@ class BucketFacts:
         return next((each for each in self.backends if placed and each.metadata["name"] == placed.backend), None)
 
 
-def access_key(uid: str) -> str:
-    """The access key of a Bucket: 20 capital letters and digits, as AWS's are, from the Bucket's uid."""
-    return "MO" + base64.b32encode(hashlib.sha256(f"access-key:{uid}".encode()).digest()).decode()[:18]
+access_key = keyslots.access_key

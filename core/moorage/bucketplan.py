@@ -9,11 +9,21 @@ import base64
 import binascii
 from dataclasses import replace
 
-from moorage import bucketlock, bucketusage, bucketwish, conditions, manifests, names, placement, transit, transitions
+from moorage import (
+    bucketlock,
+    bucketusage,
+    bucketwish,
+    conditions,
+    manifests,
+    names,
+    ownkey,
+    placement,
+    transit,
+    transitions,
+)
 from moorage.actions import (
     Action,
     Apply,
-    Create,
     Hold,
     MakeBucket,
     Manifest,
@@ -85,7 +95,8 @@ def _made(
     spec, before = facts.bucket.spec, facts.bucket.status
     wanted = bucketwish.wish(spec, before, engine, facts.owner, facts.look)
     drifted = bucketwish.drift(wanted, facts.look) if facts.look else ()
-    settings = wanted.settings
+    settings, settled = wanted.settings, is_settled(facts.bucket)
+    turn = ownkey.turn(facts, engine, settled) if not (trouble or drifted) else ownkey.waiting(facts, not trouble)
     status = before.model_copy(
         update={
             "bucket_name": facts.engine_bucket,
@@ -97,6 +108,7 @@ def _made(
             "lock_days": settings.lock.days if settings.lock else None,
             "tag_keys": tuple(sorted(wanted.tags.keys() - facts.owner.tags.keys())),
             "set_fields": bucketwish.set_fields(spec),
+            "key": turn.state,
             **bucketusage.told(facts),
         }
     )
@@ -110,14 +122,18 @@ def _made(
         healthy,
         *bucketlock.enforced(facts, engine, settings.lock),
     )
-    actions = (*hold, *_make(facts, engine, wanted, bool(drifted)), *_reader(facts))
+    made = turn.actions or _make(facts, engine, wanted, bool(drifted))
+    actions = (*hold, *made, *_reader(facts))
     if drifted and _configured_before(facts):
         what = "; ".join(drifted)[:DRIFT_MAX]
-        told = (Notice("Drifted", f"{facts.engine_bucket} was changed on the engine: {what}", warning=True),)
+        told = (
+            *turn.told,
+            Notice("Drifted", f"{facts.engine_bucket} was changed on the engine: {what}", warning=True),
+        )
         status = status.model_copy(update={"drift": BucketDrift(at=facts.now, what=what)})
     else:
-        told = ()
-    step = settle(facts, status, verdicts, actions, None)
+        told = turn.told
+    step = settle(facts, status, verdicts, actions, turn.requeue_after)
     return replace(step, notices=(*told, *step.notices))
 
 
@@ -158,12 +174,10 @@ def conclude(facts: BucketFacts, status: BucketStatus, verdicts: tuple[Verdict, 
 
 
 def _make(facts: BucketFacts, engine: S3Engine, wanted: Wish, drifted: bool) -> tuple[Action, ...]:
-    secret_key = _secret_key(facts.secret) or facts.new_secret_key
-    data = manifests.secret_data(engine, facts.engine_bucket, facts.access_key, secret_key)
-    stale = facts.secret is None or facts.secret.get("data") != data
-    manifest = manifests.bucket_secret(facts.bucket, data)
-    write = (Create(manifest) if facts.secret is None else Apply(manifest),) if stale else ()
-    if not stale and is_settled(facts.bucket) and facts.key_works is not False and not drifted:
+    rotating = ownkey.has_previous(facts)  # its half is not the next one's
+    secret_key = (None if rotating else _secret_key(facts.secret)) or facts.new_secret_key
+    write = ownkey.secret(facts, engine, secret_key)
+    if not write and is_settled(facts.bucket) and facts.key_works is not False and not drifted:
         return ()
     adopts = facts.found.owner if not facts.is_ours and isinstance(facts.found, Found) else None
     unseen = facts.look is None and facts.key_works is None and is_settled(facts.bucket)
@@ -178,7 +192,7 @@ def _make(facts: BucketFacts, engine: S3Engine, wanted: Wish, drifted: bool) -> 
         wanted.tags,
         wanted.dropped,
     )
-    return (*write, make)
+    return (make, *write) if rotating else (*write, make)
 
 
 def _reader(facts: BucketFacts) -> tuple[Action, ...]:

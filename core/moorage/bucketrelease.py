@@ -1,12 +1,12 @@
 """What to do about a Bucket that is being deleted; the same order as a volume's (`moorage.release`)."""
 
-from moorage import bucketplan, names, placement
-from moorage.actions import Action, Delete, Notice, Plan, Problem, Reference, RemoveBucket
+from moorage import bucketplan, keyslots, names, placement
+from moorage.actions import Action, Delete, Notice, Plan, Problem, Reference, RemoveBucket, RemoveKey
 from moorage.bucketadoption import Found
 from moorage.bucketfacts import BucketFacts
 from moorage.conditions import DELETION_BLOCKED, Verdict, lifecycle, yes
 from moorage.contents import Contents
-from moorage.model import BucketStatus, OnDelete, Phase
+from moorage.model import BucketStatus, OnDelete, Phase, S3Engine
 from moorage.release import RECHECK_HOLDERS, RELEASING, blocked, listed
 
 RECHECK_LOCKED = 60.0  # seconds
@@ -83,7 +83,7 @@ def _destroyed(facts: BucketFacts) -> Plan[BucketStatus]:
     )
     message = _farewell(facts, kept, lost)
     status = bucketplan.conclude(facts, facts.bucket.status, (lifecycle(Phase.DESTROYED, message), blocked(())))
-    actions = (*removal, *_own_secret(facts))
+    actions = (*_other_slots(facts, engine), *removal, *_own_secret(facts))
     return Plan(status, actions, (*_remains(facts, lost), Notice("Destroyed", message)), finish=True)
 
 
@@ -97,6 +97,12 @@ def _farewell(facts: BucketFacts, kept: bool, lost: str) -> str:
     if kept:
         return f"bucket and objects are kept, as onDelete asks; adopt: {facts.engine_bucket} takes them over"
     return "the bucket, its objects and its key are gone"
+
+
+def _other_slots(facts: BucketFacts, engine: S3Engine | None) -> tuple[Action, ...]:
+    """The key before the current one, if its overlap is not over yet."""
+    others = tuple(each for each in keyslots.slots(facts.key) if each != facts.access_key)
+    return (RemoveKey(engine, others, ()),) if engine and others else ()
 
 
 def _own_secret(facts: BucketFacts) -> tuple[Action, ...]:

@@ -1,12 +1,11 @@
 """The Kubernetes objects that stand for a volume or a bucket, complete, for server-side apply."""
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 from moorage import names, quantity
 from moorage.actions import Manifest
-from moorage.model import Bucket, BucketKey, S3Engine, SecretRef, StorageVolume, VolumeType
+from moorage.model import Bucket, BucketKey, SecretRef, StorageVolume, VolumeType
 
 # A PersistentVolumeClaim needs a size; a bucket has none. Nobody enforces this one.
 OBJECT_CAPACITY = "1Gi"
@@ -152,18 +151,6 @@ def key_reader(bucket: Bucket, id: str, account: SecretRef) -> tuple[Manifest, M
         "subjects": [{"kind": "ServiceAccount", "name": account.name, "namespace": account.namespace}],
     }
     return role, binding
-
-
-def secret_data(engine: S3Engine, engine_bucket: str, access_key: str, secret_key: str) -> dict[str, str]:
-    """The bucket's own key (base64), under the names that S3 tools read from the environment."""
-    plain = {
-        names.SECRET_ACCESS_KEY_ID: access_key,
-        names.SECRET_SECRET_ACCESS_KEY: secret_key,
-        names.SECRET_ENDPOINT: engine.endpoint,
-        names.SECRET_REGION: engine.region,
-        names.SECRET_BUCKET: engine_bucket,
-    }
-    return {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
 
 
 def key_secret(key: BucketKey, name: str, data: dict[str, str]) -> Manifest:

@@ -36,7 +36,7 @@ def mark(before: Told) -> str:
     found = [each for kind in kinds if (each := conditions.find(before.conditions, kind))]
     judged = (f"{each.type} {each.status} {each.last_transition_time}" for each in found)
     sized = (f"{each.reason} {each.observed_generation}" for each in found if each.type == conditions.RESIZED)
-    keys = (str(getattr(before, name, "")) for name in ("access_key_id", "previous"))  # of a BucketKey
+    keys = (str(getattr(before, each, "")) for each in ("access_key_id", "previous", "key"))  # of buckets
     drift = getattr(before, "drift", None)  # of a Bucket
     drifted = (drift.at,) if drift else ()
     since, headline = str(getattr(before, "phase_since", None)), _headline(before.conditions)[0]

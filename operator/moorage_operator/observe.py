@@ -107,6 +107,7 @@ class Observer:
             key_works=await self._key_works(bucket, backend, secret) if due else None,
             key_reader=await self._has_key_reader(bucket) if due else usable,
             found=await self._found(bucket, backend),
+            ca="" if deleting else await self._authority(backend),
             root_key=not deleting or await self._has_root_key(backend),
             holders=await self._holders_of(bucket) if deleting and bucket.status.phase in RELEASING else (),
             users=self._index.users(*showing, bucket=(namespace, name)),
@@ -203,6 +204,10 @@ class Observer:
             return await self._engines.contents(engine, facts.engine_bucket, facts.bucket.spec.empty_on_delete)
         except MoorageError as error:
             return problem_of(error)
+
+    async def _authority(self, backend: StorageBackend | None) -> str:
+        engine = backend.spec.engine.s3 if backend else None
+        return (await self._engines.authority(engine) or "") if engine else ""
 
     async def _has_root_key(self, backend: StorageBackend | None) -> bool:
         engine = backend.spec.engine.s3 if backend else None

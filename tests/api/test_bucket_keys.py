@@ -388,3 +388,45 @@ async def test_all_buckets_of_a_key_are_on_one_backend(desk: Desk, s3_server: An
 
     assert condition(failed, "Provisioned")["reason"] == "SeveralBackends"
     assert "second" in condition(failed, "Provisioned")["message"]
+
+
+# The own key of a Bucket.
+
+
+async def own_key_other_than(desk: Desk, old: dict[str, str]) -> dict[str, str]:
+    async def rotated() -> bool:
+        return (await desk.secret("models-s3")).get("AWS_ACCESS_KEY_ID") != old["AWS_ACCESS_KEY_ID"]
+
+    await until(rotated, lambda: desk.bed._story("Bucket", "models", "rotated"))
+    return await desk.secret("models-s3")
+
+
+async def test_a_buckets_own_key_rotates_with_overlap_and_leaves_other_keys_alone(desk: Desk) -> None:
+    bucket = await desk.bucket("models")
+    old, reader = await desk.secret("models-s3"), await desk.key("reader", {"name": "models"})
+    ref = desk.bed.ref("Bucket", "models")
+
+    await desk.bed.cluster.merge(ref, {"spec": {"key": {"rotate": "now", "overlap": "3s"}}})
+    new = await own_key_other_than(desk, old)
+    both = [
+        await verdict(lambda each=each: boto(each).put_object(Bucket=bucket, Key="k", Body=b"1")) for each in (old, new)
+    ]
+    await desk.says("old", lambda: boto(old).list_objects_v2(Bucket=bucket), "InvalidAccessKeyId")
+
+    assert both == ["ok", "ok"]
+    assert await verdict(lambda: boto(new).put_object(Bucket=bucket, Key="k", Body=b"2")) == "ok"
+    assert await verdict(lambda: boto(reader).get_object(Bucket=bucket, Key="k")) == "ok"
+    assert [each for each in await desk.bed.events("models", "Bucket") if "Key" in each] == ["KeyRotated", "KeyRevoked"]
+
+
+async def test_a_bucket_that_goes_during_an_overlap_takes_both_keys_along(desk: Desk) -> None:
+    bucket = await desk.bucket("models")
+    old = await desk.secret("models-s3")
+    await desk.bed.cluster.merge(desk.bed.ref("Bucket", "models"), {"spec": {"key": {"rotate": "now"}}})
+    new = await own_key_other_than(desk, old)
+
+    await desk.bed.delete("Bucket", "models")
+    await desk.bed.gone("Bucket", "models")
+
+    for each in (old, new):
+        assert await verdict(lambda each=each: boto(each).list_objects_v2(Bucket=bucket)) == "InvalidAccessKeyId"
