@@ -29,7 +29,7 @@ def build(around: Around) -> Built:
     system = bucket_file_system(store, files, journal, waits, _look(settings))
     recover(system, state, around.takeover)
     Tending(system).start()
-    return Built(system, store.rekey)
+    return Built(system, store.rekey, store.counters, lambda: store.down_since)
 
 
 def _store(settings: Settings) -> StoreSettings:

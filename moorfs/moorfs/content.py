@@ -276,6 +276,7 @@ class Content:
                 self.told = mtime  # a mark made now might cover a write of this very moment
                 self.saving.log_mark(self.body.mark)
             elif isinstance(self.body, Whole) and not self.body.is_changed:
+                self.told = None
                 self.body.set_mtime(mtime)
                 self.saving.mark(self.body)
                 if not self.handles:

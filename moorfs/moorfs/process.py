@@ -65,13 +65,13 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     state = os.path.join(settings.cache, "connection.json")
     try:
         features, again = _agreed(kernel, settings, state, takeover)
+        backing = kernel.backing() if features.passthrough else None
+        built = build(Around(settings, takeover, backing, lead.give_up, kernel))
     except EndedError:
         return ENDED
     except NoTakeoverError as error:
         log.error("takeover is impossible: %s", error)
         return NO_TAKEOVER
-    backing = kernel.backing() if features.passthrough else None
-    built = build(Around(settings, takeover, backing, lead.give_up, kernel))
     metrics = Metrics(settings.volume)
     server = Server(
         kernel, Requests(built.files, shown(settings)), lead, metrics,

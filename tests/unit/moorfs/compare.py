@@ -10,13 +10,14 @@ import argparse
 import contextlib
 import errno
 import hashlib
+import itertools
 import mmap
 import os
 import random
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,17 +51,22 @@ class Comparer:
     most: int = 200_000  # bytes of a file
     said: deque[str] = field(default_factory=lambda: deque[str](maxlen=60))
     counts: Counter[str] = field(default_factory=Counter[str])
+    step: int = 0
     pairs: list[Pair] = field(default_factory=list[Pair])
 
-    def run(self, seconds: float = 1e9, steps: int = 1 << 60) -> Counter[str]:
-        """How often each operation was done; AssertionError with the last operations at the first difference."""
-        dice = random.Random(self.seed)  # noqa: S311
-        end, verbs = time.monotonic() + seconds, self._verbs()
+    def run(self, seconds: float = 1e9, steps: Iterable[int] | None = None) -> Counter[str]:
+        """How often each operation was done; AssertionError with the last operations at the first difference.
+
+        Every step has dice of its own: given some `steps`, only these are done, to find those that matter.
+        """
+        dice, end, verbs = random.Random(self.seed), time.monotonic() + seconds, self._verbs()  # noqa: S311
         for side in (self.mount, self.local):
             (side / "d").mkdir(exist_ok=True)
         try:
-            while steps > 0 and time.monotonic() < end:
-                steps -= 1
+            for step in itertools.count() if steps is None else steps:
+                if time.monotonic() > end:
+                    break
+                dice, self.step = random.Random(f"{self.seed} {step}"), step  # noqa: S311
                 verb = dice.choice(verbs)
                 self.counts[verb.__name__.strip("_")] += 1
                 verb(dice)
@@ -68,7 +74,7 @@ class Comparer:
                 self._close(dice)
             self._whole()
         except (AssertionError, OSError) as error:
-            raise AssertionError(f"seed {self.seed}: {error!r}\n" + "\n".join(self.said)) from error
+            raise AssertionError(f"seed {self.seed} step {self.step}: {error!r}\n" + "\n".join(self.said)) from error
         return self.counts
 
     def _verbs(self) -> list[Callable[[random.Random], None]]:
@@ -265,7 +271,7 @@ def fetcher(engine: Engine, bucket: str) -> Fetch:
 def compared(
     mount: Mount, engine: Engine, local: Path, seed: int, seconds: float, kills: float | None = None, **more: Any
 ) -> Counter[str]:
-    """Compare for so many seconds in a child (its cwd is the mount); with `kills`, kill the server every so many seconds meanwhile."""
+    """Compare in a child, whose working directory is the mount; with `kills`, kill the server every so many seconds."""
     local.mkdir(parents=True)
 
     def work() -> Counter[str]:
