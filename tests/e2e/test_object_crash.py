@@ -1,4 +1,4 @@
-"""Whatever dies under writers of an object volume: each close that returned is in the bucket, and nobody gets an error."""
+"""Whatever dies under writers of an object volume: each close that returned is in the bucket, and no error was seen."""
 
 import pytest
 
