@@ -44,6 +44,7 @@ generate: $(VENV)/.ready ## Write the CRDs and the gRPC stubs anew
 
 bench: $(VENV)/.ready ## Measure; writes build/bench.json
 	@$(PY) -m bench.scale
+	@PYTHONPATH=$(PYTHONPATH):tests/unit/moorfs $(PY) -m bench.object
 	@$(PY) -m harness.prepare --keep
 	@$(PY) -m bench
 

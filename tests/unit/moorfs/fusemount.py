@@ -62,6 +62,12 @@ class Mount:
         return Path(f"/proc/{self._keeper.pid}/root{self.home / 'mnt'}")
 
     @property
+    def namespace(self) -> int:
+        """A process in whose mount namespace the mount is."""
+        assert self._keeper
+        return self._keeper.pid
+
+    @property
     def cache(self) -> Path:
         return Path(self.settings.cache)
 
