@@ -68,8 +68,8 @@ ROWS: Mapping[S3Flavor, frozenset[Feature]] = {
     ),
     S3Flavor.s3: _ALL_S3,
     S3Flavor.minio: _ALL_S3 - {_F.cors, _F.abort_multipart} | {_F.lock_stamped, _F.quota, _F.keys, _F.usage},
-    S3Flavor.rgw: _ALL_S3 | {_F.lock_stamped, _F.quota, _F.keys, _F.usage},
-    S3Flavor.aistore: frozenset(),
+    S3Flavor.rgw: _ALL_S3 - {_F.conditional_writes} | {_F.lock_stamped, _F.quota, _F.keys, _F.usage},
+    S3Flavor.aistore: frozenset({_F.slash_conflict}),
 }
 
 

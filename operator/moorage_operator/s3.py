@@ -28,6 +28,13 @@ class EngineRefused(MoorageError):
         self.s3_code = s3_code
 
 
+class KeyRefused(Forbidden):
+    """The engine does not know the access key, or not with this secret."""
+
+
+_NOT_THIS_KEY = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One version of an object, or a delete marker."""
@@ -85,13 +92,22 @@ class S3:
             if error.s3_code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
 
+    async def exists(self, bucket: str) -> bool:
+        try:
+            await self.call("HEAD", f"/{bucket}")
+        except EngineRefused as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
     async def tags(self, bucket: str) -> dict[str, str] | None:
         """The bucket's own tags; None when there is no such bucket."""
         try:
             tree = s3xml.parse(await self.call("GET", f"/{bucket}", (("tagging", ""),)))
         except EngineRefused as error:
-            if error.s3_code == "NoSuchTagSet":
-                return {}
+            if error.s3_code == "NoSuchTagSet":  # MinIO says so of buckets that are not there, too
+                return {} if await self.exists(bucket) else None
             if error.s3_code == "NoSuchBucket":
                 return None
             raise
@@ -236,5 +252,6 @@ def _refusal(what: str, status: int, text: bytes) -> MoorageError:
     if status >= 500 and status != 501:
         return NotReady(f"{what}: HTTP {status} {code} {message}".rstrip())
     if status == 403:
-        return Forbidden(f"{what}: {code or 'AccessDenied'} {message}".rstrip())
+        refused = KeyRefused if code in _NOT_THIS_KEY else Forbidden
+        return refused(f"{what}: {code or 'AccessDenied'} {message}".rstrip())
     return EngineRefused(f"{what}: HTTP {status} {code} {message}".rstrip(), status, code)

@@ -21,8 +21,10 @@ from moorage.sigv4 import Key
 from moorage_operator.cluster import Cluster
 from moorage_operator.engines import keys, walks
 from moorage_operator.engines.keys import Admission, Who
+from moorage_operator.engines.minio import Minio
 from moorage_operator.engines.plain import Turns
 from moorage_operator.engines.protocol import ObjectEngine
+from moorage_operator.engines.rgw import Rgw
 from moorage_operator.engines.static import Static
 from moorage_operator.engines.versitygw import Versitygw
 from moorage_operator.s3 import S3
@@ -177,7 +179,11 @@ def speaker(spec: S3Engine, s3: S3, turns: Turns) -> ObjectEngine:
     match spec.flavor:
         case S3Flavor.versitygw:
             return Versitygw(spec, s3, turns)
-        case S3Flavor.s3 | S3Flavor.minio | S3Flavor.rgw | S3Flavor.aistore:
+        case S3Flavor.minio:
+            return Minio(spec, s3, turns)
+        case S3Flavor.rgw:
+            return Rgw(spec, s3, turns)
+        case S3Flavor.s3 | S3Flavor.aistore:
             return Static(spec, s3, turns)
     assert_never(spec.flavor)
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, cast
 
 import aiohttp
 
@@ -20,7 +21,7 @@ from moorage.model import Access, S3Engine
 from moorage.sigv4 import Key
 from moorage_operator import s3bucket, s3versions
 from moorage_operator.engines.protocol import BucketUsage
-from moorage_operator.s3 import S3, EngineRefused
+from moorage_operator.s3 import S3, EngineRefused, KeyRefused
 from moorage_operator.s3versions import Page, Query
 
 _NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
@@ -48,6 +49,7 @@ class PlainEngine:
     spec: S3Engine
     s3: S3
     turns: Turns = field(default_factory=Turns)
+    quota_unit: ClassVar[int] = 1  # bytes; a quota is rounded down to such
 
     @property
     def features(self) -> frozenset[Feature]:
@@ -97,7 +99,14 @@ class PlainEngine:
 
     async def ensure_quota(self, bucket: str, quota: int | None) -> bool:
         """For flavors that have quotas; True when it had to be changed."""
-        return False
+        size = None if quota is None else max(quota // self.quota_unit, 1) * self.quota_unit
+        if size == await self.quota(bucket):
+            return False
+        await self.put_quota(bucket, size)
+        return True
+
+    async def put_quota(self, bucket: str, size: int | None) -> None:
+        """None takes it away; for flavors that have quotas."""
 
     async def versions(self, bucket: str, after: Query = ()) -> Page:
         if Feature.versioning in self.features:
@@ -124,15 +133,18 @@ class PlainEngine:
         return True
 
     async def access_stands(self, bucket: str, access: Mapping[str, Access], public_read: bool = False) -> bool:
-        wanted = bucket_policy(bucket, self.principals(access), public_read)
-        return _same(await self.s3.policy(bucket), wanted)
+        return _same(await self.s3.policy(bucket), self.policy(bucket, access, public_read))
 
     async def put_policy(self, bucket: str, access: Mapping[str, Access], public_read: bool) -> None:
-        policy = bucket_policy(bucket, self.principals(access), public_read)
+        policy = self.policy(bucket, access, public_read)
         if policy:
             await self.s3.ensure_policy(bucket, policy)
         else:
             await self.s3.ensure_no_policy(bucket)
+
+    def policy(self, bucket: str, access: Mapping[str, Access], public_read: bool) -> str:
+        """The bucket's policy (JSON) as this flavor takes it; "" for none."""
+        return bucket_policy(bucket, self.principals(access), public_read)
 
     def principals(self, access: Mapping[str, Access]) -> Mapping[str, Access]:
         """By the names that the engine's bucket policies have for keys."""
@@ -146,6 +158,16 @@ class PlainEngine:
 
     async def usage(self, bucket: str) -> BucketUsage | None:
         return None
+
+    async def knows(self, key: Key) -> bool:
+        """Whether the engine has this access key with this secret, whatever it opens."""
+        try:
+            await replace(self.s3, key=key).call("GET", "/")
+        except KeyRefused:
+            return False
+        except (Forbidden, EngineRefused):
+            return True
+        return True
 
     async def key_works(self, key: Key, bucket: str) -> bool:
         return await replace(self.s3, key=key).works(bucket)
@@ -168,8 +190,26 @@ class PlainEngine:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two policies are the same but for how they are written."""
-    return one == other or (bool(one and other) and json.loads(one) == json.loads(other))
+    """Whether two policies are the same but for how they are written: engines put them into words of their own."""
+    return one == other or _plain(one) == _plain(other)
+
+
+def _plain(policy: str) -> list[Any]:
+    """Its statements without names and order."""
+    try:
+        found: list[dict[str, Any]] = json.loads(policy or '{"Statement":[]}')["Statement"]
+        return sorted(
+            json.dumps({key: _set(value) for key, value in each.items() if key != "Sid"}, sort_keys=True)
+            for each in found
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [policy]
+
+
+def _set(value: Any) -> Any:
+    if isinstance(value, dict):  # of Principal
+        value = cast(dict[str, Any], value).get("AWS", value)
+    return sorted({value} if isinstance(value, str) else set(cast(list[str], value)))
 
 
 async def healthy(session: aiohttp.ClientSession, url: str) -> Problem | None:

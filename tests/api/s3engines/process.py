@@ -1,0 +1,47 @@
+"""Processes of a server on loopback: free ports, logs that a failure shows, and an end with the tests."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+DEADLINE = 90.0  # seconds
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:  # held together, so that they differ
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def spawn(log: Path, stack: ExitStack, *argv: str | Path, env: Mapping[str, str] | None = None) -> None:
+    """Start a process that ends with the tests, and with a crash of them too (pdeathsig)."""
+    with log.open("wb") as out:
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)]
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **(env or {})})
+    stack.callback(process.wait, 30)
+    stack.callback(process.kill)
+
+
+def until(done: Callable[[], bool], complaint: str, home: Path) -> None:
+    end = time.monotonic() + DEADLINE
+    while not done():
+        if time.monotonic() > end:
+            logs = "\n".join(f"== {each.name}\n{each.read_text()[-3000:]}" for each in sorted(home.glob("*.log")))
+            pytest.fail(f"{complaint} after {DEADLINE:.0f} s:\n{logs}")
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).status_code < 500
+    except OSError:
+        return False

@@ -1,0 +1,28 @@
+"""versitygw, on loopback, as the chart starts it."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from moorage.sigv4 import Key
+from s3engines.process import answers, free_ports, spawn, until
+from s3engines.server import Server
+
+
+def start(home: Path, stack: ExitStack, *more: str, program: Path) -> Server:
+    """`more`: further flags of the gateway."""
+    for name in ("data", "versions", "iam"):
+        (home / name).mkdir()
+    port, admin = free_ports(2)
+    root = Key("root-access", os.urandom(16).hex())
+    server = Server("versitygw", f"http://127.0.0.1:{port}", root, f"http://127.0.0.1:{admin}")
+    spawn(
+        home / "versitygw.log",
+        stack,
+        program,
+        *(f"--port=127.0.0.1:{port}", f"--admin-port=127.0.0.1:{admin}", f"--iam-dir={home / 'iam'}"),
+        *("--health=/health", *more, "posix", f"--versioning-dir={home / 'versions'}", home / "data"),
+        env={"ROOT_ACCESS_KEY_ID": root.access, "ROOT_SECRET_ACCESS_KEY": root.secret},
+    )
+    until(lambda: answers(f"{server.endpoint}/health"), "versitygw does not answer", home)
+    return server
