@@ -47,7 +47,7 @@ def wish(spec: BucketSpec, status: BucketStatus, engine: S3Engine, owner: Owner,
         for feature, name in _FIELDS.items()
         if feature in offered and not getattr(asked, name) and name not in said
     }
-    lock = stricter(asked.lock, seen.lock)
+    lock = stricter(stricter(asked.lock, seen.lock), known_lock(status))
     versioned = asked.versioning or lock is not None
     settings = replace(asked, lock=lock, versioning=versioned, **kept)
     tags = (spec.tags or {}) if Feature.tags in offered else {}
@@ -89,7 +89,14 @@ def stricter(one: ObjectLock | None, other: ObjectLock | None) -> ObjectLock | N
     if one is None or other is None:
         return one or other
     mode = LockMode.Compliance if LockMode.Compliance in (one.mode, other.mode) else LockMode.Governance
-    return ObjectLock(mode=mode, days=max(one.days, other.days))
+    return ObjectLock.model_construct(mode=mode, days=max(one.days, other.days))
+
+
+def known_lock(status: BucketStatus) -> ObjectLock | None:
+    """The lock that the bucket has had: an adopted one's may be in no spec."""
+    if status.lock_mode is None or not status.lock_days:
+        return None
+    return ObjectLock.model_construct(mode=status.lock_mode, days=status.lock_days)
 
 
 def lock_text(lock: ObjectLock | None) -> str:

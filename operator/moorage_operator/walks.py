@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from moorage import bucketusage
 from moorage.actions import Manifest, part
-from moorage.bucketwish import stricter
+from moorage.bucketwish import known_lock, stricter
 from moorage.contents import Count
 from moorage.errors import MoorageError
 from moorage.features import Feature, features
@@ -129,7 +129,4 @@ class Walks:
 
 def _to_stamp(bucket: Bucket, engine: S3Engine) -> ObjectLock | None:
     """The lock that versions are to be given; None where there is none, or the engine does so by itself."""
-    mode, days = bucket.status.lock_mode, bucket.status.lock_days
-    if mode is None or not days or Feature.lock_stamped in features(engine):
-        return None
-    return ObjectLock.model_construct(mode=mode, days=days)
+    return None if Feature.lock_stamped in features(engine) else known_lock(bucket.status)
