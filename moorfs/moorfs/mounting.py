@@ -106,12 +106,14 @@ def recover(system: BucketFileSystem, state: State, takeover: bool) -> None:
     volume.files.restore(node, recovery.handles(state), recovery.marks(state))
     for leaf in asked:
         leaf.file = volume.files.of(leaf)
+    claims = system.opening.claims
+    claims.created = {made.unique: made.node for made in state.nodes.values() if made.unique}
     for handle in state.handles.values():
         unique = state.answered.get(handle.handle)
         if unique is None:
-            system.opening.claims.silent.setdefault(handle.node, []).append(handle.handle)
+            claims.silent.setdefault(handle.node, []).append(handle.handle)
         else:
-            system.opening.claims.answered[unique] = (handle.node, handle.handle)
+            claims.answered[unique] = (handle.node, handle.handle)
 
 
 class Tending:

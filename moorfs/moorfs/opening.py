@@ -16,10 +16,11 @@ from moorfs.volume import Volume, own
 
 
 class Claims:
-    """Handles of the process before. `answered`: by the number of the request; `silent`: those whose request has no
-    number in the log, by node: the kernel never heard of them."""
+    """Of the process before. `created`: nodes by the request that created them. Handles: `answered` by the request;
+    `silent`, by node, those whose request is not in the log, so that the kernel never heard of them."""
 
     def __init__(self) -> None:
+        self.created: dict[int, int] = {}
         self.answered: dict[int, tuple[int, int]] = {}
         self.silent: dict[int, list[int]] = {}
 
@@ -31,9 +32,14 @@ class Claims:
         owner, handle = self.answered.pop(caller.unique, (0, 0))
         return [*found, handle] if owner == node else found
 
+    def made(self, node: int, caller: Caller) -> bool:
+        """Whether the request that comes again had created it."""
+        return caller.resent and self.created.get(caller.unique) == node
+
     def unclaimed(self) -> list[tuple[int, list[int]]]:
         """Handles by node that nobody will claim any more: all requests that come again have come."""
         self.answered.clear()
+        self.created.clear()
         found = list(self.silent.items())
         self.silent.clear()
         return found
@@ -54,7 +60,7 @@ class Opening:
             leaf = self._volume.tree.new_leaf(stat.S_IFREG | stat.S_IMODE(mode))
             own(leaf, folder, leaf.mode, caller)
             self._volume.tree.place(leaf, folder, text)
-            entry = self._volume.entry(leaf)
+            entry = self._volume.entry(leaf, caller.unique)
             try:
                 opened = self._volume.file(leaf).create(flags)
             except BaseException:
@@ -68,10 +74,9 @@ class Opening:
     def _existing(self, found: Node, flags: int, caller: Caller) -> tuple[Entry, Opened]:
         if isinstance(found, Folder) or not isinstance(found, Leaf):
             raise FileError(errno.EEXIST if flags & os.O_EXCL else errno.EISDIR, "a folder has the name")
-        stale = self.claims.of(found.id, caller)
-        if flags & os.O_EXCL and not stale:
+        if flags & os.O_EXCL and not self.claims.made(found.id, caller):
             raise FileError(errno.EEXIST, "the name is there")
-        opened = self._open(found, flags & ~os.O_TRUNC if stale else flags, caller, stale)
+        opened = self._open(found, flags, caller, self.claims.of(found.id, caller))
         return self._volume.entry(found), opened
 
     def open(self, node: int, flags: int, caller: Caller) -> Opened:

@@ -12,7 +12,8 @@ VERSION = 1
 
 
 class Made(NamedTuple):
-    """The kernel knows this node. Attributes: as of then; they matter for what was never stored."""
+    """The kernel knows this node. Attributes: as of then; they matter for what was never stored. `unique`: the request
+    that created the file, 0 for what was there."""
 
     node: int
     parent: int
@@ -22,6 +23,7 @@ class Made(NamedTuple):
     gid: int
     mtime: int
     device: int
+    unique: int = 0
 
 
 class Moved(NamedTuple):

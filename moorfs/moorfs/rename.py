@@ -38,7 +38,7 @@ class Renaming:
         if flags & ~NOREPLACE:
             raise FileError(errno.EINVAL, "a bucket cannot exchange two names")
         source, target = self._volume.tree.folder(parent), self._volume.tree.folder(to)
-        moves_folder = isinstance(source.children.get(sought(name) or ""), Folder)
+        moves_folder = self._is_folder(source, name)
         with ExitStack() as stack:
             if moves_folder or source is not target:
                 stack.enter_context(self._volume.mover.lock)
@@ -49,6 +49,13 @@ class Renaming:
                 raise FileError(errno.ENOENT, "the folder was removed")
             self._move(source, name, target, new, flags, caller, moves_folder)
 
+    def _is_folder(self, folder: Folder, name: bytes) -> bool:
+        """Asked before the locks are taken, which depend on it; the kernel has looked it up, so this is known."""
+        text = sought(name)
+        if text is None:
+            return False
+        return isinstance(folder.children.get(text) or self._volume.finding.find(folder, text), Folder)
+
     def _move(
         self, source: Folder, name: bytes, target: Folder, new: bytes, flags: int, caller: Caller, moves_folder: bool
     ) -> None:
@@ -56,7 +63,7 @@ class Renaming:
         old = sought(name)
         claimed = self._claim(source.key + (old or ""), target.key + text, caller)
         if claimed and claimed[1]:  # it was moved: only old keys may be left
-            return self._folders.finish(claimed[0], True)
+            return self._finish_folder(claimed[0], source, old or "")
         node = self._volume.finding.find(source, old) if old is not None else None
         there = self._volume.finding.find(target, text)
         if node is None:
@@ -84,6 +91,13 @@ class Renaming:
                 self.pending.remove(each)
                 return each
         return None
+
+    def _finish_folder(self, intent: Intent, source: Folder, old: str) -> None:
+        self._folders.finish(intent, True)
+        there = source.children.get(old)
+        if there is not None:  # found by the keys that were left
+            self._volume.tree.remove(there)
+        self._volume.changed(source)
 
     def _intent(self, node: Node, there: Node | None, target: Folder, name: str) -> Intent:
         end = "/" if isinstance(node, Folder) else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from moorfs.journal import Journal
 from moorfs.node import Folder, Leaf, Node
 from moorfs.ports import ROOT, FileError
-from moorfs.records import Forgotten, Made, Moved, Record, Unlinked
+from moorfs.records import Forgotten, Made, Moved, Unlinked
 
 UNKNOWN = 1 << 40
 """Lookups of a node that an earlier process told the kernel of: it did not write down how often."""
@@ -134,21 +134,14 @@ class Tree:
 
     # Telling the kernel
 
-    def tell(self, node: Node) -> None:
-        """One lookup more."""
-        self.tell_all((node,))
-
-    def tell_all(self, nodes: Iterable[Node]) -> None:
-        records: list[Record] = []
+    def tell(self, node: Node, unique: int = 0) -> None:
+        """One lookup more. `unique`: the request that created it."""
         with self._lock:
-            for node in nodes:
-                node.lookups += 1
-                if not node.told:
-                    node.told = True
-                    self._nodes[node.id] = node
-                    records.append(made(node))
-            if records:
-                self._journal.write_all(records)
+            if not node.told:
+                self._journal.write(made(node, unique))
+                self._nodes[node.id] = node
+                node.told = True
+            node.lookups += 1
 
     def forget(self, number: int, count: int) -> None:
         """The kernel gives `count` lookups back."""
@@ -220,10 +213,10 @@ class Tree:
         return found
 
 
-def made(node: Node) -> Made:
+def made(node: Node, unique: int) -> Made:
     parent = node.parent.id if node.parent else 0
     device = node.device if isinstance(node, Leaf) else 0
-    return Made(node.id, parent, node.name, node.mode, node.uid, node.gid, node.mtime, device)
+    return Made(node.id, parent, node.name, node.mode, node.uid, node.gid, node.mtime, device, unique)
 
 
 def within(node: Node | None, folder: Folder) -> bool:

@@ -61,9 +61,9 @@ class Volume:
         folder.changes += 1
         folder.worked = time.time_ns()
 
-    def entry(self, node: Node) -> Entry:
-        """The answer that tells the kernel of a node: one lookup more."""
-        self.tree.tell(node)
+    def entry(self, node: Node, unique: int = 0) -> Entry:
+        """The answer that tells the kernel of a node: one lookup more. `unique`: the request that created it."""
+        self.tree.tell(node, unique)
         left = self.knowledge.left(node)
         return Entry(attributes(node), left, left)
 
