@@ -60,7 +60,7 @@ def csi_sanity(driver: Driver, kind: str) -> list[Case]:
         f"--ginkgo.json-report={report}",
     ]
     run(driver.node, ["sh", "-c", '"$@" 2>&1; true', "sanity", *argv], timeout=DEADLINE)
-    return read(run(driver.node, ["cat", report]), "csi-sanity", kind)
+    return read(run(driver.node, ["cat", report]), "csi-sanity", kind, None if kind == "shared" else _ONLY_SHARED)
 
 
 def _binding() -> Object:

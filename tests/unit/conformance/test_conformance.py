@@ -60,6 +60,14 @@ def test_of_a_run_of_the_whole_suite_no_case_is_forgotten():
     ]  # fmt: skip
 
 
+def test_what_is_left_out_of_csi_sanity_is_told_too():
+    left = spec("skipped", text="should clone") | {"ContainerHierarchyTexts": ["Controller Service"]}
+
+    cases = read(report(left), "csi-sanity", "object", "clone")
+
+    assert [(each.name, each.message) for each in cases] == [("Controller Service should clone", "left out by us")]
+
+
 def test_what_is_no_case_is_told_only_when_it_failed():
     set_up = spec("passed") | {
         "ContainerHierarchyTexts": None,
