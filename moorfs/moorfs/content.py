@@ -145,7 +145,10 @@ class Content:
         """Nobody has it open any more. With the lock."""
         if self.saving.pins:
             return  # the one who stores it calls again
-        if self.node.gone or isinstance(self.body, Streamed):
+        if self.node.gone:
+            self.drop()
+            self.watcher.saved(self)
+        elif isinstance(self.body, Streamed):
             self.drop()
         elif self.conflict and self.body is not None:
             self._set_aside(self.body)
@@ -175,7 +178,7 @@ class Content:
         else:
             remove(self.means.path_of(self.node.id), self.means.path_of(self.node.id) + ".map")
         self.body, self.etag, self.told, self.kept = None, "", None, ""
-        self.pending = self.conflict = False
+        self.pending = self.conflict = self.saving.watching = False
 
     # Reading and writing, when they come to us
 
@@ -248,7 +251,7 @@ class Content:
 
     def touched(self, mtime: int | None = None, now: bool = False) -> bool:
         with self.lock:
-            if self.is_dirty:
+            if self.is_dirty or self.node.gone:
                 if mtime is None or self.body is None:
                     self.saving.metadata = True
                 else:
@@ -295,10 +298,9 @@ class Content:
 
     def unlinked(self) -> None:
         with self.lock:
-            self.watcher.saved(self)
-            self.pending = self.conflict = False
             if not self.handles and not self.saving.pins:
-                self.drop()
+                if not self.pending:  # what is unsaved goes with the next try: the removal may fail still
+                    self.drop()
                 return
             body = self.body
         if isinstance(body, Partial):

@@ -222,7 +222,11 @@ class Saving:
         body = file.body
         if not isinstance(body, Whole) or file.handles.writers:
             return  # their own closes store it, and the last one looks again
-        over = not is_mapped(body.path)
+        try:
+            over = not is_mapped(body.path)
+        except FileNotFoundError:  # it was unlinked meanwhile
+            self.watching = False
+            return
         if over:
             self.watching = False
         if (over or store) and self.save_quietly() and over:

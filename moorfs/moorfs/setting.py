@@ -71,7 +71,7 @@ class Setting:
         owned = change.mode is not None or change.uid is not None or change.gid is not None
         if not owned and mtime is None:
             return
-        if leaf.gone or (leaf.kind == stat.S_IFREG and self._along(leaf, change, mtime, owned)):
+        if (leaf.kind == stat.S_IFREG and self._along(leaf, change, mtime, owned)) or leaf.gone:
             leaf.mtime = leaf.mtime if mtime is None else mtime
         else:
             self._copy(leaf, change, leaf.mtime if mtime is None else mtime)
