@@ -173,6 +173,7 @@ def _bucket_backing(facts: VolumeFacts, bucket: Bucket) -> Backing | Waiting:
         "bucket": seen.bucket_name,
         "prefix": ref.prefix if ref else "",
         "region": seen.region or "",
+        "secret": f"{bucket.metadata['namespace']}/{seen.secret_name}",
     }
     secret = SecretRef(name=seen.secret_name, namespace=bucket.metadata["namespace"])
     return Backing(seen.placement, attributes, secret=secret, bucket_name=seen.bucket_name)

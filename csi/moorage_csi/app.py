@@ -112,6 +112,7 @@ async def _node(chosen: Settings, metrics: Metrics, runner: Runner, stack: Async
         Keeper(chosen.keeper).keep(),
         registration.keep(service, chosen.registration_socket),
         sweep.keep(runner, chosen.kubelet_dir),
+        node.keys.keep(),
         Stuck(runner, node.watcher, chosen.kubelet_dir).keep(),
     ):
         stack.callback(asyncio.ensure_future(work).cancel)

@@ -49,7 +49,8 @@ class InlineMounts:
             plan.check(options.mount_flags, view.folder)
         path = inline.mount_path(self._root, found.handle.id, plan, group)
         async with self._locks[path]:
-            known = self._store.load(volume_id) or Volume(volume_id, path, inline=True)
+            secret = plan.secret if isinstance(plan, plans.ObjectMount) else ""
+            known = self._store.load(volume_id) or Volume(volume_id, path, inline=True, secret=secret)
             try:
                 base = await self._stager.ensure(
                     str(found.handle), plan, path, options.mount_flags, group, found.secrets

@@ -109,12 +109,12 @@ async def ready_bucket(client: Api, namespace: str, name: str) -> Found:
     known = [status.get(key, "") for key in ("endpoint", "bucketName", "region", "secretName")]
     if not is_ready(bucket) or not all((known[0], known[1], known[3])):
         raise _not_ready("Bucket", bucket)
-    endpoint, bucket_name, region, secret = known
+    endpoint, bucket_name, region, secret_name = known
     attributes = {"type": "object", "mount": objectmount.DEFAULT, "endpoint": endpoint, "bucket": bucket_name}
-    attributes |= {"region": region, "secret": f"{namespace}/{secret}"}
-    reference = {"namespace": namespace, "name": secret}
+    attributes |= {"region": region, "secret": f"{namespace}/{secret_name}"}
+    reference = {"namespace": namespace, "name": secret_name}
     id = names.VolumeHandle(namespace, name, str(status.get("id", "")))
-    return Found(id, attributes, await _secret(client, reference), View())
+    return Found(id, attributes, await secret(client, reference), View())
 
 
 def _check_names(namespace: str, **named: str) -> None:
@@ -138,22 +138,35 @@ def _not_ready(kind: str, found: Object) -> MoorageError:
 async def secrets_of(client: Api, found: Object) -> dict[str, str]:
     """The data of the Secret that mounting the volume needs; empty when it needs none."""
     reference = api.part(found, "status", "secretRef")
-    return await _secret(client, reference) if reference else {}
+    return await secret(client, reference) if reference else {}
 
 
-async def _secret(client: Api, reference: Mapping[str, str]) -> dict[str, str]:
+async def secret(client: Api, reference: Mapping[str, str]) -> dict[str, str]:
+    """The data of the Secret with this `namespace` and `name`; raises NotReady while it is not there."""
     try:
-        secret = await client.get(api.secret_path(reference["namespace"], reference["name"]))
+        found = await client.get(api.secret_path(reference["namespace"], reference["name"]))
     except NotFound:
         raise NotReady(f"Secret {reference['namespace']}/{reference['name']} is not there yet") from None
     try:
-        return {key: base64.b64decode(value).decode() for key, value in api.part(secret, "data").items()}
+        return {key: base64.b64decode(value).decode() for key, value in api.part(found, "data").items()}
     except ValueError:
         raise InvalidInput(f"Secret {reference['namespace']}/{reference['name']} has a value that is no text") from None
 
 
 async def secrets_for(client: Api, volume_id: str) -> dict[str, str]:
     """The Secret for a volume handle, when the caller sent none (dynamic claims cannot name it)."""
+    return await secret(client, await _secret_reference(client, volume_id))
+
+
+async def secret_name(client: Api, volume_id: str) -> str:
+    """<namespace>/<name> of the Secret for a volume handle; "" for an id that was not made by this driver's claims."""
+    if volume_id.count("/") != 2:
+        return ""
+    reference = await _secret_reference(client, volume_id)
+    return f"{reference['namespace']}/{reference['name']}"
+
+
+async def _secret_reference(client: Api, volume_id: str) -> Mapping[str, str]:
     wanted = handle(volume_id)
     where = f"StorageVolume {wanted.namespace}/{wanted.name}"
     try:
@@ -162,10 +175,10 @@ async def secrets_for(client: Api, volume_id: str) -> dict[str, str]:
         raise NotFound(f"{where}, which the claim was made for, does not exist") from None
     if api.part(volume, "status").get("id") != wanted.id:
         raise NotFound(f"{where} is another one than the claim was made for")
-    found = await secrets_of(client, volume)
-    if not found:
+    reference = api.part(volume, "status", "secretRef")
+    if not reference:
         raise NotReady(f"{where} names no Secret in status.secretRef yet")
-    return found
+    return reference
 
 
 async def shows_on_nodes(client: Api, attachment: str, id: str) -> bool:

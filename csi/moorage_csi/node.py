@@ -17,6 +17,7 @@ from moorage_csi.metrics import Metrics
 from moorage_csi.mounts import Mount
 from moorage_csi.proto import csi_pb2 as csi
 from moorage_csi.publish import Publisher, alive, refuse_foreign, requested
+from moorage_csi.rekey import KeyWatch
 from moorage_csi.runner import Runner
 from moorage_csi.stage import Mounter, Stager, fingerprint, same_export
 from moorage_csi.state import Publication, Store, Volume
@@ -72,6 +73,7 @@ class Node(rpc.Servicer):
             tools.node_id, tools.directory / "inline", self._store, self._stager, self._publisher, tools.api
         )
         self._health = VolumeHealth(self._watcher, self._hosts)
+        self.keys = KeyWatch(self._store, tools.mounter, tools.api)
 
     async def NodeGetInfo(self) -> csi.NodeGetInfoResponse:
         node = self._tools.node_id
@@ -105,7 +107,8 @@ class Node(rpc.Servicer):
             await self._stager.ensure(volume_id, plan, path, flags, group, secrets)
         before = self._store.load(volume_id)  # of a staging mount that has vanished: its targets may be there still
         targets = before.targets if before else {}
-        self._store.save(known or Volume(volume_id, path, fingerprint=wanted, targets=targets))
+        secret = plan.secret if isinstance(plan, plans.ObjectMount) else ""
+        self._store.save(known or Volume(volume_id, path, fingerprint=wanted, targets=targets, secret=secret))
         return csi.NodeStageVolumeResponse()
 
     def _staged_otherwise(self, volume_id: str, path: str, wanted: str) -> Volume | None:

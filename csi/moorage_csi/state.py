@@ -57,6 +57,7 @@ class Volume:
     inline: bool = False
     fingerprint: str = ""  # the plan it was staged with
     targets: dict[str, Publication] = field(default_factory=dict[str, Publication])
+    secret: str = ""  # of a bucket: <namespace>/<name> of the Secret with its key, where the plan says so
 
     def published(self, target: str, publication: Publication) -> "Volume":
         return self._with({**self.targets, target: publication})
@@ -65,7 +66,7 @@ class Volume:
         return self._with({path: publication for path, publication in self.targets.items() if path != target})
 
     def _with(self, targets: dict[str, Publication]) -> "Volume":
-        return Volume(self.volume_id, self.staging, self.inline, self.fingerprint, targets)
+        return replace(self, targets=targets)
 
 
 class Store:

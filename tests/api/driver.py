@@ -63,6 +63,9 @@ class NoMounter:
     async def mount(self, *_: object) -> None:
         raise AssertionError("nothing is mounted in these tests")
 
+    async def rekey(self, target: str, secrets: object) -> None:
+        raise AssertionError("nothing is mounted in these tests")
+
     async def unmount(self, target: str) -> None:
         """As the real one does when it knows of no mount there."""
 

@@ -73,6 +73,9 @@ class NoMounter:
     async def unmount(self, target: str) -> None:
         assert mounts.at(target) is None, "no bucket is mounted in this test"
 
+    async def rekey(self, target: str, secrets: Mapping[str, str]) -> None:
+        raise AssertionError("no bucket is mounted in this test")
+
 
 @dataclass
 class ObjectsApi:

@@ -31,6 +31,7 @@ class TmpfsMounter:
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[tuple[str, str, dict[str, str]]])
     parameters: dict[str, str] = field(default_factory=dict[str, str])
     kept: set[str] = field(default_factory=set[str])  # what it mounts again when that dies
+    newer: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])  # keys told later
     gone: bool = False
 
     async def mount(
@@ -44,6 +45,13 @@ class TmpfsMounter:
         if mounts.at(target) is None:
             Path(target).mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240
             subprocess.run(["mount", "-t", "tmpfs", "s3fs", target], check=True)  # noqa: ASYNC221
+
+    async def rekey(self, target: str, secrets: Mapping[str, str]) -> None:
+        if self.gone:
+            raise errors.Retry("the mounter of this node does not answer")
+        if target not in self.kept:
+            raise errors.NotFound(f"nothing is mounted at {target}")
+        self.newer.append((target, secrets["AWS_ACCESS_KEY_ID"], secrets["AWS_SECRET_ACCESS_KEY"]))
 
     async def unmount(self, target: str) -> None:
         if self.gone:
@@ -134,3 +142,90 @@ async def test_unstage_needs_no_mounter(bench: Bench, node: Node, mounter: Tmpfs
     mounter.gone = True
     await node.NodeUnstageVolume(ID, bench.staging)
     assert mounts.at(bench.staging) is None
+
+
+# Newer keys.
+
+FOLLOWED = {**CONTEXT, "secret": "team/models-s3"}
+
+
+def _rotate(bench: Bench, access: str) -> None:
+    data = {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": f"half-of-{access}"}
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    bench.api.objects[api.secret_path("team", "models-s3")] = {"data": encoded}
+
+
+async def test_a_mounted_bucket_gets_each_newer_key_once(bench: Bench, node: Node, mounter: TmpfsMounter) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, FOLLOWED)
+    await node.keys.look()
+    mounter.newer.clear()
+
+    await node.keys.look()
+    _rotate(bench, "second")
+    await node.keys.look()
+    await node.keys.look()
+
+    assert mounter.newer == [(bench.staging, "second", "half-of-second")]
+
+
+async def test_a_volume_from_before_the_attribute_is_followed_too(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, CONTEXT)
+    _rotate(bench, "second")
+
+    await node.keys.look()
+
+    assert [access for _, access, _ in mounter.newer] == ["second"]
+
+
+async def test_after_a_restart_of_the_plugin_keys_are_followed_again(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, FOLLOWED)
+    del bench.api.objects[api.volume_path("team", "models")]  # the attribute is remembered
+    again = Node(Metrics(), Tools("node-1", bench.kubelet / "plugin", bench.runner, mounter, lambda: bench.api))
+    await again.recover()
+    _rotate(bench, "second")
+
+    await again.keys.look()
+
+    assert [access for _, access, _ in mounter.newer] == ["second"]
+
+
+async def test_a_secret_that_is_gone_or_a_mounter_that_is_away_is_tried_again(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, FOLLOWED)
+    del bench.api.objects[api.secret_path("team", "models-s3")]
+    await node.keys.look()
+    _rotate(bench, "second")
+    mounter.gone = True
+    await node.keys.look()
+    mounter.gone = False
+    await node.keys.look()
+
+    assert [access for _, access, _ in mounter.newer] == ["second"]
+
+
+async def test_what_is_unstaged_is_followed_no_more(bench: Bench, node: Node, mounter: TmpfsMounter) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, FOLLOWED)
+    await node.NodeUnstageVolume(ID, bench.staging)
+    _rotate(bench, "second")
+
+    await node.keys.look()
+
+    assert mounter.newer == []
+
+
+async def test_no_half_of_a_key_is_remembered_or_logged(
+    bench: Bench, node: Node, mounter: TmpfsMounter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, FOLLOWED)
+    _rotate(bench, "second")
+    await node.keys.look()
+
+    files = "".join(each.read_text() for each in (bench.kubelet / "plugin" / "state").glob("*.json"))
+    assert "team/models-s3" in files
+    assert "half-of-second" not in files + caplog.text
