@@ -12,6 +12,7 @@ from moorfs.process import Around, Built
 from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
 from moorfs.settings import Settings
+from moorfs.unsaved import told
 from moorfs.volume import Limits
 
 
@@ -29,7 +30,15 @@ def build(around: Around) -> Built:
     system = bucket_file_system(store, files, journal, waits, _look(settings))
     recover(system, state, around.takeover)
     Tending(system).start()
-    return Built(system, store.rekey, store.counters, lambda: store.down_since)
+    return Built(
+        system,
+        store.rekey,
+        store.counters,
+        lambda: store.down_since,
+        unsaved=lambda: [told(record) for record in files.unsaved()],
+        retry=files.retry,
+        discard=files.discard,
+    )
 
 
 def _store(settings: Settings) -> StoreSettings:

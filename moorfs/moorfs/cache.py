@@ -99,7 +99,7 @@ class Cache:
 
     def settle(self, seconds: float) -> Sequence[str]:
         until = time.monotonic() + seconds
-        dirty = [file for file in [*self._contents.values(), *self.lost] if file.is_dirty and not file.conflict]
+        dirty = [file for file in [*self.known(), *self.lost] if file.is_dirty and not file.conflict]
         self.keeper.run_all(dirty, until - time.monotonic())
         late = {file.node.key for file in dirty if file.is_dirty}
         return sorted(late | {record.key for record in self.ledger.all()})
@@ -108,7 +108,7 @@ class Cache:
         unsaved = self.ledger.all()
         disk, free = self.room()
         return {
-            "open_files": sum(1 for file in list(self._contents.values()) if file.handles),
+            "open_files": sum(1 for file in self.known() if file.handles),
             "unsaved_files": len(unsaved),
             "unsaved_bytes": sum(record.size for record in unsaved),
             "cache_files": len(self.shelf),
@@ -126,12 +126,16 @@ class Cache:
         return self.ledger.all()
 
     def retry(self, name: str, key: str | None = None) -> None:
-        """Store lost bytes now; of a conflict under another key, which must be free. Raises FileError."""
+        """Store unsaved bytes now; of a conflict under another key, which must be free. Raises MoorageError."""
         restoring.retry(self, name, key)
 
     def discard(self, name: str) -> None:
-        """Give up bytes of a conflict or of an earlier mount. Raises FileError ENOENT."""
+        """Give up bytes of a conflict or of an earlier mount. Raises MoorageError."""
         restoring.discard(self, name)
+
+    def known(self) -> list[Content]:
+        """The files of this mount that were ever opened."""
+        return list(self._contents.values())
 
     def close(self) -> None:
         """No thread of ours goes on; nothing is stored."""

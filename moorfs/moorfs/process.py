@@ -29,6 +29,7 @@ from moorfs.shown import shown
 log = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 20.0  # for the requests under way, when we are asked to end
+_LISTED = 100  # unsaved files in stats
 _SETTLE_SECONDS = 600.0  # for what is dirty, after an unmount
 
 
@@ -53,6 +54,12 @@ class Built:
     """The store's calls, counted by operation."""
     down_since: Callable[[], float | None] = lambda: None
     """time.time() since when the engine does not answer."""
+    unsaved: Callable[[], list[dict[str, object]]] = list
+    """What the engine does not have though its writer closed it, oldest first."""
+    retry: Callable[[str, str | None], None] = lambda name, key: None
+    """Store unsaved bytes now, by name; under another key after a conflict. Raises MoorageError."""
+    discard: Callable[[str], None] = lambda name: None
+    """Give unsaved bytes up that no open file has. Raises MoorageError."""
 
 
 Build = Callable[[Around], Built]
@@ -137,6 +144,7 @@ class _Process:
         self._end = threading.Event()
         self.methods: dict[str, Method] = {
             "stats": self._stats, "metrics": self._text, "rekey": self._rekey, "store": self._store,
+            "retry": self._retry, "discard": self._discard,
             "handover": lambda _: self._finish(HANDED_OVER), "shutdown": lambda _: self._finish(ENDED),
         }  # fmt: skip
 
@@ -169,7 +177,8 @@ class _Process:
             "pid": os.getpid(), "volume": self._settings.volume, "kernel": kernel,
             "threads": self._server.threads, "residentBytes": _resident(),
             "underWay": self._server.interrupts.under_way, "oldestSeconds": round(self._server.interrupts.oldest, 3),
-            "figures": dict(self._built.files.figures()), "s3": dict(self._built.s3()),
+            "figures": dict(self._built.files.figures()), "unsaved": self._built.unsaved()[:_LISTED],
+            "s3": dict(self._built.s3()),
             "downSince": self._built.down_since(), **self._metrics.figures(),
         }  # fmt: skip
 
@@ -185,6 +194,15 @@ class _Process:
         wanted: Any = request.get("seconds", 60)
         unsaved = self._built.files.settle(float(wanted))
         return {"stored": not unsaved, "unsaved": list(unsaved[:100])}
+
+    def _retry(self, request: Fields) -> Fields:
+        key = request.get("key")
+        self._built.retry(str(request.get("name", "")), str(key) if key else None)
+        return {}
+
+    def _discard(self, request: Fields) -> Fields:
+        self._built.discard(str(request.get("name", "")))
+        return {}
 
     def _finish(self, code: int) -> Fields:
         """Ends this process, once its requests have their answers (or the time is over)."""

@@ -1,11 +1,11 @@
 """What is found again: open files and clean marks at a takeover, unsaved bytes at the next mount of the same cache."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from moorage.errors import InUse, InvalidInput, NotFound, Retry
 from moorfs.blocks import Blocks
 from moorfs.content import Content
 from moorfs.dirty import Clean
@@ -151,26 +151,36 @@ def lost_content(cache: "Cache", record: Unsaved) -> Content | None:
 
 
 def retry(cache: "Cache", name: str, key: str | None) -> None:
-    file = _lost(cache, name)
+    """Raises MoorageError: NotFound, InvalidInput without a key after a conflict, Retry when it fails again."""
+    file = _unsaved(cache, name)
+    lost = isinstance(file.node, LostNode)
+    if key and not lost:
+        raise InvalidInput(f"{name} belongs to a file of this mount: it is stored under its own key {file.node.key}")
     if file.conflict and not key:
-        raise FileError(errno.ESTALE, f"{name}: somebody else wrote the object meanwhile; give another key")
-    if key:
-        file.node.key, file.etag = key, ""  # pyright: ignore[reportAttributeAccessIssue]
-        file.conflict = False
-    file.store()
-    cache.lost.remove(file)
+        raise InvalidInput(f"{name}: somebody else wrote {file.node.key} meanwhile; give another key")
+    if key and isinstance(file.node, LostNode):
+        file.node.key, file.etag, file.conflict = key, "", False
+    try:
+        file.store()
+    except FileError as error:
+        raise Retry(f"{file.node.key} is still not stored: {error.strerror}") from None
+    if lost:
+        cache.lost.remove(file)
 
 
 def discard(cache: "Cache", name: str) -> None:
-    file = _lost(cache, name)
+    """Raises MoorageError: NotFound, InUse for bytes that a file of this mount shows."""
+    file = _unsaved(cache, name)
+    if file not in cache.lost:
+        raise InUse(f"{name} belongs to a file of this mount: remove {file.node.key} instead")
     cache.lost.remove(file)
     cache.keeper.forget(file)
     file.drop()
     cache.ledger.drop(name)
 
 
-def _lost(cache: "Cache", name: str) -> Content:
-    for file in cache.lost:
-        if file.name == name:
+def _unsaved(cache: "Cache", name: str) -> Content:
+    for file in (*cache.lost, *cache.known()):
+        if file.name == name and file.pending:
             return file
-    raise FileError(errno.ENOENT, f"no lost bytes are named {name}")
+    raise NotFound(f"nothing unsaved is named {name}")

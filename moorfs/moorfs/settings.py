@@ -24,6 +24,10 @@ four bytes (big-endian) of length and a JSON object, answered alike; it is the m
                                         old key. An unreadable file changes nothing
     {"method": "store", "seconds": 60}  -> {"stored": true | false, "unsaved": [names]}; all that is dirty goes to the
                                         engine, within the time. Before an unmount
+    {"method": "retry", "name": N, "key": K}   stats' `unsaved` tells name, key, size, since, error, conflict. An upload
+                                        that failed is tried again by itself; this does so now. After a conflict
+                                        (somebody else wrote the object) it needs `key`, another one that is free
+    {"method": "discard", "name": N}    gives the bytes of a conflict, or of an earlier mount, up
     {"method": "handover"}              ends after the requests under way, with exit code 4; the next process takes
                                         over without any of them lost, on every kernel. For upgrades
     {"method": "shutdown"}              the same, but with exit code 0: nobody takes over

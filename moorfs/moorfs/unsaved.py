@@ -6,7 +6,6 @@ survive a power loss; those of `writeback` and of mappings are not, and are beli
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -101,9 +100,10 @@ class Ledger:
         return found
 
 
-def new_name() -> str:
-    """Of bytes that no node of this mount has."""
-    return f"lost-{time.time_ns():x}"
+def told(record: Unsaved) -> dict[str, object]:
+    """As the control socket shows it."""
+    shown = ("name", "key", "size", "since", "error", "errno", "conflict")
+    return {name: getattr(record, name) for name in shown}
 
 
 def _parsed(path: Path) -> Unsaved | None:
