@@ -61,10 +61,12 @@ class S3:
         headers: dict[str, str] | None = None,
     ) -> bytes:
         """The answer's body; raises EngineRefused, Forbidden, or NotReady when nobody answers."""
-        host = self.endpoint.split("://", 1)[1]
-        request = sigv4.Request(method, path, {"host": host, **(headers or {})}, query, body)
+        scheme, _, where = self.endpoint.partition("://")
+        host, slash, beneath = where.partition("/")
+        whole = f"{slash}{beneath}{path}"
+        request = sigv4.Request(method, whole, {"host": host, **(headers or {})}, query, body)
         signed = sigv4.signed_headers(request, self.key, sigv4.Scope(self.region), datetime.now(UTC))
-        url = self.endpoint + sigv4.encode_path(path) + (f"?{sigv4.encode_query(query)}" if query else "")
+        url = f"{scheme}://{host}" + sigv4.encode_path(whole) + (f"?{sigv4.encode_query(query)}" if query else "")
         try:
             status, text = await self._send(method, url, signed, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -20,6 +20,7 @@ from moorage.model import Access, S3Engine, S3Flavor, SecretRef
 from moorage.sigv4 import Key
 from moorage_operator.cluster import Cluster
 from moorage_operator.engines import keys, walks
+from moorage_operator.engines.aistore import Aistore
 from moorage_operator.engines.keys import Admission, Who
 from moorage_operator.engines.minio import Minio
 from moorage_operator.engines.plain import Turns
@@ -183,7 +184,9 @@ def speaker(spec: S3Engine, s3: S3, turns: Turns) -> ObjectEngine:
             return Minio(spec, s3, turns)
         case S3Flavor.rgw:
             return Rgw(spec, s3, turns)
-        case S3Flavor.s3 | S3Flavor.aistore:
+        case S3Flavor.aistore:
+            return Aistore(spec, s3, turns)
+        case S3Flavor.s3:
             return Static(spec, s3, turns)
     assert_never(spec.flavor)
 

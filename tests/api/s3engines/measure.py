@@ -37,7 +37,9 @@ def _versioning(client: Any, bucket: str, server: Server) -> bool:
 def _object_lock(client: Any, bucket: str, server: Server) -> bool:
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
     held = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until}
-    version = client.put_object(Bucket=bucket, Key="k", Body=b"1", ChecksumAlgorithm="SHA256", **held)["VersionId"]
+    version = client.put_object(Bucket=bucket, Key="k", Body=b"1", ChecksumAlgorithm="SHA256", **held).get("VersionId")
+    if version is None:
+        return False
     try:
         client.delete_object(Bucket=bucket, Key="k", VersionId=version)
     except ClientError:

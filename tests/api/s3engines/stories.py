@@ -14,7 +14,7 @@ from moorage.bucketpolicy import Grant
 from moorage.bucketsettings import BucketSettings
 from moorage.errors import NotOffered
 from moorage.features import MEANING, ROWS, Feature
-from moorage.model import Access, S3Flavor
+from moorage.model import Access, CorsRule, LifecycleRule, LockMode, Method, ObjectLock, S3Flavor
 from moorage.sigv4 import Key
 from s3engines.measure import ASK, measured
 from s3engines.server import Server
@@ -260,3 +260,30 @@ async def test_a_probe_says_what_is_wrong(server: Server) -> None:
         found = [await each.probe() for each in (engine, wrong, silent)]
 
     assert [each.reason if each else None for each in found] == [None, "CredentialsRefused", "Unreachable"]
+
+
+async def test_all_settings_that_the_row_has_hold_and_read_back(server: Server) -> None:
+    row = ROWS[S3Flavor(server.flavor)]
+    origins = CorsRule(origins=("https://a.example",), methods=(Method.GET, Method.PUT), max_age_seconds=60)
+    abort = 7 if Feature.abort_multipart in row else None
+    rules = (
+        LifecycleRule(prefix="tmp/", expire_days=3, abort_multipart_days=abort),
+        LifecycleRule(prefix="old/", noncurrent_days=30),
+    )
+    wanted = BucketSettings(
+        versioning=Feature.versioning in row,
+        lock=ObjectLock(mode=LockMode.Governance, days=2) if Feature.object_lock in row else None,
+        lifecycle=rules if Feature.lifecycle in row else (),
+        cors=(origins,) if Feature.cors in row else (),
+        quota=1 << 30 if Feature.quota in row else None,
+    )
+    async with server.opened() as engine:
+        await engine.ensure_bucket("all-of-it", lock=wanted.lock is not None)
+        changed = await engine.ensure_settings("all-of-it", wanted)
+        again = await engine.ensure_settings("all-of-it", wanted)
+
+        assert await engine.settings("all-of-it") == wanted
+    assert again == ()
+    assert {"lock", "quota", "lifecycle", "cors"} & set(changed) == {
+        name for name in ("lock", "quota", "lifecycle", "cors") if getattr(wanted, name)
+    }
