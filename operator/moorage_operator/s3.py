@@ -14,6 +14,7 @@ from moorage.errors import Forbidden, MoorageError, NotReady, Pending
 from moorage_operator import s3xml
 
 DEADLINE = 20.0  # seconds per call
+NOT_IMPLEMENTED = 501  # an engine has no such thing: its settings read as off
 EMPTYING = 45.0  # seconds of emptying before other work gets its turn
 
 _GONE = frozenset({"NoSuchBucket", "NoSuchUpload"})
@@ -132,7 +133,7 @@ class S3:
         try:
             return (await self.call("GET", f"/{bucket}", (("policy", ""),))).decode()
         except EngineRefused as error:
-            if error.s3_code in ("NoSuchBucketPolicy", "NoSuchBucket"):
+            if error.s3_code in ("NoSuchBucketPolicy", "NoSuchBucket") or error.status == NOT_IMPLEMENTED:
                 return ""
             raise
 
@@ -144,7 +145,13 @@ class S3:
 
     async def versioning(self, bucket: str) -> str:
         """Enabled, Suspended, or "" for a bucket that never had it."""
-        return s3xml.text(s3xml.parse(await self.call("GET", f"/{bucket}", (("versioning", ""),))), "Status") or ""
+        try:
+            answer = await self.call("GET", f"/{bucket}", (("versioning", ""),))
+        except EngineRefused as error:
+            if error.status != NOT_IMPLEMENTED:
+                raise
+            return ""
+        return s3xml.text(s3xml.parse(answer), "Status") or ""
 
     async def ensure_versioning(self, bucket: str, on: bool) -> bool:
         """Versioning can be suspended, never taken back; a bucket that never had it is left alone. True: changed."""

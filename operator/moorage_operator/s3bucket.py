@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from moorage.model import CorsRule, LifecycleRule, LockMode, Method, ObjectLock
-from moorage_operator.s3 import S3, EngineRefused
+from moorage_operator.s3 import NOT_IMPLEMENTED, S3, EngineRefused
 from moorage_operator.s3xml import children, md5, parse, text
 
 _XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -139,7 +139,7 @@ async def _get(s3: S3, bucket: str, what: str) -> Element:
     try:
         return parse(await s3.call("GET", f"/{bucket}", ((what, ""),)))
     except EngineRefused as error:
-        if error.s3_code in _NONE:
+        if error.s3_code in _NONE or error.status == NOT_IMPLEMENTED:
             return Element("None")
         raise
 

@@ -9,7 +9,7 @@ from moorage.bucketowner import Owner
 from moorage.bucketpolicy import Grant
 from moorage.bucketsettings import BucketSettings
 from moorage.errors import NotOffered
-from moorage.model import CorsRule, Method
+from moorage.model import CorsRule, LifecycleRule, Method
 from moorage.sigv4 import Key
 
 
@@ -73,3 +73,11 @@ async def test_a_probe_says_what_is_wrong(server: Server) -> None:
         found = [await engine.probe(), await wrong.probe()]
 
     assert [each.reason if each else None for each in found] == [None, "CredentialsRefused"]
+
+
+async def test_what_the_server_turns_out_to_lack_is_refused_too(server: Server) -> None:
+    asked = BucketSettings(lifecycle=(LifecycleRule(expire_days=1),))
+    async with server.opened() as engine:
+        await engine.ensure_bucket("plain-6")
+        with pytest.raises(NotOffered, match="this server has not all of these settings: leave it out"):
+            await engine.ensure_settings("plain-6", asked)
