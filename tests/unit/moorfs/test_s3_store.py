@@ -11,6 +11,8 @@ import pytest
 import s3engine
 
 from moorfs.ports import Changed, Condition, Missing, Range, StoreError
+from moorfs.s3.connection import Connection
+from moorfs.s3.pool import Pool
 from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
 
@@ -341,3 +343,25 @@ def test_one_connection_carries_many_calls_where_the_engine_keeps_it(make: Calla
     assert store.counters()["put"] | {"seconds": 0, "buckets": []} == {
         "calls": 10, "errors": 0, "retries": 0, "throttled": 0, "seconds": 0, "sent": 10, "received": 0, "buckets": [],
     }  # fmt: skip
+
+
+def test_a_range_that_was_read_leaves_its_connection_for_the_next_call(
+    make: Callable[..., S3Store], bucket: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    store = make(bucket)
+    store.put("k", b"0123456789", {})
+    opened: list[object] = []
+    real = Pool._open  # pyright: ignore[reportPrivateUsage]
+
+    def opening(pool: Pool) -> Connection:
+        opened.append(pool)
+        return real(pool)
+
+    monkeypatch.setattr(Pool, "_open", opening)
+    sink = file_of(tmp_path, b"")
+    for start, length in ((0, 10), (2, 3), (5, 5)):
+        store.read("k", Range(sink, 0, length), start, None)
+        store.head("k")
+
+    assert len(opened) == (6 if "no keep-alive" in request.node.name else 0)
