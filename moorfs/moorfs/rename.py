@@ -14,7 +14,7 @@ from moorfs.folders import FolderMoves
 from moorfs.moving import both
 from moorfs.names import given, sought
 from moorfs.node import Folder, Leaf, Node
-from moorfs.ports import Caller, Changed, FileError, Head, Missing, StoreError
+from moorfs.ports import Caller, Changed, FileError, Missing, StoreError
 from moorfs.records import Intent, Settled
 from moorfs.removing import Removing
 from moorfs.volume import Volume
@@ -63,10 +63,16 @@ class Renaming:
         old = sought(name)
         claimed = self._claim(source.key + (old or ""), target.key + text, caller)
         if claimed and claimed[1]:  # it was moved: only old keys may be left
-            return self._finish_folder(claimed[0], source, old or "")
-        node = self._volume.finding.find(source, old) if old is not None else None
-        there = self._volume.finding.find(target, text)
+            return self._finish_folder(claimed[0], source, old or "") if claimed[0].folder else self._told(claimed[0])
+        node = self._begun(claimed[0]) if claimed else None
+        if node is not None:  # a look into the bucket would tell that its object is gone
+            there = target.children.get(text)
+        else:
+            node = self._volume.finding.find(source, old) if old is not None else None
+            there = self._volume.finding.find(target, text)
         if node is None:
+            if claimed and not claimed[0].folder:
+                self._volume.journal.write(Settled(claimed[0].serial))
             if caller.resent and there is not None:
                 return None
             raise FileError(errno.ENOENT, "no such name")
@@ -79,7 +85,7 @@ class Renaming:
         if isinstance(node, Folder):
             self._folder(node, there, target, text, bool(claimed))
         elif isinstance(node, Leaf):
-            self._file(node, there, target, text, caller)
+            self._file(node, there, target, text, claimed[0] if claimed else None)
         self._volume.changed(source)
         self._volume.changed(target)
         return None
@@ -91,6 +97,20 @@ class Renaming:
                 self.pending.remove(each)
                 return each
         return None
+
+    def _begun(self, intent: Intent) -> Leaf | None:
+        """The file that was to be moved. It is not sought by its old name: the object there may be gone already, and
+        the kernel gives the new name to this node."""
+        leaf = self._volume.tree.known(intent.node)
+        return leaf if isinstance(leaf, Leaf) and not leaf.gone and leaf.key == intent.source else None
+
+    def _told(self, intent: Intent) -> None:
+        """A file that was moved, and whose move is in the log: but for the new object's ETag."""
+        leaf = self._volume.tree.known(intent.node)
+        if isinstance(leaf, Leaf) and not leaf.gone and leaf.key == intent.target:
+            with leaf.lock:
+                leaf.relabelled(self._volume.store.head(intent.target).etag)
+        self._volume.journal.write(Settled(intent.serial))
 
     def _finish_folder(self, intent: Intent, source: Folder, old: str) -> None:
         self._folders.finish(intent, True)
@@ -117,7 +137,7 @@ class Renaming:
             if not self._folders.move(node, target, name, intent, there):
                 self.pending.append((intent, True))
 
-    def _file(self, leaf: Leaf, there: Node | None, target: Folder, name: str, caller: Caller) -> None:
+    def _file(self, leaf: Leaf, there: Node | None, target: Folder, name: str, begun: Intent | None) -> None:
         with ExitStack() as stack:
             for node in sorted([n for n in (leaf, there) if n is not None], key=lambda n: n.id):
                 stack.enter_context(node.lock)
@@ -125,10 +145,11 @@ class Renaming:
                 leaf.file.store()
             if leaf.parent is not None:
                 self._volume.keep(leaf.parent, leaf)
-            intent = self._intent(leaf, there, target, name)
-            self._volume.journal.write(intent, sync=True)
+            intent = begun or self._intent(leaf, there, target, name)
+            if not begun:
+                self._volume.journal.write(intent, sync=True)
             try:
-                etag = self._carried(leaf, there if isinstance(there, Leaf) else None, intent, caller)
+                etag = self._carried(leaf, there if isinstance(there, Leaf) else None, intent, begun is not None)
                 if there is not None:
                     self._volume.tree.remove(there)
                 self._volume.tree.move(leaf, target, name)
@@ -136,14 +157,14 @@ class Renaming:
             finally:
                 self._volume.journal.write(Settled(intent.serial))
 
-    def _carried(self, leaf: Leaf, replaced: Leaf | None, intent: Intent, caller: Caller) -> str:
+    def _carried(self, leaf: Leaf, replaced: Leaf | None, intent: Intent, claimed: bool) -> str:
         """The ETag of the object at its new key; the old one is gone. After an error it is at its old key."""
         if replaced is not None:
             replaced.gone = True
         try:
             if replaced is not None and replaced.file is not None:
                 replaced.file.unlinked()
-            etag = self._copied(leaf, intent, caller)
+            etag = self._copied(leaf, intent, claimed)
         except BaseException:
             if replaced is not None:
                 replaced.gone = False
@@ -155,7 +176,7 @@ class Renaming:
             raise
         return etag
 
-    def _copied(self, leaf: Leaf, intent: Intent, caller: Caller) -> str:
+    def _copied(self, leaf: Leaf, intent: Intent, claimed: bool) -> str:
         try:
             return self._volume.store.copy(intent.source, intent.target, None, leaf.etag or None)
         except Changed:  # by somebody else: that is what is moved, unless it is open here
@@ -163,8 +184,8 @@ class Renaming:
                 raise
             return self._volume.store.copy(intent.source, intent.target)
         except Missing:
-            if caller.resent:
-                return _copy_of(leaf, self._volume.store.head(intent.target)).etag
+            if claimed:  # all was done but told
+                return self._volume.store.head(intent.target).etag
             raise
 
     def _take_back(self, replaced: Leaf | None, intent: Intent) -> None:
@@ -206,9 +227,3 @@ def _replaceable(node: Node, there: Node, flags: int) -> None:
         raise FileError(errno.EISDIR, "a folder has the name")
     if isinstance(node, Folder) and not isinstance(there, Folder):
         raise FileError(errno.ENOTDIR, "a file has the name")
-
-
-def _copy_of(leaf: Leaf, head: Head) -> Head:
-    if head.size != leaf.size:
-        raise FileError(errno.ENOENT, "no such name")
-    return head

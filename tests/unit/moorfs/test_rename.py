@@ -10,7 +10,7 @@ import pytest
 from treerig import Rig
 
 from moorfs.mounting import Look
-from moorfs.ports import Caller, FileError
+from moorfs.ports import Caller, Change, FileError
 from moorfs.rename import NOREPLACE
 from moorfs.volume import Limits
 
@@ -323,6 +323,34 @@ def test_a_rename_that_comes_again_after_a_death_is_done_once(rig: Rig, kind: st
     assert again.number("b") == number
     assert again.look_up("a") is None
     assert again.read("b") == b"new"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_rename_that_died_when_only_the_log_lacked_it_is_done_once(rig: Rig, replaced: bool):
+    number = rig.write("a", b"new")
+    if replaced:
+        rig.write("b", b"old")
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    def before(kind: str, key: str) -> None:
+        if kind == "delete":
+            rig.journal.write_all = die  # the engine still hears of the deletion
+
+    rig.store.before = before
+    with pytest.raises(Killed):
+        rig.rename("a", "b")
+    again = revived(rig)
+    again.system.rename(1, b"a", 1, b"b", 0, Caller(resent=True))
+
+    assert again.number("b") == number
+    assert again.read("b") == b"new"
+    again.system.setattr(number, Change(size=1), Caller())
+    assert tree_of(again) == {"b": b"n"}
+    another = revived(again)
+    assert another.system.renaming.pending == []
+    assert another.number("b") == number
 
 
 @pytest.mark.parametrize("kind", ["copy", "delete"])
