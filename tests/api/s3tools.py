@@ -15,11 +15,12 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from bed import Bed
 from botocore.config import Config
+
 from cluster.cache import cache_dir, digest, locked
 from cluster.toolchain import Source, Toolchain
-
 from moorage.actions import part
 
 HERE = Path(__file__).parent
@@ -104,15 +105,15 @@ class Shell:
             "s3cmd": ["--config", str(self.home / "s3cfg")],
         }.get(tool, [])
 
-    def boto(self) -> Any:
-        """boto3 as it is, with nothing set but what the Secret says."""
+    def boto(self, **config: Any) -> Any:
+        """boto3 with nothing set but what the Secret says, and `config`."""
         return boto3.client(
             "s3",
             endpoint_url=self.secret["AWS_ENDPOINT_URL"],
             region_name=self.secret["AWS_REGION"],
             aws_access_key_id=self.secret["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.secret["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"max_attempts": 1}),
+            config=Config(retries={"max_attempts": 1}, **config),
         )
 
 
@@ -134,6 +135,12 @@ class Desk:
     async def _secret(self, name: str) -> dict[str, str]:
         found = part(await self._bed.get("Secret", name, "v1"), "data")
         return {key: base64.b64decode(value).decode() for key, value in found.items()}
+
+
+async def fetched(url: str) -> tuple[int, bytes]:
+    """Status and body, by nobody in particular."""
+    answer = await asyncio.to_thread(requests.get, url, timeout=10)
+    return answer.status_code, answer.content
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import requests
+from bed import until
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from s3tools import Desk
@@ -167,7 +168,8 @@ async def test_tags_of_objects(desk: Desk) -> None:
 
 async def test_presigned_urls(desk: Desk) -> None:
     shell = await desk.shell()
-    s3, bucket = shell.boto(), shell.bucket
+    bucket = shell.bucket
+    s3 = shell.boto(signature_version="s3v4")  # for URLs boto3 takes version 2 by itself, which engines of today refuse
 
     def signed(what: str, key: str, seconds: int = 60) -> str:
         return str(s3.generate_presigned_url(what, Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds))
@@ -216,24 +218,26 @@ async def test_checksums(desk: Desk, algorithm: str) -> None:
     assert wrong == "BadDigest"
 
 
-async def test_a_locked_object_stays(desk: Desk) -> None:
-    shell = await desk.shell(versioning=True, objectLock={"mode": "Governance", "days": 1})
+async def test_a_version_under_the_buckets_lock_stays_and_the_key_sets_no_locks(desk: Desk) -> None:
+    shell = await desk.shell(versioning=True, objectLock={"mode": "Compliance", "days": 1})
     s3, bucket = shell.boto(), shell.bucket
-    until = datetime.now(UTC) + timedelta(days=2)
+    version = (await told(s3.put_object, Bucket=bucket, Key="k", Body=b"kept"))["VersionId"]
+    words = {"Bucket": bucket, "Key": "k", "VersionId": version}
 
-    put = await told(
-        s3.put_object,
-        **{"Bucket": bucket, "Key": "k", "Body": b"kept"},
-        **{"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until},
-    )
-    version = put["VersionId"]
-    retention = await told(s3.get_object_retention, Bucket=bucket, Key="k", VersionId=version)
-    refused = await code(s3.delete_object, Bucket=bucket, Key="k", VersionId=version)
+    async def stamped() -> bool:
+        return await code(s3.get_object_retention, **words) == "ok"
+
+    await until(stamped, lambda: told(s3.list_object_versions, Bucket=bucket))
+    retention = await told(s3.get_object_retention, **words)
+    refused = await code(s3.delete_object, **words)
+    bypassed = await code(s3.delete_object, **words, BypassGovernanceRetention=True)
+    later = datetime.now(UTC) + timedelta(days=2)
+    own = await code(s3.put_object_retention, **words, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": later})
     marker = await told(s3.delete_object, Bucket=bucket, Key="k")
     rule = await told(s3.get_object_lock_configuration, Bucket=bucket)
 
     assert retention["Retention"]["Mode"] == "COMPLIANCE"
-    assert refused in ("AccessDenied", "ObjectLocked")
+    assert {refused, bypassed, own} <= {"AccessDenied", "ObjectLocked"}
     assert marker["DeleteMarker"] is True
-    assert (await told(s3.get_object, Bucket=bucket, Key="k", VersionId=version))["Body"].read() == b"kept"
-    assert rule["ObjectLockConfiguration"]["Rule"]["DefaultRetention"] == {"Mode": "GOVERNANCE", "Days": 1}
+    assert (await told(s3.get_object, **words))["Body"].read() == b"kept"
+    assert rule["ObjectLockConfiguration"]["Rule"]["DefaultRetention"] == {"Mode": "COMPLIANCE", "Days": 1}
