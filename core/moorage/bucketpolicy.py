@@ -15,13 +15,15 @@ from typing import Any
 
 from moorage.model.access import Access
 
+# s3cmd's `info` asks for CORS and the ACL of an object, and takes a refusal for a failure.
 READ_OBJECTS = (
     "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectAttributes", "s3:GetObjectVersionAttributes",
     "s3:GetObjectTagging", "s3:GetObjectVersionTagging", "s3:GetObjectRetention", "s3:GetObjectLegalHold",
+    "s3:GetObjectAcl",
 )  # fmt: skip
 READ_BUCKET = (
     "s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation", "s3:GetBucketVersioning",
-    "s3:GetBucketObjectLockConfiguration",
+    "s3:GetBucketObjectLockConfiguration", "s3:GetBucketCORS",
 )  # fmt: skip
 WRITE_OBJECTS = (
     "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion",
@@ -30,8 +32,7 @@ WRITE_OBJECTS = (
 )  # fmt: skip
 WRITE_BUCKET = ("s3:ListBucketMultipartUploads",)
 SET_BUCKET = (
-    "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration", "s3:GetBucketCORS", "s3:PutBucketCORS",
-    "s3:PutBucketVersioning",
+    "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration", "s3:PutBucketCORS", "s3:PutBucketVersioning",
 )  # fmt: skip
 PUBLIC_OBJECTS = ("s3:GetObject",)
 MAX_KEYS = 64  # on one bucket, besides its own: with two slots each the policy stays under 8 KB

@@ -48,6 +48,7 @@ def _plain(text: KeyText) -> dict[str, str]:
         names.SECRET_SECRET_ACCESS_KEY: text.secret_key,
         names.SECRET_ENDPOINT: text.engine.endpoint,
         names.SECRET_REGION: text.engine.region,
+        names.SECRET_DEFAULT_REGION: text.engine.region,
         names.SECRET_HOST: text.host,
         names.SECRET_USE_HTTPS: "1" if text.https else "0",
         names.SECRET_RCLONE: rclone_conf(text),

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +34,27 @@ async def code(call: Callable[..., Any], **words: Any) -> str:
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return "ok"
+
+
+async def test_the_secret_as_an_environment_is_all_it_needs(desk: Desk) -> None:
+    shell = await desk.shell()
+    program = """
+import boto3, os
+s3 = boto3.client("s3")
+s3.put_object(Bucket=os.environ["BUCKET"], Key="k", Body=b"x")
+print(s3.meta.region_name, s3.list_objects_v2(Bucket=os.environ["BUCKET"])["Contents"][0]["Key"])
+"""
+
+    said = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", program],
+        env={name: value for name, value in shell.environment.items() if name != "HOME"},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert said.stdout.decode().split() == ["us-east-1", "k"]
 
 
 async def test_objects(desk: Desk) -> None:
