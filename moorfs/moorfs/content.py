@@ -64,8 +64,6 @@ class Content:
         """Nobody may have it open, and yet it is, or may be, dirty."""
         self.conflict = False
         """Somebody else wrote the object: what is here can only be kept aside."""
-        self.told: int | None = None
-        """The mtime that the tree stored while a writer had the (clean) file open: see `relabel`."""
         self.kept = ""
         """The ETag of what the kernel's page cache may hold of it."""
         self.saving = Saving(self)
@@ -177,7 +175,7 @@ class Content:
             self.body.remove()
         else:
             remove(self.means.path_of(self.node.id), self.means.path_of(self.node.id) + ".map")
-        self.body, self.etag, self.told, self.kept = None, "", None, ""
+        self.body, self.etag, self.kept = None, "", ""
         self.pending = self.conflict = self.saving.watching = False
 
     # Reading and writing, when they come to us
@@ -257,9 +255,19 @@ class Content:
                 else:
                     self.body.set_mtime(mtime)
                 return True
-            if mtime is None or not now or not isinstance(self.body, Whole):
+            if mtime is None or not isinstance(self.body, Whole):
                 return False
-            return self.saving.is_fresh_and_empty(self.body, FRESH) and self._touch(self.body, mtime)
+            if now and self.saving.is_fresh_and_empty(self.body, FRESH):
+                return self._touch(self.body, mtime)
+            if self._kernel_writes:  # a mark made now might cover a write of this very moment: so it is dirty
+                self.body.set_mtime(mtime)
+                return True
+            return False
+
+    @property
+    def _kernel_writes(self) -> bool:
+        """It may be written without our knowledge at any time."""
+        return self.handles.direct and self.handles.writers > 0
 
     def _touch(self, body: Whole, mtime: int) -> bool:
         """An empty file: a write in between shows by its size."""
@@ -275,11 +283,7 @@ class Content:
             self.etag = etag
             if isinstance(self.body, Partial):
                 self.body.blocks.change(etag=etag, mtime=mtime)
-            elif isinstance(self.body, Whole) and self.handles.writers:
-                self.told = mtime  # a mark made now might cover a write of this very moment
-                self.saving.log_mark(self.body.mark)
-            elif isinstance(self.body, Whole) and not self.body.is_changed:
-                self.told = None
+            elif isinstance(self.body, Whole) and not self._kernel_writes and not self.body.is_changed:
                 self.body.set_mtime(mtime)
                 self.saving.mark(self.body)
                 if not self.handles:
@@ -291,10 +295,7 @@ class Content:
         with self.lock:
             if self.body is None or not (self.handles or self.pending):
                 return None
-            found = self.body.local()
-            if found and self.told is not None and isinstance(self.body, Whole) and not self.body.is_changed:
-                return Local(found.size, self.told, found.blocks)
-            return found
+            return self.body.local()
 
     def unlinked(self) -> None:
         with self.lock:

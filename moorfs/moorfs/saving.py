@@ -178,7 +178,7 @@ class Saving:
         with file.lock:
             if file.kept == file.etag and not file.handles.direct:
                 file.kept = etag
-            file.etag, file.told = etag, None
+            file.etag = etag
             mark = job.done(etag)
         self._stored = time.time_ns()
         file.node.stored(etag, job.size, job.mtime)
@@ -237,14 +237,9 @@ class Saving:
     def settled(self, body: Whole | Partial | Streamed) -> "Body | None":
         """What stays of a clean body that nobody has open: complete ones get their mark, others are put by."""
         if isinstance(body, Whole):
-            if not body.is_changed:
-                if self._file.told is not None:
-                    body.set_mtime(self._file.told)
-                    self._file.told = None
-                    self.mark(body)
-                elif body.mark and not body.mark.sure:
-                    body.mark = Clean(body.mark.stamp)
-                    self.log_mark(body.mark)
+            if body.mark and not body.mark.sure and not body.is_changed:
+                body.mark = Clean(body.mark.stamp)
+                self.log_mark(body.mark)
             return body
         if isinstance(body, Partial) and body.is_full and not body.is_dirty:
             return self._completed(body)

@@ -447,7 +447,7 @@ def test_unsaved_bytes_are_found_by_the_next_mount(rig: Making, size: int) -> No
     r.store.failing = None
     until(lambda: not r.cache.unsaved())
     assert r.store.body("a") == bytes(data)
-    assert os.listdir(f"{r.settings.cache}/unsaved") == []
+    until(lambda: os.listdir(f"{r.settings.cache}/unsaved") == [])
 
 
 def test_bytes_of_another_boot_that_were_never_synced_are_not_believed(rig: Making) -> None:
