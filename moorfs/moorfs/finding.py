@@ -43,7 +43,7 @@ class Finding:
             return self._told(child) if child is not None else None
         if child is not None and self._alone(folder):
             return self._told(child) if self.again(child) else self._by_name(folder, name)
-        if folder.big or not self._first_page_tells(folder, name):
+        if folder.big or not self._listed(folder, name):
             return self._by_name(folder, name)
         child = folder.children.get(name)
         return self._told(child) if child is not None else None
@@ -61,8 +61,15 @@ class Finding:
         folder.asked = now
         return folder.big or not soon
 
-    def _first_page_tells(self, folder: Folder, name: str) -> bool:
-        names = self._listing.first(folder)
+    def _listed(self, folder: Folder, name: str) -> bool:
+        """Whether the folder's first page, of this moment, tells about the name."""
+        asked = time.monotonic()
+        with folder.listing:
+            if folder.listed > asked:  # by another, while we waited
+                return True
+            if folder.big:
+                return False
+            names = self._listing.first(folder)
         return names.token is None or folder.key + name + "/" <= names.end
 
     def again(self, node: Node) -> bool:

@@ -106,10 +106,11 @@ class Node:
 class Folder(Node):
     """`children`: what is known; all there is while `listed` lies ahead (time.monotonic())."""
 
-    __slots__ = ("asked", "big", "changes", "children", "listed", "marker", "moved", "worked")
+    __slots__ = ("_listing", "asked", "big", "changes", "children", "listed", "marker", "moved", "worked")
 
     def __init__(self, number: int, parent: "Folder | None", name: str, mode: int, wait: Callable[[], None]) -> None:
         super().__init__(number, parent, name, mode, wait)
+        self._listing: Courteous | None = None
         self.children: dict[str, Node] = {}
         self.listed = 0.0
         self.asked = 0.0
@@ -124,6 +125,15 @@ class Folder(Node):
         """When it was moved (time.monotonic()), for ever while it is: what was asked by its old key tells nothing."""
         self.big = False
         """More names than one page of a listing: names are asked for one by one."""
+
+    @property
+    def listing(self) -> Courteous:
+        """Held while it is listed, so that who comes meanwhile waits for that answer. No other lock is waited for."""
+        lock = self._listing
+        if lock is None:
+            with _making:
+                lock = self._listing = self._listing or Courteous(self.wait)
+        return lock
 
     @property
     def key(self) -> str:

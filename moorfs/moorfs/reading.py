@@ -53,7 +53,8 @@ class Stream:
     def _load(self, fresh: bool) -> None:
         folder = self._folder
         if not fresh:
-            self._names = self._listing.first(folder)
+            with folder.listing:
+                self._names = self._listing.first(folder)
         if self._names is None or self._names.token is None:
             self._lines = [_line(child) for _, child in sorted(folder.children.items())]
         else:

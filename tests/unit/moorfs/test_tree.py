@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -610,3 +611,24 @@ print(rss() - before)
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 90
+
+
+def test_many_who_look_into_one_folder_share_a_listing(rig: Rig):
+    for number in range(8):
+        rig.store.make(f"f{number}", b"x" * 5000, S3FS)
+    found: list[object] = []
+    asking = threading.Barrier(8)
+
+    def look(number: int) -> None:
+        asking.wait(10)
+        found.append(rig.system.lookup(1, f"f{number}".encode(), Caller()).attributes)
+
+    rig.store.before = lambda kind, key: time.sleep(0.05) if kind == "list" else None
+    threads = [threading.Thread(target=look, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert len(found) == 8 and all(found)
+    assert rig.store.since(0)["list"] == 1
