@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 
-from moorage import conditions, manifests, names, nfsoptions, nodegone, objectmount, origin, placement, quantity
+from moorage import (
+    conditions,
+    consent,
+    manifests,
+    names,
+    nfsoptions,
+    nodegone,
+    objectmount,
+    origin,
+    placement,
+    quantity,
+)
 from moorage.actions import Action, Create, Problem
 from moorage.facts import VolumeFacts, backend_trouble
 from moorage.model import (
@@ -129,6 +140,9 @@ def _find_bucket(facts: VolumeFacts) -> Backing | Waiting:
             f"Bucket {name} exists and is not of this volume: name it in spec.bucket, or name the volume otherwise"
         )
         return Waiting(Phase.FAILED, Problem("BucketConflict", message))
+    namespace = facts.volume.metadata["namespace"]
+    if not consent.allows(bucket, namespace, facts.labels):
+        return _not_shared(bucket, namespace)
     if "deletionTimestamp" in bucket.metadata:
         return Waiting(
             Phase.PENDING, Problem("BucketDestroying", f"Bucket {bucket.metadata['name']} is being destroyed")
@@ -144,10 +158,22 @@ def _no_bucket(facts: VolumeFacts) -> Waiting:
         problem = Problem("BucketCreating", f"Bucket {facts.volume.metadata['name']} is being made")
         return Waiting(Phase.PROVISIONING, problem, actions=(Create(manifests.owned_bucket(facts.volume)),))
     namespace = facts.volume.metadata["namespace"]
+    if ref.namespace not in (None, namespace):
+        return _not_shared_as(f"{ref.namespace}/{ref.name}", namespace)
     return Waiting(
         Phase.PENDING,
         Problem("BucketNotFound", f"Bucket {ref.name} does not exist in namespace {namespace}: create it"),
     )
+
+
+def _not_shared(bucket: Bucket, namespace: str) -> Waiting:
+    return _not_shared_as(f"{bucket.metadata['namespace']}/{bucket.metadata['name']}", namespace)
+
+
+def _not_shared_as(bucket: str, namespace: str) -> Waiting:
+    """The same words whether it is there: what another namespace has is not to be found out so."""
+    text = f"Bucket {bucket} is not there, or not shared with namespace {namespace}"
+    return Waiting(Phase.PENDING, Problem("NotShared", f"{text}: ask its owner to name it in spec.share"))
 
 
 def _is_own(facts: VolumeFacts, bucket: Bucket) -> bool:

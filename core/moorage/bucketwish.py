@@ -20,11 +20,14 @@ _FIELDS = {Feature.lifecycle: "lifecycle", Feature.cors: "cors", Feature.quota: 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the engine said of the bucket. `access`: whether just those may use it who shall."""
+    """What the engine said of the bucket. `access`: whether just those may use it who shall. `exists`: else it was
+    removed there, by somebody else.
+    """
 
     settings: BucketSettings
     tags: Mapping[str, str]
     access: bool = True
+    exists: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def set_fields(spec: BucketSpec) -> tuple[str, ...]:
 def drift(wanted: Wish, look: Look) -> tuple[str, ...]:
     """What somebody has changed on the engine, in words; empty when all is as it shall be."""
     seen, want = look.settings, wanted.settings
+    if not look.exists:
+        return ("it was gone with all that was in it, and an empty one is there again",)
     found: list[str] = []
     if seen.versioning != want.versioning:
         found.append(f"versioning was {_onoff(seen.versioning)} and is {_onoff(want.versioning)} again")

@@ -1,5 +1,6 @@
 """A StorageVolume and what was seen around it: the input of its plans."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from moorage import conditions, names, placement
@@ -19,7 +20,7 @@ class VolumeFacts:
     words; listed freshly, after the status that is in `volume` was read, when the volume is being deleted. `users`:
     the pods that use it, as the watches have shown them; `attachments`: its StorageAttachments. `room`: what is known
     of servers besides their own words. `source`: what spec.source names. `node_gone`: a local volume's node was removed
-    from the cluster.
+    from the cluster. `labels`: of the volume's namespace, None where they are not known.
     """
 
     volume: StorageVolume
@@ -34,6 +35,7 @@ class VolumeFacts:
     room: Room = field(default_factory=Room)
     source: StorageSnapshot | StorageVolume | None = None
     node_gone: bool = False
+    labels: Mapping[str, str] | None = None
 
     @property
     def id(self) -> str:

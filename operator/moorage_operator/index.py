@@ -254,8 +254,9 @@ def shown_bucket(volume: Manifest) -> Name | None:
     """The bucket that an object volume shows: the named one, else that of its own name."""
     if part(volume, "spec").get("type") != "object":
         return None
-    name = part(volume, "spec", "bucket").get("name") or volume["metadata"]["name"]
-    return volume["metadata"]["namespace"], name
+    named = part(volume, "spec", "bucket")
+    own = volume["metadata"]
+    return named.get("namespace") or own["namespace"], named.get("name") or own["name"]
 
 
 def is_deleting(body: Manifest | None) -> bool:

@@ -83,6 +83,7 @@ class Observer:
             room=self._index.room(),
             source=None if deleting else await self._source_of(volume),
             node_gone=await self._node_gone(volume),
+            labels=self._index.namespaces.get(namespace),
         )
         return replace(facts, holders=await self._unseen(volume, body)) if listing and is_free(facts) else facts
 
@@ -274,7 +275,9 @@ class Observer:
 
     async def _holders_of(self, bucket: Bucket) -> tuple[str, ...]:
         namespace, name = bucket.metadata["namespace"], bucket.metadata["name"]
-        volumes = await self._cluster.list_ours("StorageVolume", namespace)
+        known = {each["metadata"]["namespace"] for each in self._index.volumes_showing((namespace, name))}
+        shared = bucket.spec.share is not None or known - {namespace}  # then any namespace may have volumes of it
+        volumes = await self._cluster.list_ours("StorageVolume", "" if shared else namespace)
         showing = (each for each in volumes if shown_bucket(each) == (namespace, name))
         found = {f"StorageVolume {_full_name(each)}" for each in showing if _still_shows(each, bucket)}
         return tuple(sorted(found | await self._pods_using({Use(bucket=(namespace, name))}, namespace)))

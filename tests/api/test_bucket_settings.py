@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from filled import Key, boto, bucket, key_of
 
 from moorage import names
-from moorage.actions import Manifest, part
+from moorage.actions import Manifest, Reference, part
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow")
 
@@ -266,6 +266,21 @@ async def test_cors_rules_of_an_admin_key_are_no_drift(bed: Bed, s3_server: Any)
     assert await notes(bed, "Drifted") == []
 
 
+async def test_a_bucket_that_somebody_removed_is_made_again_and_the_loss_is_told(bed: Bed, s3_server: Any) -> None:
+    key = await ready(bed, versioning=True)
+    root, name = as_root(key, s3_server), key["BUCKET"]
+
+    root.delete_bucket(Bucket=name)
+
+    async def told() -> str:
+        return "".join(await notes(bed, "Drifted"))
+
+    assert "it was gone with all that was in it" in await until(told, lambda: bed._story("Bucket", "models", "Drifted"))
+    await becomes(bed, lambda: name in [each["Name"] for each in root.list_buckets()["Buckets"]], "there again")
+    works = lambda: boto(key).put_object(Bucket=name, Key="k", Body=b"1")  # noqa: E731
+    assert works()
+
+
 # Locks.
 
 
@@ -425,3 +440,54 @@ async def test_an_adopted_bucket_keeps_the_lock_that_it_has(bed: Bed, s3_server:
     assert lock_of(root, old["BUCKET"]) == {"Mode": "GOVERNANCE", "Days": 3}
     await says(bed, "ObjectLockEnforced", "Stamped")
     assert (await status(bed))["lockDays"] == 3
+
+
+# Sharing.
+
+
+async def test_a_volume_of_another_namespace_shows_a_bucket_that_is_shared_with_it(bed: Bed) -> None:
+    key = await bucket(bed)
+    elsewhere = f"{bed.namespace}-too"
+    await bed.cluster._call("POST", "/api/v1/namespaces", {"metadata": {"name": elsewhere}})
+    metadata = {"name": "view", "namespace": elsewhere}
+    spec = {"type": "object", "bucket": {"name": "models", "namespace": bed.namespace}}
+    made = {"apiVersion": names.API_VERSION, "kind": "StorageVolume", "metadata": metadata, "spec": spec}
+    ref = Reference(names.API_VERSION, "StorageVolume", "view", elsewhere)
+    await bed.cluster.create(made)
+
+    async def seen(phase: str) -> Manifest | None:
+        found = await bed.cluster.get(ref)
+        return found if part(found, "status").get("phase") == phase else None
+
+    waiting = await until(lambda: seen("PENDING"), lambda: bed._story("Bucket", "models", "not shared"))
+    await change(bed, share={"from": "Names", "names": [elsewhere]})
+    volume = await until(lambda: seen("READY"), lambda: bed._story("Bucket", "models", "shared"))
+    await bed.delete("Bucket", "models")
+    held = await says(bed, "DeletionBlocked", "InUse")
+
+    assert condition(waiting, "Provisioned")["reason"] == "NotShared"
+    assert volume["status"]["bucketName"] == key["BUCKET"]
+    assert volume["status"]["secretRef"] == {"name": "models-s3", "namespace": bed.namespace}
+    assert f"StorageVolume {elsewhere}/view" in held
+    await bed.cluster.delete(ref)
+    await bed.gone("Bucket", "models")
+
+
+async def test_a_bucket_that_is_not_there_and_one_that_is_not_shared_read_the_same(bed: Bed) -> None:
+    elsewhere = f"{bed.namespace}-too"
+    await bed.cluster._call("POST", "/api/v1/namespaces", {"metadata": {"name": elsewhere}})
+    await bucket(bed)
+    told: list[str] = []
+    for name in ("models", "nothing"):
+        metadata = {"name": f"view-{name}", "namespace": elsewhere}
+        spec = {"type": "object", "bucket": {"name": name, "namespace": bed.namespace}}
+        body = {"apiVersion": names.API_VERSION, "kind": "StorageVolume", "metadata": metadata, "spec": spec}
+        await bed.cluster.create(body)
+        ref = Reference(names.API_VERSION, "StorageVolume", metadata["name"], elsewhere)
+
+        async def said(ref: Reference = ref) -> str:
+            return condition(await bed.cluster.get(ref), "Provisioned").get("message", "")
+
+        told.append((await until(said, lambda: bed._story("Bucket", "models", "told"))).replace(f"/{name} ", "/X "))
+
+    assert told[0] == told[1]

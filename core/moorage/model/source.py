@@ -45,6 +45,8 @@ class BucketRef(Model):
         Field(min_length=3, max_length=names.NAME_MAX),
         matching(names.BUCKET_PATTERN, "name a Bucket: lowercase letters, digits and single hyphens between them"),
     ]
-    """A Bucket in the same namespace."""
+    """The Bucket."""
+    namespace: Label | None = None
+    """Its namespace, which must agree by the Bucket's spec.share; if absent, the volume's own."""
     prefix: Annotated[str, Field(max_length=512, json_schema_extra=validations(_PREFIX))] = ""
     """Show only keys under this prefix, as the root of the volume: empty, or a path that ends with '/'."""

@@ -13,6 +13,7 @@ from moorage.actions import MakeBucket, MakeKey, Manifest, Reference, RemoveBuck
 from moorage.bucketfacts import access_key
 from moorage.bucketowner import Owner
 from moorage.bucketpolicy import Grant
+from moorage.bucketsettings import BucketSettings
 from moorage.bucketwish import Look
 from moorage.contents import Contents
 from moorage.errors import InUse, NotFound, NotReady
@@ -128,12 +129,12 @@ class Engines:
                 raise InUse(f"bucket {wanted.bucket} is not empty: delete what is in it, or write emptyOnDelete: true")
 
     async def look(self, engine: S3Engine, owner: Owner, bucket: str, key: str) -> Look | None:
-        """The bucket as it is; None when there is none, or nobody answers. `key`: access key of its own."""
+        """The bucket as it is; None when nobody answers. `key`: access key of its own."""
         try:
             async with self.open(engine) as opened:
                 tags = await opened.tags(bucket)
                 if tags is None:
-                    return None
+                    return Look(BucketSettings(), {}, exists=False)
                 own, name = {key: Access.ReadWrite}, (owner.namespace, owner.name)
                 stands = await self._admission.stands(opened, engine, name, bucket, own)
                 return Look(await opened.settings(bucket), tags, stands)
