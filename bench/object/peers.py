@@ -121,7 +121,8 @@ def _until_mounted(process: "subprocess.Popen[str]", folder: str) -> None:
 def _lines(pid: int, folder: str) -> list[str]:
     with suppress(OSError):
         table = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
-        return [line for line in table if line.split()[4] == folder]
+        # After its chroot a process is shown its own paths.
+        return [line for line in table if line.split()[4] in (folder, "/mnt")]
     return []
 
 

@@ -72,7 +72,7 @@ class Node(rpc.Servicer):
         self._inline = InlineMounts(
             tools.node_id, tools.directory / "inline", self._store, self._stager, self._publisher, tools.api
         )
-        self._health = VolumeHealth(self._watcher, self._hosts)
+        self._health = VolumeHealth(self._watcher, self._hosts, tools.mounter)
         self.keys = KeyWatch(self._store, tools.mounter, tools.api)
 
     async def NodeGetInfo(self) -> csi.NodeGetInfoResponse:

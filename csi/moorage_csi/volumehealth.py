@@ -8,9 +8,11 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from moorage.errors import AlreadyExists, InvalidInput, MoorageError, NotFound
+from moorage.objectmount import is_fuse
 from moorage_csi import mounts
 from moorage_csi.hostmounts import HostMounts
 from moorage_csi.proto import csi_pb2 as csi
+from moorage_csi.stage import Mounter
 from moorage_csi.state import Volume
 from moorage_csi.stats import Watcher
 
@@ -19,8 +21,9 @@ Entry = csi.VolumeHealth.VolumeHealthEntry
 
 
 class VolumeHealth:
-    def __init__(self, watcher: Watcher, hosts: HostMounts) -> None:
+    def __init__(self, watcher: Watcher, hosts: HostMounts, mounter: Mounter) -> None:
         self._watcher = watcher
+        self._mounter = mounter
         self._hosts = hosts
         self._failures: OrderedDict[str, str] = OrderedDict()
 
@@ -44,7 +47,7 @@ class VolumeHealth:
     async def stats(self, known: Volume, path: str) -> csi.NodeGetVolumeStatsResponse:
         """Bytes and inodes of the volume mounted at `path`, and its condition."""
         stats, health = await self._watcher.look(path)
-        lost = self._lost(known, path)
+        lost = self._lost(known, path) or await self._unsaved(known)
         abnormal, message = (True, lost) if lost and not health.abnormal else (health.abnormal, health.message)
         answer = csi.NodeGetVolumeStatsResponse(
             volume_condition=csi.VolumeCondition(abnormal=abnormal, message=message)
@@ -79,9 +82,16 @@ class VolumeHealth:
             if health.abnormal:
                 entry = Entry(status=csi.INACCESSIBLE, reason="NotAnswering", message=health.message)
                 found.setdefault("NotAnswering", entry)
+            if unsaved := await self._unsaved(known):
+                found.setdefault("Unsaved", Entry(status=csi.DEGRADED, reason="Unsaved", message=unsaved))
             if lost := self._lost(known, path):
                 found.setdefault("NodeMountLost", Entry(status=csi.DEGRADED, reason="NodeMountLost", message=lost))
         return list(found.values())
+
+    async def _unsaved(self, known: Volume) -> str:
+        """What the mounter says of a bucket's mount."""
+        mount = mounts.at(known.staging)
+        return await self._mounter.trouble(known.staging) if mount and is_fuse(mount.fstype) else ""
 
     def _lost(self, known: Volume, path: str) -> str:
         publication = known.targets.get(path)

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 
-from moorage.errors import DeadlineExceeded, Retry
+from moorage.errors import DeadlineExceeded, MoorageError, Retry
 from moorage_csi import sockets
 from moorage_csi.mounter import wire
 
 _SECONDS = 90.0  # longer than the mounter takes for anything
+_HEALTH_SECONDS = 2.0
 _HINT = "the mounter of this node does not answer; its pod (DaemonSet moorage-mounter) must be running here"
 
 
@@ -26,6 +27,14 @@ class MounterClient:
     async def rekey(self, target: str, secrets: Mapping[str, str]) -> None:
         """The mount at `target` goes on with a newer key."""
         await self._call({"method": "Rekey", "target": target, "secrets": dict(secrets)})
+
+    async def trouble(self, target: str) -> str:
+        """What the users of the mount at `target` should know, in a sentence; empty when all is well or not known."""
+        try:
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                return str((await self._call({"method": "Health", "target": target})).get("trouble", ""))
+        except (TimeoutError, MoorageError):
+            return ""
 
     async def unmount(self, target: str) -> None:
         await self._call({"method": "Unmount", "target": target})

@@ -116,6 +116,18 @@ class Kept:
             return ""
         return str((await control.tell(self.folder / CONTROL, deadline, "metrics")).get("text", ""))
 
+    async def trouble(self) -> str:
+        """What its users should know, in a sentence: files that the bucket did not take. Empty when all is well."""
+        if not self.recipe.connection:
+            return ""
+        if not self.process or not self.process.running:
+            return "its moorfs has died and is being started again"
+        figures = (await self._tell("stats")).get("figures", {})
+        count, size = int(figures.get("unsaved_files", 0)), int(figures.get("unsaved_bytes", 0))
+        if not count:
+            return ""
+        return f"{count} files ({size} bytes) are on this node only: the bucket did not take them yet"
+
     async def _tell(self, method: str, **fields: object) -> wire.Fields:
         if not self.recipe.connection or not self.process or not self.process.running:
             return {}

@@ -3,6 +3,7 @@
 Mount {volume_id, target, kind, parameters, secrets}: the volume is mounted at `target`; OK when it is already, with the
 same parameters. Answers only when the mount was seen in the mount table and has answered a probe.
 Rekey {target, secrets}: the mount there goes on with a newer key.
+Health {target}: {trouble: a sentence, empty when all is well}.
 Unmount {target}: nothing is mounted there, and its process has stored what it held (within a bound).
 List {}: {volumes: [{volume_id, target, kind, pid, restarts, running}]}.
 """
@@ -38,7 +39,8 @@ class MounterServer:
         self._programs = programs
         self._busy: set[str] = set()
         self._methods: Mapping[str, Callable[[wire.Fields], Awaitable[wire.Fields]]] = {
-            "Mount": self._mount, "Unmount": self._unmount, "Rekey": self._rekey, "List": self._list,
+            "Mount": self._mount, "Unmount": self._unmount, "Rekey": self._rekey, "Health": self._health,
+            "List": self._list,
         }  # fmt: skip
 
     async def listen(self, endpoint: str) -> asyncio.Server:
@@ -112,6 +114,10 @@ class MounterServer:
         old = kept.recipe
         await self._supervisor.rekey(self._programs.recipe(old.volume_id, target, old.kind, old.parameters, secrets))
         return {}
+
+    async def _health(self, request: wire.Fields) -> wire.Fields:
+        kept = self._supervisor.at(mounts.absolute(_text(request, "target"), "target"))
+        return {"trouble": await kept.trouble() if kept else ""}
 
     async def _unmount(self, request: wire.Fields) -> wire.Fields:
         await self._supervisor.unmount(mounts.absolute(_text(request, "target"), "target"))

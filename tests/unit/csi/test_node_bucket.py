@@ -53,6 +53,9 @@ class TmpfsMounter:
             raise errors.NotFound(f"nothing is mounted at {target}")
         self.newer.append((target, secrets["AWS_ACCESS_KEY_ID"], secrets["AWS_SECRET_ACCESS_KEY"]))
 
+    async def trouble(self, target: str) -> str:
+        return ""
+
     async def unmount(self, target: str) -> None:
         if self.gone:
             raise errors.Retry("the mounter of this node does not answer")

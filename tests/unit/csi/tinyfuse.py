@@ -63,7 +63,7 @@ def control(path: str) -> None:
 
 def main(arguments: list[str]) -> None:
     device, config = int(arguments[1]), json.loads(Path(arguments[3]).read_text())
-    key = json.loads(Path(config["keyFile"]).read_text())["accessKeyId"]
+    key = json.loads(Path(config["keyFile"]).read_text())["AWS_ACCESS_KEY_ID"]
     folder = Path(config["cache"]).parent
     with open(folder / "log", "a") as log:
         print("takeover" if "--takeover" in arguments else "fresh", key, file=log)
