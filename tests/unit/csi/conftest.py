@@ -73,9 +73,6 @@ class NoMounter:
     async def trouble(self, target: str) -> str:
         return ""
 
-    async def rekey(self, target: str, secrets: Mapping[str, str]) -> None:
-        raise AssertionError("no key is changed in this test")
-
     async def unmount(self, target: str) -> None:
         assert mounts.at(target) is None, "no bucket is mounted in this test"
 
