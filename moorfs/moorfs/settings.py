@@ -124,7 +124,7 @@ class Settings:
     call_seconds: float = 30.0
     """How long one S3 request may make no progress."""
     down_seconds: float | None = None
-    """How long callers wait for an engine that is down before they get EIO; None: until it is back."""
+    """How long callers wait for an engine that is down before they get ETIMEDOUT; None: until it is back."""
     interrupt_seconds: float = 60.0
     """How long a request that was interrupted by a signal, and whose caller is in a process namespace that we do not
     see, may go on before the caller gets EINTR; a caller that we see being killed gets it at once."""
