@@ -12,6 +12,7 @@ from moorage_operator.s3 import S3, EngineRefused
 from moorage_operator.s3xml import children, key_of, md5, parse, text
 
 PAGE = 1000  # what S3 gives at most
+AFTER = "\x01"  # behind a key: greater than the key, and than no other one that a file system holds
 Query = tuple[tuple[str, str], ...]
 
 _UNRETAINED = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
@@ -52,6 +53,8 @@ async def versions(s3: S3, bucket: str, after: Query = (), most: int = PAGE, *, 
     if inclusive and {each.key for each in (*found, *markers)} != {key}:
         whole = tuple(each for each in found if each.key != key)
         return Page(whole, sum(each.key != key for each in markers), (("key-marker", key),))
+    if inclusive and version == "null":  # the last version of a key with more of them than a page has
+        return Page(tuple(found), len(markers), (("key-marker", key + AFTER),))
     last = (("version-id-marker", version),) if version else ()
     return Page(tuple(found), len(markers), (("key-marker", key), *last))
 

@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from moorage import bucketusage
 from moorage.actions import Manifest, part
 from moorage.bucketwish import known_lock, stricter
-from moorage.contents import Count
+from moorage.contents import Count, written
 from moorage.errors import MoorageError
 from moorage.features import Feature, features
 from moorage.model import Bucket, ObjectLock, S3Engine
@@ -105,6 +106,9 @@ class Walks:
             seen = (await engine.settings(name)).lock
             if stricter(seen, lock) != seen:
                 self._loosened(body)
+        if lock is None and (told := await engine.usage(name)):
+            self._tell(body, bucket, Count(told.objects, told.bytes, written(datetime.now(UTC))))
+            return
         walk = known.walk = known.walk or Walk.begin(bucket, known.stamped)
         if await walk.turn(engine, name, lock):
             known.walk, known.stamped = None, walk.stamped

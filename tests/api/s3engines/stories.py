@@ -4,6 +4,7 @@ A test file imports the stories of its engine and gives the fixture `server`.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from botocore.exceptions import ClientError
 from moorage.bucketowner import Owner
 from moorage.bucketpolicy import Grant
 from moorage.bucketsettings import BucketSettings
+from moorage.contents import moment, stamp
 from moorage.errors import NotOffered
 from moorage.features import MEANING, ROWS, Feature
 from moorage.model import Access, CorsRule, LifecycleRule, LockMode, Method, ObjectLock, S3Flavor
 from moorage.sigv4 import Key
+from moorage_operator import s3versions
 from s3engines.measure import ASK, measured
 from s3engines.server import Server
 
@@ -287,3 +290,61 @@ async def test_all_settings_that_the_row_has_hold_and_read_back(server: Server) 
     assert {"lock", "quota", "lifecycle", "cors"} & set(changed) == {
         name for name in ("lock", "quota", "lifecycle", "cors") if getattr(wanted, name)
     }
+
+
+async def every_version(server: Server, bucket: str, most: int) -> list[tuple[str, str | None]]:
+    """All pages of the listing that walks use, with so many versions to a page."""
+    found: list[tuple[str, str | None]] = []
+    async with server.opened() as engine:
+        after: Any = ()
+        for _ in range(60):
+            page = await s3versions.versions(engine.s3, bucket, after, most, inclusive=engine.inclusive_markers)
+            found += [(each.key, each.id) for each in page.versions]
+            if page.after is None:
+                return found
+            after = page.after
+    pytest.fail("the listing has no end")
+
+
+async def test_each_version_is_listed_once_however_long_the_pages_are(server: Server) -> None:
+    """Markers, null versions and folders included: whole walks stand on it."""
+    if Feature.versioning not in ROWS[S3Flavor(server.flavor)]:
+        return
+    bucket, client = await bucket_of(server, "paged"), server.boto()
+    for key in ("a", "b", "c"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"0")
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "b", "c", "d/x", "d/y ü+%", "e"):
+        for number in range(3):
+            client.put_object(Bucket=bucket, Key=key, Body=b"%d" % number)
+    client.delete_object(Bucket=bucket, Key="b")
+
+    whole = {(each["Key"], each["VersionId"]) for each in client.list_object_versions(Bucket=bucket)["Versions"]}
+
+    for most in (5, 6, 7, 1000):
+        found = await every_version(server, bucket, most)
+        assert set(found) == whole, most
+        assert len(found) == len(whole), most
+
+
+async def test_a_version_bears_what_it_is_given_and_is_not_freed_by_a_looser_rule(server: Server) -> None:
+    if Feature.object_lock not in ROWS[S3Flavor(server.flavor)]:
+        return
+    client, lock = server.boto(), ObjectLock(mode=LockMode.Compliance, days=1)
+    async with server.opened() as engine:
+        await engine.ensure_bucket("stamped", lock=True)
+        client.put_object(Bucket="stamped", Key="dir/k ü+%", Body=b"1")  # before there is a rule
+        await engine.ensure_settings("stamped", BucketSettings(versioning=True, lock=lock))
+        (version,) = (await engine.versions("stamped")).versions
+        before = await engine.retention("stamped", version)
+        wanted = stamp(version, lock, datetime.now(UTC))
+        assert wanted
+        await engine.retain("stamped", version, wanted)
+        await engine.retain("stamped", version, wanted)
+        after = await engine.retention("stamped", version)
+
+    assert before is None
+    assert after
+    assert (after.mode, moment(after.until)) == (LockMode.Compliance, moment(wanted.until))
+    with pytest.raises(ClientError):
+        client.delete_object(Bucket="stamped", Key=version.key, VersionId=version.id, BypassGovernanceRetention=True)
