@@ -151,9 +151,9 @@ class Mount:
         self._jobs.append(job)
         return job
 
-    def ask(self, method: str, seconds: float = SECONDS, **more: Any) -> dict[str, Any]:
+    def ask(self, method: str, deadline: float = SECONDS, **more: Any) -> dict[str, Any]:
         """A request to the control socket."""
-        return dict(control.ask(self.settings.socket, {"method": method, **more}, seconds))
+        return dict(control.ask(self.settings.socket, {"method": method, **more}, deadline))
 
     def close(self) -> None:
         """Abort, and end all that was started."""
