@@ -140,8 +140,7 @@ def _metadata(head: Head) -> Mapping[str, str]:
 
 
 def _same_time(node: Leaf, modified: int) -> bool:
-    """Whether the object is still the one whose metadata we know. We know of one that we stored just when, about."""
-    if node.modified:
-        return node.modified // SECOND == modified // SECOND
-    stored = time.time_ns() - int((time.monotonic() - node.since) * SECOND)
-    return bool(node.since) and abs(modified - stored) <= NEAR
+    """Whether the object is still the one whose metadata we know. A copy in place has a new time, or the old one
+    (versitygw); ours is of about the moment when we were done."""
+    copied = time.time_ns() - int((time.monotonic() - node.since) * SECOND) if node.since else 0
+    return abs(node.modified - modified) <= NEAR or abs(copied - modified) <= NEAR

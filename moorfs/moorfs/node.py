@@ -53,7 +53,7 @@ class Node:
         self.etag = ""
         """ETag of the object as this mount last saw or wrote it; empty: never stored."""
         self.modified = 0
-        """Last-Modified (nanoseconds) of the object whose metadata is known; 0: not known."""
+        """Last-Modified (nanoseconds) of the object whose metadata is known; of one that we stored, just about."""
         self.learned = 0.0
         """When the object's metadata were last read or written (time.monotonic()); 0: mode and owner are a guess."""
         self.extra: Mapping[str, str] | None = None
@@ -170,12 +170,12 @@ class Leaf(Node):
     def stored(self, etag: str, size: int, mtime: int) -> None:
         """The engine has the bytes, and the metadata of just now."""
         self.etag, self.size, self.mtime = etag, size, mtime
-        self.modified = 0
+        self.modified = time.time_ns()
         self.learned = self.since = time.monotonic()
 
     def relabelled(self, etag: str) -> None:
         """The same bytes and metadata, by another key or another ETag."""
-        self.etag, self.modified = etag, 0
+        self.etag = etag
         self.since = time.monotonic()
         if self.file is not None:
             self.file.relabel(etag, self.mtime)
