@@ -18,6 +18,7 @@ from pathlib import Path
 from moorfs import restoring
 from moorfs.content import Content
 from moorfs.dirty import is_fine
+from moorfs.early import forget_uploads
 from moorfs.evict import Shelf, used
 from moorfs.keeper import Keeper
 from moorfs.mapping import is_seen
@@ -62,6 +63,7 @@ class Cache:
         self._contents: dict[int, Content] = {}
         self.lost: list[Content] = []
         self.keeper = Keeper(self._tick)
+        forget_uploads(self.means, f"{self.folder}/data")
         if not takeover:
             self._begin_anew()
         self.means.writer = _writer(f"{self.folder}/writer")
@@ -146,6 +148,8 @@ class Cache:
 
     def opened(self, file: Content) -> None:
         self.shelf.take(file)
+        if self.means.settings.early and file.handles.direct and file.handles.writers:
+            self.keeper.follow(file)
 
     def closed(self, file: Content) -> None:
         path = self.means.path_of(file.node.id)

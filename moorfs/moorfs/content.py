@@ -97,6 +97,7 @@ class Content:
             self.drop()
 
     def _empty(self) -> None:
+        self.saving.give_up_early()
         if self.body is not None and (self.handles or self.pending):
             self.body.truncate(0)
             return
@@ -105,6 +106,7 @@ class Content:
             self.body = empty_whole(self.means, self.node)
         else:
             self.body.truncate(0)
+            self.body.mark = None
         self.etag = self.node.etag
         self.saving.log_mark(None)
 
@@ -171,6 +173,7 @@ class Content:
 
     def drop(self) -> None:
         """Forget the bytes that are here."""
+        self.saving.give_up_early()
         if self.body is not None:
             self.body.remove()
         else:
@@ -184,6 +187,7 @@ class Content:
         return self._open_body().read(handle, offset, size)
 
     def write(self, handle: int, offset: int, data: memoryview) -> int:
+        self.saving.writes(offset, len(data))
         written = self._open_body().write(offset, data)
         self.saving.wrote(offset, written)
         return written
@@ -196,7 +200,7 @@ class Content:
             raise
         except OSError as error:
             raise refused(error, "fallocate") from None
-        self.saving.wrote(offset, length)
+        self.saving.give_up_early()
 
     def _open_body(self) -> Body:
         if self.body is None:
@@ -233,6 +237,7 @@ class Content:
                     self.rest()
 
     def _cut(self, size: int) -> None:
+        self.saving.give_up_early()
         self._freshen()
         if size == 0:
             self._empty()
@@ -243,7 +248,6 @@ class Content:
                 self._open_body().truncate(size)
             except OSError as error:
                 raise refused(error, "truncate") from None
-        self.saving.wrote(size, 1 << 63)
 
     # What the tree asks and tells
 
@@ -254,6 +258,7 @@ class Content:
                     self.saving.metadata = True
                 else:
                     self.body.set_mtime(mtime)
+                    self.saving.mtime_set = True
                 return True
             if mtime is None or not isinstance(self.body, Whole):
                 return False
@@ -261,6 +266,7 @@ class Content:
                 return self._touch(self.body, mtime)
             if self._kernel_writes:  # a mark made now might cover a write of this very moment: so it is dirty
                 self.body.set_mtime(mtime)
+                self.saving.mtime_set = True
                 return True
             return False
 
@@ -304,6 +310,7 @@ class Content:
                     self.drop()
                 return
             body = self.body
+        self.saving.give_up_early()
         if isinstance(body, Partial):
             try:
                 body.load_all()

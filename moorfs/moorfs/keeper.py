@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIRST, MOST = 1.0, 60.0  # seconds between tries
 WATCH = 0.25  # seconds between looks at a mapping
+GROWTH = 0.1  # seconds between looks at a file that may be growing
 STORE_EVERY = 20  # looks
 _SIDE_BY_SIDE = 8
 
@@ -37,6 +38,7 @@ class Keeper:
         self._tick = tick
         self._due: dict[Content, Due] = {}
         self._watched: set[Content] = set()
+        self._growing: set[Content] = set()
         self._changed = threading.Condition()
         self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "moorfs-keep")
         self._ended = False
@@ -60,6 +62,12 @@ class Keeper:
     def watch(self, file: "Content") -> None:
         with self._changed:
             self._watched.add(file)
+            self._wake()
+
+    def follow(self, file: "Content") -> None:
+        """The kernel writes it by itself: see whether it grows."""
+        with self._changed:
+            self._growing.add(file)
             self._wake()
 
     def forget(self, file: "Content") -> None:
@@ -98,6 +106,7 @@ class Keeper:
             for file in ready:
                 with contextlib.suppress(RuntimeError):  # stopped
                     self._pool.submit(self._store, file)
+            self._follow()
             looks += 1
             self._look(looks % STORE_EVERY == 0)
             if time.monotonic() - ticks > 1.0:
@@ -107,6 +116,7 @@ class Keeper:
     def _pause(self) -> float:
         now = time.monotonic()
         waits = [WATCH] if self._watched else []
+        waits += [GROWTH] if self._growing else []
         waits += [due.at - now for due in self._due.values() if not due.running]
         return max(0.01, min([1.0, *waits]))
 
@@ -129,6 +139,17 @@ class Keeper:
                 self._due.pop(file, None)
             elif known and known.running:
                 self._due[file] = Due(time.monotonic() + MOST, MOST)
+
+    def _follow(self) -> None:
+        for file in list(self._growing):
+            if not file.handles.writers or not file.handles.direct:
+                self._growing.discard(file)
+                continue
+            try:
+                file.saving.grew()
+            except Exception:
+                log.exception("%s: storing it while it grows", file.node.key)
+                self._growing.discard(file)
 
     def _look(self, store: bool) -> None:
         for file in list(self._watched):

@@ -243,6 +243,9 @@ class ObjectStore(Protocol):
         self, prefix: str, delimiter: str = "/", token: str | None = None, most: int = 1000, after: str = ""
     ) -> Page: ...
     def begin(self, key: str, metadata: Mapping[str, str]) -> "Upload": ...
+    def resume(self, key: str, upload: str) -> "Upload":
+        """An upload that another process began, to abort it."""
+        ...
 
 
 class Upload(Protocol):
@@ -254,6 +257,10 @@ class Upload(Protocol):
 
     def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
         """A part out of an object that is there (UploadPartCopy); StoreError ENOSYS where the engine cannot."""
+        ...
+
+    def md5(self, number: int) -> str:
+        """Of the part as the engine has it, in hex; empty where that is not known."""
         ...
 
     def complete(self, condition: Condition = ALWAYS) -> str:

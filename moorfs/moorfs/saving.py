@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from moorfs import upload
 from moorfs.dirty import Clean, clean_at, stamp_of
+from moorfs.early import Early, without_mtime
 from moorfs.fetch import Streamed, remove
 from moorfs.mapping import is_mapped
 from moorfs.means import log, refused
@@ -50,6 +51,9 @@ class Saving:
         self.pins = 0
         self.metadata = False
         self.watching = False
+        self.early: Early | None = None
+        self.mtime_set = False
+        """By utimens(2), since the last upload."""
         self._stored = 0
         """When we last stored it, nanoseconds since 1970."""
 
@@ -85,7 +89,51 @@ class Saving:
             self._file.watcher.later(self._file)
 
     def wrote(self, offset: int, length: int) -> None:
-        """Bytes passed by us; parts of an upload that has begun may be old now."""
+        """Bytes passed by us: of a new file they may go out before it is closed."""
+        self.writes(offset, length)
+        if self.early is None and offset + length >= self._means.settings.multipart_from:
+            with self._file.lock:
+                if self.early is None and self._may_be_early:
+                    self._begin_early(offset + length)
+
+    def writes(self, offset: int, length: int) -> None:
+        """Before bytes are written, as after: a part that goes out between the two goes out again."""
+        early = self.early
+        if early is not None:
+            early.wrote(offset, length)
+
+    def grew(self) -> None:
+        """A look at a file that the kernel writes by itself."""
+        with self._file.lock:
+            body = self._file.body
+            if not isinstance(body, Whole) or not self._may_be_early:
+                return
+            size = stamp_of(body.fd).size
+            if self.early is not None:
+                self.early.grew(size)
+            elif size >= self._means.settings.multipart_from:
+                self._begin_early(size)
+
+    def give_up_early(self) -> None:
+        """The file was cut, or got another name."""
+        early, self.early = self.early, None
+        if early is not None:
+            early.abandon()
+
+    @property
+    def _may_be_early(self) -> bool:
+        file = self._file
+        new = isinstance(file.body, Whole) and file.body.mark is None
+        return new and self._means.settings.early and not self.pins and not file.node.gone and file.handles.writers > 0
+
+    def _begin_early(self, size: int) -> None:
+        file = self._file
+        body = file.body
+        if not isinstance(body, Whole):
+            return
+        metadata = without_mtime(self._goal(file.node.mtime).metadata)
+        self.early = Early(self._means, file.node.key, metadata, body.path)
+        self.early.grew(size)
 
     # One upload
 
@@ -120,15 +168,23 @@ class Saving:
         if stamp is None and not self.metadata:
             return None
         stamp = stamp or stamp_of(body.fd)
-        put = upload.put_frozen if freeze else upload.put_file
         return Job(
             stamp.size,
             stamp.mtime,
-            send=lambda goal: put(self._means, goal, body.fd, stamp.size),
+            send=lambda goal: self._send(goal, body, stamp.size, freeze),
             done=lambda _: body.stored(stamp),
             undo=body.not_stored,
             moved=lambda: stamp_of(body.fd) != stamp,
         )
+
+    def _send(self, goal: upload.Goal, body: Whole, size: int, freeze: bool) -> str:
+        early, self.early = self.early, None
+        if early is not None:
+            etag = early.finish(goal, size, self._file.handles.direct or body.mapped, self.mtime_set)
+            if etag is not None:
+                return etag
+        put = upload.put_frozen if freeze else upload.put_file
+        return put(self._means, goal, body.fd, size)
 
     def _partial(self, body: Partial) -> Job | None:
         if self.metadata:
@@ -181,6 +237,7 @@ class Saving:
             file.etag = etag
             mark = job.done(etag)
         self._stored = time.time_ns()
+        self.mtime_set = False
         file.node.stored(etag, job.size, job.mtime)
         if mark:
             self.log_mark(mark)

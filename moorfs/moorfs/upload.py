@@ -100,6 +100,9 @@ class _CopyingUpload:
                 self.body.load(start // BLOCK, count(start + length))
             raise
 
+    def md5(self, number: int) -> str:
+        return self.upload.md5(number)
+
     def complete(self, condition: Condition = ALWAYS) -> str:
         return self.upload.complete(condition)
 

@@ -89,6 +89,12 @@ class S3Upload:
         )
         return f"<CompleteMultipartUpload>{text}</CompleteMultipartUpload>".encode()
 
+    def md5(self, number: int) -> str:
+        """Of the part as the engine has it, in hex; empty where its ETags are none, or there is no such part."""
+        with self._lock:
+            etag = self._parts.get(number, ("", "", 0))[0]
+        return etag if looks_md5(etag) else ""
+
     @property
     def size(self) -> int:
         with self._lock:

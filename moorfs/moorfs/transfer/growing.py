@@ -62,9 +62,11 @@ class Growing:
         for job in jobs:
             self._workers.submit(job)
 
-    def finish(self, size: int, condition: Condition) -> str | None:
+    def finish(self, size: int, condition: Condition, unseen: bool = False) -> str | None:
         """The ETag, once all `size` bytes are stored; None when nothing was begun, or it failed, or the file became
-        shorter: then upload it in another way (and nothing of this stays)."""
+        shorter: then upload it in another way (and nothing of this stays).
+
+        `unseen`: others may have written the file without `wrote`: what was sent is compared with the file first."""
         self._workers.on_wait()
         with self._lock:
             self._closed = True
@@ -76,6 +78,8 @@ class Growing:
             parts.abandon()
             return None
         try:
+            if unseen:
+                parts.recheck(self._workers)
             return parts.finish(self._workers, size, condition)
         except BaseException:
             parts.abandon()

@@ -48,6 +48,7 @@ class MemoryStore:
     failing: Callable[[], Exception] | None = None
     before: Callable[[str, str], None] = lambda kind, key: None
     copies: bool = True
+    uploads: "dict[str, MemoryUpload]" = field(default_factory=lambda: {})
     _writes: int = 0
 
     def _begin(self, kind: str, key: str) -> None:
@@ -127,7 +128,12 @@ class MemoryStore:
 
     def begin(self, key: str, metadata: Mapping[str, str]) -> "MemoryUpload":
         self._begin("begin", key)
-        return MemoryUpload(self, key, metadata)
+        made = MemoryUpload(self, key, metadata, f"u{self.calls['begin']}")
+        self.uploads[made.id] = made
+        return made
+
+    def resume(self, key: str, upload: str) -> "MemoryUpload":
+        return self.uploads[upload]
 
 
 @dataclass
@@ -135,6 +141,7 @@ class MemoryUpload:
     engine: MemoryStore
     key: str
     metadata: Mapping[str, str]
+    id: str
     parts: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
     def part(self, number: int, body: Range) -> None:
@@ -154,12 +161,17 @@ class MemoryUpload:
             raise Changed(errno.ESTALE, "another object", 412)
         self.parts[number] = found.body[start : start + length]
 
+    def md5(self, number: int) -> str:
+        return hashlib.md5(self.parts[number], usedforsecurity=False).hexdigest()
+
     def complete(self, condition: Condition = ALWAYS) -> str:
+        self.engine.uploads.pop(self.id, None)
         data = b"".join(self.parts[number] for number in sorted(self.parts))
         assert all(len(self.parts[number]) >= 5 * MIB for number in sorted(self.parts)[:-1])
         return self.engine.store(self.key, data, self.metadata, condition)
 
     def abort(self) -> None:
+        self.engine.uploads.pop(self.id, None)
         self.parts.clear()
 
 
