@@ -181,7 +181,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
             stack,
             str(versitygw()),
             *(f"--port=127.0.0.1:{port}", f"--admin-port=127.0.0.1:{admin}", f"--iam-dir={home / 'iam'}"),
-            *("--health=/health", "posix", f"--versioning-dir={home / 'versions'}", str(home / "data")),
+            *("--health=/health", "--keep-alive", "posix", f"--versioning-dir={home / 'versions'}", str(home / "data")),
             env={"ROOT_ACCESS_KEY_ID": server.access, "ROOT_SECRET_ACCESS_KEY": server.secret},
         )
         _until(lambda: _answers(f"{server.endpoint}/health"), "versitygw does not answer", home)

@@ -181,7 +181,7 @@ class Caller:
         if self._skewed(refused) and trouble.skews < MOST_SKEWS:
             trouble.skews += 1
             return 0.0
-        if refused.status in (401, 403):
+        if refused.about_key or refused.status in (401, 403):
             if self._keys.reread():
                 return 0.0
             if refused.about_key and trouble.keys < MOST_KEYS:

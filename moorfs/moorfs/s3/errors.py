@@ -58,8 +58,8 @@ class Refusal(Exception):
 
     @property
     def about_key(self) -> bool:
-        """The key may be wrong or old. HEAD answers have no body, hence no code."""
-        return self.status in (401, 403) and self.code in KEY_CODES
+        """The key may be wrong or old. HEAD answers have no body, hence no code; some engines say 400."""
+        return self.code in KEY_CODES and (bool(self.code) or self.status in (401, 403))
 
     def error(self, what: str = "") -> StoreError:
         """As the caller gets it."""

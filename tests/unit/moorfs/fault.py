@@ -93,6 +93,8 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self.calls: list[Request] = []
+        self.connections = 0
+        """How many clients have made."""
         self.port = 0
         self.up()
 
@@ -143,6 +145,7 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

@@ -477,6 +477,17 @@ def test_a_small_file_costs_one_call(store: S3Store, proxy: fault.Proxy) -> None
     assert proxy.count() == {"PUT": 1}
 
 
+def test_one_connection_serves_one_thread(store: S3Store, proxy: fault.Proxy, fd: int) -> None:
+    store.put("k", b"0123456789", {})
+    for start in range(8):
+        store.read("k", Range(fd, 0, 2), start, None)
+        store.get("k")
+        store.head("k")
+        store.list("")
+
+    assert proxy.connections == 1
+
+
 def test_deleting_many_where_the_engine_cannot_is_done_one_by_one(store: S3Store, proxy: fault.Proxy) -> None:
     for key in ("a", "b"):
         store.put(key, b"", {})
