@@ -1,5 +1,6 @@
 """rclone as it is, with the rclone.conf that stands in the Secret of our Bucket; checksums are never ignored."""
 
+import asyncio
 import json
 import os
 
@@ -90,6 +91,7 @@ async def test_versions(desk: Desk) -> None:
     for text in ("1", "22"):
         shell.file("k.txt", text)
         await shell.run("rclone", "copy", "k.txt", where)
+        await asyncio.sleep(1.1)  # rclone names versions by their time, which the engine tells in seconds
     await shell.run("rclone", "deletefile", f"{where}/k.txt")
 
     now = await shell.run("rclone", "lsf", where)
