@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from moorage import conditions, features, filerwork, names, placement, quantity
+from moorage import conditions, features, filerwork, keysenforced, names, placement, quantity
 from moorage.actions import Action, DropServer, Hold, Notice, Plan, Problem
 from moorage.conditions import Verdict, no, yes
 from moorage.filerwork import FilerFacts, Work
@@ -48,7 +48,12 @@ def plan(facts: BackendFacts) -> Plan[StorageBackendStatus]:
         return Plan(facts.backend.status)
     work = filerwork.plan(facts.filer) if facts.filer else Work((), facts.trouble)
     held_by = (blocked(facts.users),) if deleting else ()
-    verdicts = (_ready(facts, work.trouble), *_capacity(facts.backend), *held_by)
+    verdicts = (
+        _ready(facts, work.trouble),
+        *_capacity(facts.backend),
+        *keysenforced.enforced(facts.backend.spec.engine.s3),
+        *held_by,
+    )
     status = _status(facts, verdicts)
     actions: tuple[Action, ...] = work.actions if held else (Hold(), *work.actions)
     actions += tuple(DropServer(each) for each in facts.vanished)

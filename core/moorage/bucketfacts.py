@@ -10,6 +10,7 @@ from moorage.bucketwish import Look
 from moorage.contents import Contents, Count
 from moorage.holders import Uses
 from moorage.model import Bucket, KeyState, SecretRef, StorageBackend
+from moorage.sigv4 import Key
 from moorage.transit import SeenAttachment
 
 
@@ -25,7 +26,7 @@ class BucketFacts:
 
     `found`: what the engine said of a bucket that is to be adopted, or why it could not be asked; None when nobody
     asked. `root_key`: whether the engine's root key was there to destroy the bucket with. `ca`: the certificate (PEM)
-    of the engine's CA, if it has one.
+    of the engine's CA, if it has one. `handed`: the engine's own key, of a backend that hands it on (shareCredential).
 
     `look`: the settings that the bucket has on the engine, None when nobody asked or nobody answered. `count`: what the
     last walk through all of it found. `contents`: of a bucket that is being deleted: whether anything is in it.
@@ -45,6 +46,7 @@ class BucketFacts:
     ca: str = ""
     users: dict[tuple[str, str], Uses] = field(default_factory=dict[tuple[str, str], Uses])
     attachments: tuple[SeenAttachment, ...] = ()
+    handed: Key | None = None
     look: Look | None = None
     count: Count | None = None
     contents: Contents | Problem | None = None
@@ -79,6 +81,8 @@ class BucketFacts:
 
     @property
     def access_key(self) -> str:
+        if self.handed:
+            return self.handed.access
         return self.key.access_key_id or keyslots.access_key(self.bucket.metadata["uid"])
 
     @property

@@ -14,6 +14,7 @@ from moorage import (
     bucketusage,
     bucketwish,
     conditions,
+    keysenforced,
     manifests,
     names,
     ownkey,
@@ -121,6 +122,7 @@ def _made(
         _configured(lacking),
         healthy,
         *bucketlock.enforced(facts, engine, settings.lock),
+        *keysenforced.enforced(engine),
     )
     made = turn.actions or _make(facts, engine, wanted, bool(drifted))
     actions = (*hold, *made, *_reader(facts))
@@ -175,7 +177,8 @@ def conclude(facts: BucketFacts, status: BucketStatus, verdicts: tuple[Verdict, 
 
 def _make(facts: BucketFacts, engine: S3Engine, wanted: Wish, drifted: bool) -> tuple[Action, ...]:
     rotating = ownkey.has_previous(facts)  # its half is not the next one's
-    secret_key = (None if rotating else _secret_key(facts.secret)) or facts.new_secret_key
+    given = facts.handed.secret if facts.handed else None if rotating else _secret_key(facts.secret)
+    secret_key = given or facts.new_secret_key
     write = ownkey.secret(facts, engine, secret_key)
     if not write and is_settled(facts.bucket) and facts.key_works is not False and not drifted:
         return ()

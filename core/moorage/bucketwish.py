@@ -7,7 +7,7 @@ once and says no more is taken away, which is why the status remembers it.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from moorage import features, quantity
+from moorage import features, keysenforced, quantity
 from moorage.actions import Problem
 from moorage.bucketowner import Owner
 from moorage.bucketsettings import BucketSettings
@@ -60,7 +60,10 @@ def wish(spec: BucketSpec, status: BucketStatus, engine: S3Engine, owner: Owner,
 
 def refused(spec: BucketSpec, backend: str, engine: S3Engine) -> Problem | None:
     """What is asked and the engine has not, with what to do."""
-    more = {Feature.public_read: spec.public_read, Feature.tags: bool(spec.tags)}
+    if keysenforced.without_keys(engine):
+        return Problem(NOT_OFFERED, f"StorageBackend {backend}: {keysenforced.NO_KEYS}")
+    rotates = spec.key.rotate_after is not None or bool(spec.key.rotate)
+    more = {Feature.public_read: spec.public_read, Feature.tags: bool(spec.tags), Feature.keys: rotates}
     why = features.lacking(engine, {*_asked(spec).needs, *(each for each, wanted in more.items() if wanted)})
     return Problem(NOT_OFFERED, f"StorageBackend {backend}: {why}") if why else None
 

@@ -6,15 +6,16 @@ proof; then the Secret. Who reads the Secret never gets a key that does not work
 the next attempt give the user another half, which nobody had; a crash after it finds the half there.
 """
 
-from moorage import conditions, keygrants, keyslots, manifests, names, placement, s3secret, transitions
+from moorage import conditions, features, keygrants, keyslots, manifests, names, placement, s3secret, transitions
 from moorage.actions import Action, Apply, Create, Delete, Hold, MakeKey, Notice, Plan, Problem, Reference, RemoveKey
 from moorage.conditions import Verdict, lifecycle, no, yes
+from moorage.features import Feature
 from moorage.keyfacts import KeyFacts, bucket_names, grants
 from moorage.model import BucketKeyStatus, OpenedBucket, Phase, Placement, S3Engine
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 LONGEST = 3600.0  # seconds
-FATAL = frozenset({"SeveralBackends", "TooManyKeys"})  # do not pass by themselves
+FATAL = frozenset({"SeveralBackends", "TooManyKeys", "NotOffered"})  # do not pass by themselves
 
 
 def plan(facts: KeyFacts) -> Plan[BucketKeyStatus]:
@@ -27,7 +28,7 @@ def plan(facts: KeyFacts) -> Plan[BucketKeyStatus]:
     opened, problem = facts.opened()
     trouble = conflict or trouble_of(facts)
     if facts.key.status.access_key_id is None:
-        stop = problem or trouble
+        stop = _not_offered(facts) or problem or trouble
         return _waiting(facts, stop, hold) if stop else _begun(facts, hold)
     engine = facts.engine
     if trouble or engine is None:
@@ -167,6 +168,12 @@ def secret_conflict(facts: KeyFacts) -> Problem | None:
         return None
     text = f"Secret {facts.secret_name} exists and is not of this key"
     return Problem("SecretConflict", f"{text}: delete it, or make another BucketKey with another secretName")
+
+
+def _not_offered(facts: KeyFacts) -> Problem | None:
+    """An engine that makes no keys has none for anybody."""
+    why = features.lacking(facts.engine, {Feature.keys}) if facts.engine else ""
+    return Problem("NotOffered", f"StorageBackend {facts.backend_name}: {why}") if why else None
 
 
 def trouble_of(facts: KeyFacts) -> Problem | None:

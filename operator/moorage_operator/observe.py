@@ -19,6 +19,7 @@ from moorage.facts import VolumeFacts
 from moorage.holders import Claim, Use
 from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageSnapshot, StorageVolume
 from moorage.release import RELEASING, is_free
+from moorage.sigv4 import Key as S3Key
 from moorage_operator import attachmentuse
 from moorage_operator.cluster import Cluster
 from moorage_operator.engines.desk import Engines
@@ -109,6 +110,7 @@ class Observer:
             key_reader=await self._has_key_reader(bucket) if due else usable,
             found=await self._found(bucket, backend),
             ca="" if deleting else await self._authority(backend),
+            handed=None if deleting else await self._handed(backend),
             root_key=not deleting or await self._has_root_key(backend),
             holders=await self._holders_of(bucket) if deleting and bucket.status.phase in RELEASING else (),
             users=self._index.users(*showing, bucket=(namespace, name)),
@@ -209,6 +211,10 @@ class Observer:
     async def _authority(self, backend: StorageBackend | None) -> str:
         engine = backend.spec.engine.s3 if backend else None
         return (await self._engines.authority(engine) or "") if engine else ""
+
+    async def _handed(self, backend: StorageBackend | None) -> S3Key | None:
+        engine = backend.spec.engine.s3 if backend else None
+        return await self._engines.handed(engine) if engine else None
 
     async def _has_root_key(self, backend: StorageBackend | None) -> bool:
         engine = backend.spec.engine.s3 if backend else None

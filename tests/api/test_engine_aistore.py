@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import requests
+from bed import Bed
 from botocore.exceptions import ClientError
 from s3engines import aistore
 from s3engines.measure import ASK, measured
+from s3engines.operated import backend_on, key_in, said
 from s3engines.server import Server
 
 from moorage.bucketowner import Owner
@@ -154,3 +156,33 @@ async def test_a_probe_says_what_is_wrong(server: Server) -> None:
         found = [await engine.probe(), await silent.probe()]
 
     assert [each.reason if each else None for each in found] == [None, "Unreachable"]
+
+
+async def test_the_operator_makes_buckets_there_and_says_that_keys_mean_nothing(bed: Bed, server: Server) -> None:
+    backend = await backend_on(bed, server)
+    await bed.make("Bucket", "datasets", spec={"backend": backend})
+    await bed.phase("datasets", "READY", "Bucket")
+    key, bucket = await key_in(bed, "datasets-s3")
+    client: Any = server.boto(key)
+    client.put_object(Bucket=bucket, Key="k", Body=b"1")
+    told = [await said(bed, *each, "KeysEnforced") for each in (("Bucket", "datasets"), ("StorageBackend", backend))]
+    await bed.delete("Bucket", "datasets")
+    await bed.condition("datasets", "DeletionBlocked", "True", "Bucket")
+    client.delete_object(Bucket=bucket, Key="k")
+    await bed.gone("Bucket", "datasets")
+
+    assert [(each["status"], each["reason"]) for each in told] == [("False", "NotChecked")] * 2
+    assert bucket not in [each["Name"] for each in server.boto().list_buckets()["Buckets"]]
+
+
+async def test_what_it_cannot_is_refused_when_a_bucket_asks(bed: Bed, server: Server) -> None:
+    backend = await backend_on(bed, server)
+    await bed.make("Bucket", "versioned", spec={"backend": backend, "versioning": True})
+    await bed.make("Bucket", "plain", spec={"backend": backend})
+    await bed.phase("plain", "READY", "Bucket")
+    await bed.make("BucketKey", "reader", spec={"buckets": [{"name": "plain"}]})
+
+    for kind, name, lacking in (("Bucket", "versioned", "versioning"), ("BucketKey", "reader", "keys")):
+        await bed.phase(name, "FAILED", kind)
+        message = (await said(bed, kind, name, "Ready"))["message"]
+        assert f"engine aistore has no {lacking}" in message

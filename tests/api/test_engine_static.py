@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from bed import Bed
+from s3engines.operated import backend_on, key_in, said
 from s3engines.server import Server
 
 from moorage.bucketowner import Owner
@@ -81,3 +83,45 @@ async def test_what_the_server_turns_out_to_lack_is_refused_too(server: Server) 
         await engine.ensure_bucket("plain-6")
         with pytest.raises(NotOffered, match="this server has not all of these settings: leave it out"):
             await engine.ensure_settings("plain-6", asked)
+
+
+async def test_a_bucket_there_is_refused_until_the_backend_hands_its_key_on(bed: Bed, server: Server) -> None:
+    backend = await backend_on(bed, server)
+    await bed.make("Bucket", "keyless", spec={"backend": backend})
+    await bed.phase("keyless", "FAILED", "Bucket")
+
+    ready = await said(bed, "Bucket", "keyless", "Ready")
+    assert "write shareCredential: true there" in ready["message"]
+
+
+async def test_buckets_there_share_the_backends_key_and_say_so(bed: Bed, server: Server) -> None:
+    backend = await backend_on(bed, server, shareCredential=True)
+    await bed.make("Bucket", "handed", spec={"backend": backend, "emptyOnDelete": True})
+    await bed.phase("handed", "READY", "Bucket")
+    await bed.make("BucketKey", "none", spec={"buckets": [{"name": "handed"}]})
+    await bed.phase("none", "FAILED", "BucketKey")
+
+    key, bucket = await key_in(bed, "handed-s3")
+    server.boto(key).put_object(Bucket=bucket, Key="k", Body=b"1")
+    told = [await said(bed, *each, "KeysEnforced") for each in (("Bucket", "handed"), ("StorageBackend", backend))]
+    refusal = await said(bed, "BucketKey", "none", "Ready")
+    await bed.delete("BucketKey", "none")
+    await bed.delete("Bucket", "handed")
+    await bed.gone("Bucket", "handed")
+
+    assert key == server.root
+    assert [(each["status"], each["reason"]) for each in told] == [("False", "SharedCredential")] * 2
+    assert "engine s3 has no keys" in refusal["message"]
+    assert bucket not in [each["Name"] for each in server.boto().list_buckets()["Buckets"]]
+
+
+async def test_what_a_bucket_asks_and_its_engine_lacks_is_refused_by_name(bed: Bed, server: Server) -> None:
+    backend = await backend_on(bed, server, shareCredential=True)
+    rotation = {"key": {"rotateAfter": "720h"}}
+    for name, asked in (("bounded", {"quota": "1Gi"}), ("rotated", rotation)):
+        await bed.make("Bucket", name, spec={"backend": backend, **asked})
+        await bed.phase(name, "FAILED", "Bucket")
+
+    messages = [(await said(bed, "Bucket", each, "Provisioned"))["message"] for each in ("bounded", "rotated")]
+    assert "engine s3 has no quota" in messages[0]
+    assert "engine s3 has no keys" in messages[1]

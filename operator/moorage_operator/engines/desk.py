@@ -67,6 +67,10 @@ class Engines:
             raise NotReady(f"Secret {ref.namespace}/{ref.name} with the root key is missing or lacks {wanted}")
         return key
 
+    async def handed(self, engine: S3Engine) -> Key | None:
+        """The root key, where the backend says that Buckets get it; raises NotReady when it is missing."""
+        return await self.root_key(engine) if engine.share_credential else None
+
     async def authority(self, engine: S3Engine) -> str | None:
         """The certificate (PEM) that signed the server's; None: a public one did. Raises NotReady when it is gone."""
         ref = engine.ca_secret

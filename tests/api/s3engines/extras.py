@@ -3,9 +3,11 @@
 import asyncio
 import time
 
+from bed import Bed
 from botocore.exceptions import ClientError
 
 from moorage.bucketsettings import BucketSettings
+from s3engines.operated import backend_on, key_in
 from s3engines.server import Server
 from s3engines.stories import bucket_of, refused
 
@@ -54,3 +56,25 @@ async def test_usage_is_told_without_a_listing(server: Server) -> None:
 
     assert found is not None
     assert (found.objects, found.bytes) == (3, 3 * 4096)
+
+
+async def test_the_operator_makes_buckets_and_keys_there_and_takes_them_back(bed: Bed, server: Server) -> None:
+    backend = await backend_on(bed, server)
+    quota = {"quota": "1Gi", "versioning": True}
+    await bed.make("Bucket", "models", spec={"backend": backend, "emptyOnDelete": True, **quota})
+    await bed.phase("models", "READY", "Bucket")
+    await bed.make("BucketKey", "reader", spec={"buckets": [{"name": "models", "access": "ReadOnly"}]})
+    await bed.phase("reader", "READY", "BucketKey")
+    owner, bucket = await key_in(bed, "models-s3")
+    reader, _ = await key_in(bed, "reader-key")
+
+    server.boto(owner).put_object(Bucket=bucket, Key="k", Body=b"1")
+    read = server.boto(reader).get_object(Bucket=bucket, Key="k")["Body"].read()
+    kept_out = refused(lambda: server.boto(reader).put_object(Bucket=bucket, Key="k", Body=b"2"))
+    for kind, name in (("BucketKey", "reader"), ("Bucket", "models"), ("StorageBackend", backend)):
+        await bed.delete(kind, name)
+        await bed.gone(kind, name)
+
+    assert (read, kept_out) == (b"1", True)
+    assert refused(lambda: server.boto(reader).list_objects_v2(Bucket=bucket))
+    assert bucket not in [each["Name"] for each in server.boto().list_buckets()["Buckets"]]
