@@ -5,6 +5,7 @@ from pathlib import Path
 from moorage.errors import InvalidInput
 from moorfs.cache import Cache
 from moorfs.filelog import JournalFileLog
+from moorfs.glance import Glances
 from moorfs.kernel import NoTakeoverError
 from moorfs.knowledge import Belief
 from moorfs.mounting import Look, Tending, bucket_file_system, recover, state_log
@@ -26,8 +27,9 @@ def build(around: Around) -> Built:
     except InvalidInput as error:
         raise NoTakeoverError(str(error)) from None
     store = S3Store(_store(settings), waits)
-    files = Cache(settings, store, JournalFileLog(journal), waits, around.backing, around.takeover)
-    system = bucket_file_system(store, files, journal, waits, _look(settings))
+    glances = Glances(store, settings.ttl)
+    files = Cache(settings, glances, JournalFileLog(journal), waits, around.backing, around.takeover)
+    system = bucket_file_system(glances, files, journal, waits, _look(settings))
     recover(system, state, around.takeover)
     Tending(system).start()
     return Built(

@@ -51,7 +51,7 @@ class Finding:
     def _told(self, node: Node) -> Node | None:
         """With its metadata."""
         lacking = self._knowledge.lacks(node)
-        return None if lacking and not self._heads.one(node) else node
+        return None if lacking and not self._heads.one(node, looked_up=True) else node
 
     @staticmethod
     def _alone(folder: Folder) -> bool:

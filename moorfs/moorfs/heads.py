@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from moorfs.glance import Glances
 from moorfs.knowledge import Knowledge
-from moorfs.node import Folder, Node, stale
+from moorfs.node import Folder, Leaf, Node, stale
 from moorfs.ports import Missing, ObjectStore
 
 WORKERS = 16
@@ -14,17 +15,22 @@ WORKERS = 16
 class Heads:
     """`wait` gives up the lead before this thread waits for the others."""
 
-    def __init__(self, store: ObjectStore, knowledge: Knowledge, wait: Callable[[], None]) -> None:
+    def __init__(self, store: ObjectStore, knowledge: Knowledge, wait: Callable[[], None], glances: Glances) -> None:
         self._store = store
+        self._glances = glances
         self._knowledge = knowledge
         self._wait = wait
         self._pool = ThreadPoolExecutor(WORKERS, "head")
 
-    def one(self, node: Node) -> bool:
-        """Read its metadata. Whether it is there; a folder may be without a marker, which says nothing."""
+    def one(self, node: Node, looked_up: bool = False) -> bool:
+        """Read its metadata. Whether it is there; a folder may be without a marker, which says nothing.
+
+        `looked_up`: by its name, so that it may be read next.
+        """
         began = time.monotonic()
+        glance = looked_up and isinstance(node, Leaf) and self._glances.worthwhile(node)
         try:
-            head = self._store.head(node.key)
+            head = self._glances.look(node.key) if glance else self._store.head(node.key)
         except Missing:
             if stale(node, began):
                 return True

@@ -13,13 +13,14 @@ from moorfs import recovery
 from moorfs.attributes import Defaults
 from moorfs.filesystem import BucketFileSystem
 from moorfs.finding import Finding
+from moorfs.glance import Glances
 from moorfs.heads import Heads
 from moorfs.journal import Journal, replay
 from moorfs.knowledge import Belief, Knowledge
 from moorfs.listing import Listing
 from moorfs.moving import Mover
 from moorfs.node import Folder, Leaf
-from moorfs.ports import ROOT, FileNode, Files, ObjectStore, StoreError
+from moorfs.ports import ROOT, FileNode, Files, StoreError
 from moorfs.recovery import State, folded
 from moorfs.tree import Tree
 from moorfs.volume import Limits, Volume
@@ -65,14 +66,14 @@ def state_log(path: Path, takeover: bool, wait: Callable[[], None]) -> tuple[Jou
 
 
 def bucket_file_system(
-    store: ObjectStore, files: Files, journal: Journal, wait: Callable[[], None], look: Look
+    store: Glances, files: Files, journal: Journal, wait: Callable[[], None], look: Look
 ) -> BucketFileSystem:
     """Nothing is asked of the engine yet."""
     root = Folder(ROOT, None, look.prefix, S_IFDIR | look.defaults.folder_mode, wait)
     root.uid, root.gid, root.mtime = look.defaults.uid, look.defaults.gid, time.time_ns()
     tree = Tree(journal, root, wait, lambda leaf: _forgotten(files, leaf))
     knowledge = Knowledge(tree, look.belief, look.defaults)
-    heads = Heads(store, knowledge, wait)
+    heads = Heads(store, knowledge, wait, store)
     listing = Listing(store, knowledge)
     mover = Mover(wait)
     finding = Finding(store, knowledge, heads, listing, mover)

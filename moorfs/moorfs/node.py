@@ -106,7 +106,7 @@ class Node:
 class Folder(Node):
     """`children`: what is known; all there is while `listed` lies ahead (time.monotonic())."""
 
-    __slots__ = ("_listing", "asked", "big", "changes", "children", "listed", "marker", "moved", "worked")
+    __slots__ = ("_listing", "asked", "big", "changes", "children", "eager", "listed", "marker", "moved", "worked")
 
     def __init__(self, number: int, parent: "Folder | None", name: str, mode: int, wait: Callable[[], None]) -> None:
         super().__init__(number, parent, name, mode, wait)
@@ -119,6 +119,8 @@ class Folder(Node):
         """Counts names made, removed and moved here: a listing begun before one of these is not the full truth."""
         self.marker: bool | None = None
         """Whether the object `folder/` is there; None: not known."""
+        self.eager = 0
+        """How likely who looks a file in it up will read it (see glance.py)."""
         self.worked = 0
         """When a name in it was last made, removed or moved here (nanoseconds since 1970); this is not stored."""
         self.moved = 0.0

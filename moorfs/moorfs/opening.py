@@ -8,6 +8,7 @@ import os
 import stat
 import time
 
+from moorfs.glance import read_in
 from moorfs.names import given
 from moorfs.node import Folder, Leaf, Node
 from moorfs.ports import Caller, Entry, FileError, Opened
@@ -93,6 +94,8 @@ class Opening:
             if leaf.kind != stat.S_IFREG:
                 raise FileError(errno.ESTALE, "it is no file any more")
             opened = self._volume.file(leaf).open(flags)
+            if not flags & (os.O_WRONLY | os.O_RDWR):
+                read_in(leaf.parent)
             for handle in stale:
                 self._volume.file(leaf).release(handle)
         self._answer(caller, opened)

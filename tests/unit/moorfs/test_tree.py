@@ -632,3 +632,55 @@ def test_many_who_look_into_one_folder_share_a_listing(rig: Rig):
 
     assert len(found) == 8 and all(found)
     assert rig.store.since(0)["list"] == 1
+
+
+def test_small_files_that_are_read_one_after_the_other_cost_one_call_each(rig: Rig):
+    for number in range(20):
+        rig.store.make(f"f{number:02d}", b"%d" % number, S3FS)
+    for number in range(3):
+        rig.read(f"f{number:02d}")
+    start = rig.calls()
+
+    read = [rig.read(f"f{number:02d}") for number in range(3, 20)]
+
+    assert read == [b"%d" % number for number in range(3, 20)]
+    assert rig.store.since(start) == {"get": 17}
+    found = rig.look_up("f10")
+    assert found and found.mode == 0o100640
+
+
+def test_files_that_are_only_looked_at_are_not_fetched_for_long(rig: Rig):
+    for number in range(40):
+        rig.store.make(f"f{number:02d}", b"x", S3FS)
+    for number in range(5):
+        rig.read(f"f{number:02d}")
+    start = rig.calls()
+
+    for number in range(5, 40):
+        rig.look_up(f"f{number:02d}")
+
+    assert rig.store.since(start)["head"] >= 27
+
+
+def test_bytes_got_at_a_look_are_not_served_when_the_object_changed_since(tmp_path: Path):
+    rig = Rig(tmp_path, look=Look(belief=Belief(ttl=0.2)))
+    for name in ("a", "b"):
+        rig.store.make(name, b"old", S3FS)
+    rig.read("a")
+    node = rig.number("b")
+    rig.store.make("b", b"new", S3FS)
+    time.sleep(0.25)
+    opened = rig.system.open(node, os.O_RDONLY, rig.asks())
+
+    assert bytes(rig.system.read(node, opened.handle, 0, 9)) == b"new"
+
+
+def test_an_object_that_has_grown_since_its_listing_is_looked_at_alone(rig: Rig):
+    for name in ("a", "b"):
+        rig.store.make(name, b"x", S3FS)
+    rig.read("a")
+    rig.store.make("b", b"x" * (2 << 20), S3FS)
+
+    found = rig.look_up("b")
+
+    assert found and found.size == 2 << 20

@@ -13,6 +13,7 @@ from datafakes import MemoryStore, Object
 from moorfs.cache import Cache
 from moorfs.filelog import JournalFileLog
 from moorfs.filesystem import BucketFileSystem
+from moorfs.glance import Glances
 from moorfs.journal import Journal
 from moorfs.mounting import Look, bucket_file_system, recover, state_log
 from moorfs.node import Folder, Node
@@ -112,8 +113,9 @@ class Rig:
         self.home.mkdir(exist_ok=True)
         settings = Settings("http://localhost", "b", "key", str(self.home), "socket")
         self.journal, state = state_log(self.home / "journal", self.takeover, lambda: None)
-        self.files = Cache(settings, self.store, JournalFileLog(self.journal), lambda: None, None, self.takeover)
-        self.system = bucket_file_system(self.store, self.files, self.journal, lambda: None, self.look)
+        store = Glances(self.store, self.look.belief.ttl)
+        self.files = Cache(settings, store, JournalFileLog(self.journal), lambda: None, None, self.takeover)
+        self.system = bucket_file_system(store, self.files, self.journal, lambda: None, self.look)
         recover(self.system, state, self.takeover)
 
     def again(self, takeover: bool = True) -> "Rig":
