@@ -112,7 +112,8 @@ class Caller:
         connection = self._pool.take()
         got = connection.got
         try:
-            connection.send(self._head(call), call.body)
+            trouble.key = self._keys.key
+            connection.send(self._head(call, trouble.key), call.body)
             reply = connection.reply(bodiless=call.method == "HEAD")
             self._alive(reply)
             if reply.status >= 300:
@@ -138,14 +139,14 @@ class Caller:
         finally:
             trouble.failures -= 1
 
-    def _head(self, call: Call) -> bytes:
+    def _head(self, call: Call, key: sigv4.Key) -> bytes:
         path = self._endpoint.path(call.key)
         body = call.body if isinstance(call.body, bytes) and len(call.body) <= SIGNED_BODY else None
         digest = sigv4.UNSIGNED if body is None else ""
         request = sigv4.Request(
             call.method, path, {"host": self._endpoint.authority, **call.headers}, call.query, body or b"", digest
         )
-        headers = sigv4.signed_headers(request, self._keys.key, self._scope, datetime.now(UTC) + self._skew)
+        headers = sigv4.signed_headers(request, key, self._scope, datetime.now(UTC) + self._skew)
         if call.size or call.method in ("PUT", "POST"):
             headers["content-length"] = str(call.size)
         query = "?" + sigv4.encode_query(call.query) if call.query else ""
@@ -182,7 +183,7 @@ class Caller:
             trouble.skews += 1
             return 0.0
         if refused.about_key or refused.status in (401, 403):
-            if self._keys.reread():
+            if self._keys.reread() or self._keys.key != trouble.key:
                 return 0.0
             if refused.about_key and trouble.keys < MOST_KEYS:
                 trouble.keys += 1

@@ -5,6 +5,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
+from moorage.sigv4 import Key
 from moorfs.ports import StoreError
 
 FIRST_PAUSE = 0.05
@@ -28,6 +29,8 @@ class Trouble:
     broken: int = 0
     keys: int = 0
     skews: int = 0
+    key: Key | None = None
+    """With which the last attempt was signed."""
     _since: float = field(default=0.0)
 
     def progress(self) -> None:
