@@ -45,9 +45,12 @@ async def versions(s3: S3, bucket: str, after: Query = (), most: int = PAGE, *, 
     """
     query = (*after, ("encoding-type", "url"), ("max-keys", str(most)), ("versions", ""))
     tree = parse(await s3.call("GET", f"/{bucket}", query))
-    found = [_version(tree, each) for each in children(tree, "Version")]
+    marker = dict(after)
+    known = marker.get("key-marker"), marker.get("version-id-marker")  # Ceph 16 begins with that very one if it is null
+    listed = (_version(tree, each) for each in children(tree, "Version"))
+    found = [each for each in listed if (each.key, each.id) != known]
     markers = [_version(tree, each) for each in children(tree, "DeleteMarker")]
-    key, version = _decoded(tree, "NextKeyMarker"), text(tree, "NextVersionIdMarker")
+    key, version = _next_key(tree, {each.key for each in (*found, *markers)}), text(tree, "NextVersionIdMarker")
     if text(tree, "IsTruncated") != "true" or not key:
         return Page(tuple(found), len(markers))
     if inclusive and {each.key for each in (*found, *markers)} != {key}:
@@ -94,5 +97,7 @@ def _version(tree: Element, entry: Element) -> Version:
     )
 
 
-def _decoded(tree: Element, name: str) -> str:
-    return key_of(tree, tree, name)
+def _next_key(tree: Element, keys: set[str]) -> str:
+    """Encoded like the keys of the listing, or, on Ceph 16, not."""
+    plain = text(tree, "NextKeyMarker") or ""
+    return plain if plain in keys else key_of(tree, tree, "NextKeyMarker")

@@ -22,7 +22,9 @@ def shared(name: str, size: str = "256Mi", namespace: str = "default", **spec: A
 
 
 def bucket(name: str, namespace: str = "default", **spec: Any) -> Object:
-    return {"apiVersion": API, "kind": "Bucket", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+    """It goes with what is in it, unless `spec` says otherwise: tests clean up after themselves."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": API, "kind": "Bucket", "metadata": metadata, "spec": {"emptyOnDelete": True, **spec}}
 
 
 def claim(name: str, storage_class: str, size: str = "256Mi", namespace: str = "default") -> Object:
