@@ -9,7 +9,7 @@ import os
 from typing import Protocol
 
 from moorfs.fetch import Streamed, body_of, empty_whole, remove
-from moorfs.handles import Handles
+from moorfs.handles import Handles, changes
 from moorfs.lead import Courteous
 from moorfs.means import Means, refused
 from moorfs.partial import Partial
@@ -79,7 +79,7 @@ class Content:
             return self._hold(flags)
 
     def open(self, flags: int) -> Opened:
-        writes = flags & os.O_ACCMODE != os.O_RDONLY
+        writes = changes(flags)
         with self.lock:
             self._freshen()
             if writes and flags & os.O_TRUNC:

@@ -9,6 +9,12 @@ from moorfs.ports import FileNode, Handle, Opened
 from moorfs.whole import Whole
 
 
+def changes(flags: int) -> bool:
+    """Whether who opens a file with these flags may leave something to store: also a reader who creates or empties it
+    (the kernel hands O_CREAT on only with a create request)."""
+    return flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & (os.O_CREAT | os.O_TRUNC))
+
+
 class Handles:
     """Of one file. Changed with the file's lock only."""
 
@@ -26,7 +32,7 @@ class Handles:
         return len(self._open)
 
     def writes(self, handle: int) -> bool:
-        return self._open.get(handle, 0) & os.O_ACCMODE != os.O_RDONLY
+        return changes(self._open.get(handle, 0))
 
     def add(self, flags: int, body: Whole | Partial | Streamed, keep: bool) -> Opened:
         """`keep`: what the kernel's page cache holds is good. Raises OSError when the journal cannot be written."""

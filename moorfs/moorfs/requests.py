@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from moorfs import wire
-from moorfs.ports import Attributes, Caller, Change, Entry, FileSystem, Opened
+from moorfs.ports import Attributes, Caller, Change, Entry, FileError, FileSystem, Opened
 from moorfs.shown import Show
 
 _BILLION = 10**9
+_LONGEST = 255  # bytes of a name
 _FILES = 1 << 32  # what df -i shows; a bucket has no bound
 
 Undo = Callable[[], object]
@@ -106,7 +107,7 @@ class Requests:
 
     def _symlink(self, request: Request) -> Answer:
         name, target = wire.names(request.body, 2)
-        return self._entry(self._files.symlink(request.node, name, target, request.caller))
+        return self._entry(self._files.symlink(request.node, _short(name), target, request.caller))
 
     def _readlink(self, request: Request) -> Answer:
         return Answer(self._files.readlink(request.node))
@@ -128,7 +129,7 @@ class Requests:
         return self._move(request, folder, flags, request.body[wire.RENAME2_IN.size :])
 
     def _move(self, request: Request, folder: int, flags: int, names: memoryview) -> Answer:
-        old, new = wire.names(names, 2)
+        old, new = map(_short, wire.names(names, 2))
         self._files.rename(request.node, old, folder, new, flags, request.caller)
         return DONE
 
@@ -147,7 +148,7 @@ class Requests:
 
     def _statfs(self, _: Request) -> Answer:
         total, free = (each // wire.PAGE for each in self._files.statfs())
-        return Answer(wire.KSTATFS.pack(total, free, free, _FILES, _FILES, wire.PAGE, 255, wire.PAGE, 0))
+        return Answer(wire.KSTATFS.pack(total, free, free, _FILES, _FILES, wire.PAGE, _LONGEST, wire.PAGE, 0))
 
     # Files
 
@@ -266,7 +267,14 @@ _NO_ATTRIBUTES = bytes(wire.ATTR.size)
 
 
 def _name(data: memoryview) -> bytes:
-    return wire.names(data, 1)[0]
+    return _short(wire.names(data, 1)[0])
+
+
+def _short(name: bytes) -> bytes:
+    """NAME_MAX of Linux, as statfs tells it; the kernel lets 1024 through."""
+    if len(name) > _LONGEST:
+        raise FileError(errno.ENAMETOOLONG, "a name of more than 255 bytes")
+    return name
 
 
 def _handle(request: Request) -> int:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _STACK = 1 << 20  # bytes of address space for a thread; the default is 8 MiB
 _SILENT = frozenset((wire.FORGET, wire.BATCH_FORGET, wire.NOTIFY_REPLY))  # nobody waits for these
-_EXPECTED = frozenset((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY))  # what callers ask for all day
+_EXPECTED = frozenset((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG))  # what callers ask for all day
 
 
 class NotInitialisedError(Exception):

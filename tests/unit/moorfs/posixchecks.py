@@ -154,6 +154,25 @@ def exclusive_create() -> None:
 
 
 @check
+def created_and_emptied_by_readers() -> None:
+    os.close(os.open("f", os.O_CREAT | os.O_RDONLY, 0o600))
+    os.chmod("f", 0o644)
+    Path("f").write_bytes(b"something")
+    os.close(os.open("f", os.O_RDONLY | os.O_TRUNC))
+    assert os.stat("f").st_size == 0
+    assert Path("f").read_bytes() == b""
+
+
+@check
+def names_that_are_too_long() -> None:
+    assert wrong(lambda: os.stat("x" * 256)) == errno.ENAMETOOLONG
+    assert wrong(lambda: os.mkdir("x" * 256)) == errno.ENAMETOOLONG
+    Path("f").touch()
+    assert wrong(lambda: os.rename("f", "x" * 256)) == errno.ENAMETOOLONG
+    assert wrong(lambda: os.symlink("f", "x" * 256)) == errno.ENAMETOOLONG
+
+
+@check
 def rename_a_file() -> None:
     Path("f").write_bytes(b"x")
     os.rename("f", "g")
