@@ -130,6 +130,19 @@ capabilities: {drop: [ALL]}
 {{ .Values.s3.rootSecret.existing | default "moorage-s3-root" }}
 {{- end }}
 
+{{- define "moorage.s3Scheme" -}}
+{{ ternary "https" "http" .Values.s3.tls.enabled }}
+{{- end }}
+
+{{- define "moorage.s3TlsSecret" -}}
+{{ .Values.s3.tls.existing | default "moorage-s3-tls" }}
+{{- end }}
+
+{{/* Where the port that makes users is: a Service of its own. */}}
+{{- define "moorage.s3AdminHost" -}}
+moorage-s3-admin.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
+{{- end }}
+
 {{- define "moorage.s3Host" -}}
 moorage-s3.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
 {{- end }}
