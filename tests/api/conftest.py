@@ -168,6 +168,11 @@ def versitygw() -> Path:
 
 
 @pytest.fixture(scope="session")
+def versitygw_program() -> Path:
+    return versitygw()
+
+
+@pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 engine on free ports."""
     home = tmp_path_factory.mktemp("s3")

@@ -1,8 +1,10 @@
 """An S3 server that a test started, with its root key, and the clients that judge it."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,6 +27,7 @@ class Server:
     endpoint: str
     root: Key
     admin_endpoint: str | None = None
+    ca: Path | None = None
 
     def spec(self, **more: object) -> S3Engine:
         where = {"adminEndpoint": self.admin_endpoint} if self.admin_endpoint else {}
@@ -41,6 +44,7 @@ class Server:
             region_name="us-east-1",
             aws_access_key_id=key.access,
             aws_secret_access_key=key.secret,
+            verify=str(self.ca) if self.ca else None,
             config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, signature_version="s3v4"),
         )
 
@@ -48,5 +52,6 @@ class Server:
     async def opened(self, **more: object) -> AsyncIterator[ObjectEngine]:
         """The engine as the operator speaks to it."""
         spec = self.spec(**more)
-        async with aiohttp.ClientSession() as session:
+        trusted = ssl.create_default_context(cafile=self.ca) if self.ca else True
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted)) as session:
             yield speaker(spec, S3(session, spec.endpoint, spec.region, self.root), Turns())

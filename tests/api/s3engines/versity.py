@@ -9,13 +9,14 @@ from s3engines.process import answers, free_ports, spawn, until
 from s3engines.server import Server
 
 
-def start(home: Path, stack: ExitStack, *more: str, program: Path) -> Server:
-    """`more`: further flags of the gateway."""
+def start(home: Path, stack: ExitStack, *more: str, program: Path, ca: Path | None = None) -> Server:
+    """`more`: further flags of the gateway; `ca`: it speaks TLS, by a certificate that this one signed."""
     for name in ("data", "versions", "iam"):
         (home / name).mkdir()
     port, admin = free_ports(2)
     root = Key("root-access", os.urandom(16).hex())
-    server = Server("versitygw", f"http://127.0.0.1:{port}", root, f"http://127.0.0.1:{admin}")
+    scheme = "https" if ca else "http"
+    server = Server("versitygw", f"{scheme}://127.0.0.1:{port}", root, f"{scheme}://127.0.0.1:{admin}", ca)
     spawn(
         home / "versitygw.log",
         stack,
@@ -24,5 +25,5 @@ def start(home: Path, stack: ExitStack, *more: str, program: Path) -> Server:
         *("--health=/health", *more, "posix", f"--versioning-dir={home / 'versions'}", home / "data"),
         env={"ROOT_ACCESS_KEY_ID": root.access, "ROOT_SECRET_ACCESS_KEY": root.secret},
     )
-    until(lambda: answers(f"{server.endpoint}/health"), "versitygw does not answer", home)
+    until(lambda: answers(f"{server.endpoint}/health", ca), "versitygw does not answer", home)
     return server
