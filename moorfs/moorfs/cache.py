@@ -156,7 +156,7 @@ class Cache:
         size = used(path, path + ".map") if not file.pending else 0
         if size:
             self.shelf.put(file, size)
-            if self.shelf.bytes > self.shelf.most:
+            if self.shelf.is_over:
                 self.shelf.trim()
         elif not file.pending:
             self.shelf.take(file)

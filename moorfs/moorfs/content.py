@@ -50,13 +50,20 @@ class Watcher(Protocol):
 class Content:
     """`etag`: of the object that the body came from, and over which alone it may be written; empty: there was none."""
 
-    def __init__(self, means: Means, node: FileNode, watcher: Watcher) -> None:
+    __slots__ = (
+        "_name", "_writer", "body", "conflict", "etag", "handles", "kept", "lock", "means", "node", "pending", "saving",
+        "watcher",
+    )  # fmt: skip
+
+    def __init__(
+        self, means: Means, node: FileNode, watcher: Watcher, name: str | None = None, writer: str | None = None
+    ) -> None:
         self.means = means
         self.node = node
         self.watcher = watcher
         self.lock = Courteous(means.wait)
-        self.name = f"{node.id:x}"
-        self.writer = f"{means.writer}:{node.id}"
+        self._name = name
+        self._writer = writer
         self.handles = Handles(means, node)
         self.body: Body | None = None
         self.etag = ""
@@ -67,6 +74,16 @@ class Content:
         self.kept = ""
         """The ETag of what the kernel's page cache may hold of it."""
         self.saving = Saving(self)
+
+    @property
+    def name(self) -> str:
+        """Of its record, when it is unsaved."""
+        return self._name or f"{self.node.id:x}"
+
+    @property
+    def writer(self) -> str:
+        """See `saving.TAG`."""
+        return self._writer or f"{self.means.writer}:{self.node.id}"
 
     # Opening and closing
 

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from moorfs.means import Means
 from moorfs.ports import StoreError
-from moorfs.transfer.growing import Growing
-from moorfs.transfer.upload import PART
-from moorfs.upload import Goal
+from moorfs.transfer.growing import MOST_PARTS, Growing
+from moorfs.upload import Goal, part_of
 
 
 class Early:
@@ -30,7 +29,7 @@ class Early:
         self._note = path + ".up"
         """Which upload, for who comes after a crash: see `forget_uploads`."""
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._growing = Growing(means.store, means.up, key, self._fd, metadata, PART)
+        self._growing = Growing(means.store, means.up, key, self._fd, metadata, part_of(means))
 
     def grew(self, size: int) -> None:
         """The file is so long now; what is behind its end is supposed to be written."""
@@ -48,7 +47,7 @@ class Early:
     def finish(self, goal: Goal, size: int, unseen: bool, mtime_set: bool) -> str | None:
         """The ETag; None when it must be uploaded in another way."""
         try:
-            if goal.key != self.key:
+            if goal.key != self.key or size > MOST_PARTS * part_of(self._means):
                 self._growing.abandon()
                 return None
             etag = self._growing.finish(size, goal.condition, unseen)

@@ -12,13 +12,18 @@ _SHARE = 8
 """When the disk is full, an eighth of the clean bytes goes at once."""
 
 
+MOST_FILES = 20_000
+"""Each takes memory too, 2 KiB or so."""
+
+
 class Shelf:
     """The closed, clean files that have bytes here; used last comes last. Takes no file's lock but by attempt, since
     it is called by those who hold one."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_files: int = MOST_FILES) -> None:
         self.most = most
         """Bytes kept."""
+        self.most_files = most_files
         self.bytes = 0
         self._lock = threading.Lock()
         self._files: OrderedDict[Content, int] = OrderedDict()
@@ -37,8 +42,16 @@ class Shelf:
             self.bytes -= self._files.pop(file, 0)
 
     def trim(self) -> int:
-        """Bytes that went so that not more than `most` are left."""
-        return self.free(self.bytes - self.most)
+        """Bytes that went so that not more than `most` are left, nor more files than `most_files`."""
+        freed = self.free(self.bytes - self.most)
+        if len(self._files) > self.most_files:
+            for file, length in self._oldest()[: self.most_files // _SHARE]:
+                freed += length if self._evicted(file) else 0
+        return freed
+
+    @property
+    def is_over(self) -> bool:
+        return self.bytes > self.most or len(self._files) > self.most_files
 
     def make_room(self) -> bool:
         """For a disk that is full; False when nothing could go."""

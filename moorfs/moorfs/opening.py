@@ -88,17 +88,24 @@ class Opening:
     def _open(self, leaf: Leaf, flags: int, caller: Caller, stale: list[int]) -> Opened:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._volume.writable()
-        with leaf.lock:
-            if not leaf.busy:
-                self._ask(leaf, flags)
-            if leaf.kind != stat.S_IFREG:
-                raise FileError(errno.ESTALE, "it is no file any more")
-            opened = self._volume.file(leaf).open(flags)
-            if not flags & (os.O_WRONLY | os.O_RDWR):
-                read_in(leaf.parent)
-            for handle in stale:
-                self._volume.file(leaf).release(handle)
+        if leaf.file is not None and leaf.file.is_open:
+            opened = leaf.file.open(flags)  # nothing to ask; and an upload, which has the lock, may take long
+        else:
+            with leaf.lock:
+                opened = self._open_closed(leaf, flags)
+        for handle in stale:
+            self._volume.file(leaf).release(handle)
         self._answer(caller, opened)
+        return opened
+
+    def _open_closed(self, leaf: Leaf, flags: int) -> Opened:
+        if not leaf.busy:
+            self._ask(leaf, flags)
+        if leaf.kind != stat.S_IFREG:
+            raise FileError(errno.ESTALE, "it is no file any more")
+        opened = self._volume.file(leaf).open(flags)
+        if not flags & (os.O_WRONLY | os.O_RDWR):
+            read_in(leaf.parent)
         return opened
 
     def _ask(self, leaf: Leaf, flags: int) -> None:

@@ -140,8 +140,7 @@ def lost_content(cache: "Cache", record: Unsaved) -> Content | None:
     if not os.path.exists(path):
         return None
     node = LostNode(record)
-    file = Content(cache.means, node, cache)
-    file.name, file.writer = record.name, record.writer
+    file = Content(cache.means, node, cache, record.name, record.writer)
     if os.path.exists(path + ".map"):
         file.body = Partial(cache.means, node, path, Blocks(path + ".map"))
     else:

@@ -45,6 +45,8 @@ class Saving:
     """Of one file. `pins`: uploads under way, which need its descriptors. `metadata`: it is to be stored, though the
     bytes may be clean. `watching`: a mapping may have outlived the last writer's close."""
 
+    __slots__ = ("_file", "_means", "_stored", "early", "metadata", "mtime_set", "pins", "watching")
+
     def __init__(self, file: "Content") -> None:
         self._file = file
         self._means = file.means

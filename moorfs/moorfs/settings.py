@@ -114,7 +114,7 @@ class Settings:
     are; stores through a mapping reach the engine at fsync() and close(), or soon after the mapping ends."""
     writeback: bool = False
     """close() and fsync() return before the engine has the bytes: what a crash of the node loses."""
-    part_size: int = 32 << 20
+    part_size: int = 16 << 20
     multipart_from: int = 64 << 20
     """Objects of so many bytes or more are uploaded in parts."""
     transfers: int = 16

@@ -28,9 +28,17 @@ def put_file(means: Means, goal: Goal, fd: int, size: int) -> str:
     """The first `size` bytes of the file. Returns the object's ETag; the engine has checked the bytes."""
     if not size:
         return means.store.put(goal.key, b"", goal.metadata, goal.condition)
-    single = means.settings.multipart_from - 1
-    body = Range(fd, 0, size)
-    return upload(means.store, means.up, goal.key, body, goal.metadata, goal.condition, single=single)
+    return _upload(means, means.store, goal, Range(fd, 0, size), None)
+
+
+def _upload(means: Means, store: ObjectStore, goal: Goal, body: Range, kept: Kept | None) -> str:
+    single, part = means.settings.multipart_from - 1, part_of(means)
+    return upload(store, means.up, goal.key, body, goal.metadata, goal.condition, kept, single=single, part=part)
+
+
+def part_of(means: Means) -> int:
+    """Bytes of a part: whole blocks."""
+    return -(-max(means.settings.part_size, SMALLEST_PART) // BLOCK) * BLOCK
 
 
 def put_frozen(means: Means, goal: Goal, fd: int, size: int) -> str:
@@ -51,7 +59,7 @@ def put_frozen(means: Means, goal: Goal, fd: int, size: int) -> str:
 
 def put_partial(means: Means, goal: Goal, body: Partial, size: int) -> str:
     """Parts of which all is clean are copied from the object that is there; of the others what is absent is fetched."""
-    part = part_size(size)
+    part = part_size(size, part_of(means))
     if not size:
         return put_file(means, goal, body.fd, 0)
     kept: list[tuple[int, int]] = []
@@ -63,10 +71,7 @@ def put_partial(means: Means, goal: Goal, body: Partial, size: int) -> str:
             body.load(start // BLOCK, count(end))
     source = Kept(goal.key, body.blocks.etag, tuple(kept))
     engine = cast("ObjectStore", _Copying(means.store, body))
-    single = means.settings.multipart_from - 1
-    return upload(
-        engine, means.up, goal.key, Range(body.fd, 0, size), goal.metadata, goal.condition, source, single=single
-    )
+    return _upload(means, engine, goal, Range(body.fd, 0, size), source)
 
 
 @dataclass(frozen=True, slots=True)

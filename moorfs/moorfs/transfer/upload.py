@@ -41,11 +41,12 @@ def upload(
     kept: Kept | None = None,
     parallel: int = 8,
     single: int = SINGLE,
+    part: int = PART,
 ) -> str:
     """The object's ETag once it is stored. StoreError otherwise; then nothing of it stays at the engine."""
     if body.length <= single and not (kept and kept.ranges and body.length > SMALLEST_PART):
         return store.put(key, body, metadata, condition)
-    parts = Parts(store.begin(key, metadata), body.fd, body.offset, part_size(body.length))
+    parts = Parts(store.begin(key, metadata), body.fd, body.offset, part_size(body.length, part))
     try:
         return parts.finish(workers, body.length, condition, kept, parallel)
     except BaseException:

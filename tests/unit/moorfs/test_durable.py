@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -209,3 +210,25 @@ def test_a_close_that_fails_keeps_the_bytes_over_crash_and_remount(mount: Mounti
         again = mount("again", endpoint=engine.endpoint, bucket=bucket, cache=str(first.cache))
         until(lambda: again.ask("stats")["unsaved"] == [])
         assert body(engine, bucket, "a") == data
+
+
+def test_nobody_who_opens_a_file_waits_for_its_upload(mount: Mounting, tmp_path: Path) -> None:
+    with s3engine.running(tmp_path / "mine") as engine:
+        bucket = engine.bucket()
+        made = mount(endpoint=engine.endpoint, bucket=bucket)
+        made.do(lambda: Path("a").write_bytes(b"before"))
+        assert engine.process
+
+        def write() -> None:
+            with open("a", "r+b", buffering=0) as file:
+                file.write(b"behind")
+
+        engine.process.send_signal(signal.SIGSTOP)
+        job = made.begin(write)
+        try:
+            until(lambda: int(made.ask("stats")["figures"]["open_files"]) == 1)
+            until(lambda: made.do(lambda: Path("a").read_bytes(), 5) == b"behind")
+        finally:
+            engine.process.send_signal(signal.SIGCONT)
+        job.result()
+        assert body(engine, bucket, "a") == b"behind"
