@@ -100,6 +100,9 @@ class Glances:
     def begin(self, key: str, metadata: Mapping[str, str]) -> Upload:
         return self._store.begin(key, metadata)
 
+    def resume(self, key: str, upload: str) -> Upload:
+        return self._store.resume(key, upload)
+
 
 def read_in(folder: Folder | None) -> None:
     """A file in it is read: the next ones likely too."""
