@@ -115,14 +115,19 @@ def main() -> None:
         with s3engine.running(home / "engine") as engine:
             for name, mounting in mountings(engine, home).items():
                 print(f"· object mount: {name}", file=sys.stderr, flush=True)
-                rows[f"object mount: {name}"] = dict(measure(mounting, engine))
+                keep(rows, f"object mount: {name}", measure(mounting, engine))
             print("· bare S3, takeover", file=sys.stderr, flush=True)
-            rows["bare S3 (boto3)"] = dict(bare.measure(engine))
-            rows["moorfs killed: longest pause"] = dict(takeover(engine, home))
+            keep(rows, "bare S3 (boto3)", bare.measure(engine))
+            keep(rows, "moorfs killed: longest pause", takeover(engine, home))
     ours, theirs = rows["object mount: moorfs"], rows["object mount: s3fs"]
-    rows["moorfs : s3fs (more is better for moorfs)"] = shares(ours, theirs)
-    record.add(rows)
-    record.table(rows)
+    keep(rows, "moorfs : s3fs (more is better for moorfs)", shares(ours, theirs))
+
+
+def keep(rows: Figures, name: str, figures: Mapping[str, float | str]) -> None:
+    """Each row as soon as it is known: a later one may fail."""
+    rows[name] = dict(figures)
+    record.add({name: rows[name]})
+    record.table({name: rows[name]})
 
 
 def shares(ours: Mapping[str, float | str], theirs: Mapping[str, float | str]) -> dict[str, float | str]:

@@ -24,7 +24,7 @@ PACKAGES = ("ca-certificates", "fuse3", "mount", "python3-minimal", "rclone", "s
 S3FS = (
     "-f -o sigv4,use_path_request_style,allow_other,compat_dir,complement_stat,disable_noobj_cache,stat_cache_expire=1"
 )
-RCLONE = "--allow-other --vfs-links --no-check-certificate --dir-cache-time 1s --attr-timeout 1s"
+RCLONE = "--allow-other --no-check-certificate --dir-cache-time 1s --attr-timeout 1s"
 PROGRAMS = {
     "s3fs": f"s3fs {{bucket}} /mnt {S3FS} -o url={{endpoint}},passwd_file=/tmp/passwd",
     "rclone, cached (close is not stored)": (
