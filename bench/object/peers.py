@@ -102,7 +102,10 @@ def peer(command: str, engine: Engine, bucket: str, endpoint: str = "") -> Gener
         "-c",
         script,
     ]
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # Nothing of this machine's settings: proxies, and certificates that rclone does not take.
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/tmp"}
+    quiet, said = subprocess.DEVNULL, subprocess.PIPE
+    process = subprocess.Popen(argv, stdout=quiet, stderr=said, text=True, env=environment)
     try:
         _until_mounted(process, f"{tree}/mnt")
         yield Mounted(process.pid, f"{tree}/mnt")
