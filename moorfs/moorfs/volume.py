@@ -17,6 +17,8 @@ from moorfs.ports import Caller, Entry, File, FileError, Files, ObjectStore
 from moorfs.status import attributes
 from moorfs.tree import Tree
 
+_COARSE = 5  # CLOCK_REALTIME_COARSE of linux/time.h: the kernel stamps files by it, the cache's too
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -100,5 +102,5 @@ def own(node: Node, folder: Folder, mode: int, caller: Caller) -> None:
         node.gid = folder.gid
         if isinstance(node, Folder):
             node.mode |= 0o2000
-    node.mtime = time.time_ns()
+    node.mtime = time.clock_gettime_ns(_COARSE)
     node.learned = node.since = time.monotonic()
