@@ -91,3 +91,15 @@ def lacking(engine: S3Engine, needed: Iterable[Feature]) -> str:
         return ""
     words = "; ".join(f"{each.value} ({MEANING[each]})" for each in missing)
     return f"engine {engine.flavor} has no {words}: leave it out, or choose another StorageBackend"
+
+
+def table() -> str:
+    """The rows as Markdown, for docs/engines.md: what each flavor has."""
+    flavors = tuple(ROWS)
+    head = ["| feature | " + " | ".join(flavors) + " | what it is |", "| --- |" + " --- |" * (len(flavors) + 1)]
+    return "\n".join((*head, *(_line(each, flavors) for each in Feature)))
+
+
+def _line(feature: Feature, flavors: tuple[S3Flavor, ...]) -> str:
+    marks = " | ".join("yes" if feature in ROWS[each] else "-" for each in flavors)
+    return f"| `{feature}` | {marks} | {MEANING[feature]} |"

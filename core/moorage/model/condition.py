@@ -21,7 +21,7 @@ class Condition(Model):
 
     type: Annotated[str, Field(max_length=64)]
     """Which aspect: Provisioned, Ready, Attached, Healthy, Resized, SizeEnforced, Configured, ObjectLockEnforced,
-    CapacityLow or DeletionBlocked."""
+    KeysEnforced, CapacityLow or DeletionBlocked."""
     status: ConditionStatus
     """True, False or Unknown."""
     reason: Annotated[str, Field(max_length=128)]

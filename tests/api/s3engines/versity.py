@@ -9,16 +9,18 @@ from s3engines.process import answers, free_ports, spawn, until
 from s3engines.server import Server
 
 
-def start(home: Path, stack: ExitStack, *more: str, program: Path, ca: Path | None = None) -> Server:
+def start(
+    home: Path, stack: ExitStack, *more: str, program: Path, ca: Path | None = None, root: Key | None = None
+) -> Server:
     """`more`: further flags of the gateway; `ca`: it speaks TLS, by a certificate that this one signed."""
     for name in ("data", "versions", "iam"):
-        (home / name).mkdir()
+        (home / name).mkdir(exist_ok=True)
     port, admin = free_ports(2)
-    root = Key("root-access", os.urandom(16).hex())
+    root = root or Key("root-access", os.urandom(16).hex())
     scheme = "https" if ca else "http"
     server = Server("versitygw", f"{scheme}://127.0.0.1:{port}", root, f"{scheme}://127.0.0.1:{admin}", ca)
     spawn(
-        home / "versitygw.log",
+        home / f"versitygw-{port}.log",
         stack,
         program,
         *(f"--port=127.0.0.1:{port}", f"--admin-port=127.0.0.1:{admin}", f"--iam-dir={home / 'iam'}"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from moorage import model
+from moorage import features, model
 
 ROOT = Path(__file__).parents[3]
 LIFECYCLE = (ROOT / "docs/lifecycle.md").read_text()
@@ -52,3 +52,10 @@ def test_alerts_and_docs_speak_of_metrics_that_exist() -> None:
 
     assert len(told) > 6
     assert sorted(each for each in told if not exists(each)) == []
+
+
+def test_the_table_of_engines_is_that_of_the_code() -> None:
+    text = (ROOT / "docs/engines.md").read_text()
+
+    assert features.table() in text, "write features.table() into docs/engines.md"
+    assert all(f"\n## {each}" in text for each in model.S3Flavor)
