@@ -41,10 +41,7 @@ class Knowledge:
 
     def fresh(self, node: Node) -> bool:
         """Whether what we know of it need not be asked again."""
-        now = time.monotonic()
-        if isinstance(node, Leaf) and node.busy:
-            return True
-        return max(node.until, node.since + self.belief.ttl if node.since else 0.0) > now
+        return self.left(node) > 0
 
     def listed(self, folder: Folder) -> bool:
         """Whether all names of the folder are known."""
@@ -52,7 +49,7 @@ class Knowledge:
 
     def left(self, node: Node) -> float:
         """Seconds for which the kernel may believe what we told it of the node."""
-        if isinstance(node, Leaf) and node.busy:
+        if node.parent is None or (isinstance(node, Leaf) and node.busy):
             return self.belief.ttl
         now = time.monotonic()
         until = max(node.until, node.since + self.belief.ttl if node.since else 0.0)
@@ -64,7 +61,7 @@ class Knowledge:
             return False
         if isinstance(node, Leaf):
             return not node.busy and (self.belief.heads or node.size < LINK_MAX)
-        return node.parent is not None
+        return bool(node.key)  # the bucket itself has no metadata
 
     def saw_folder(self, folder: Folder, name: str, began: float) -> Folder:
         """A common prefix of a listing."""

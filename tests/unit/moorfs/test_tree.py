@@ -684,3 +684,17 @@ def test_an_object_that_has_grown_since_its_listing_is_looked_at_alone(rig: Rig)
     found = rig.look_up("b")
 
     assert found and found.size == 2 << 20
+
+
+def test_the_root_is_not_asked_for_again_and_again(rig: Rig):
+    assert rig.system.getattr(1, None, Caller())[1] == 1.0
+    assert rig.store.log == []
+
+
+def test_the_root_of_a_prefix_has_the_attributes_of_its_marker(tmp_path: Path):
+    rig = Rig(tmp_path, look=Look(prefix="mine/"))
+    rig.store.make("mine/", b"", {**S3FS, "mode": str(stat.S_IFDIR | 0o2770)})
+
+    assert rig.system.getattr(1, None, Caller())[0].mode == stat.S_IFDIR | 0o2770
+    assert rig.set("", mode=0o700).mode == stat.S_IFDIR | 0o700
+    assert rig.store.objects["mine/"].metadata["mode"] == str(stat.S_IFDIR | 0o700)
