@@ -15,7 +15,7 @@ from moorage.model import BucketKeyStatus, OpenedBucket, Phase, Placement, S3Eng
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
 LONGEST = 3600.0  # seconds
-FATAL = frozenset({"SeveralBackends", "TooManyKeys", "NotOffered"})  # do not pass by themselves
+FATAL = frozenset({"SeveralBackends", "TooManyKeys", "NotOffered", "SecretConflict"})  # do not pass by themselves
 
 
 def plan(facts: KeyFacts) -> Plan[BucketKeyStatus]:
@@ -37,7 +37,7 @@ def plan(facts: KeyFacts) -> Plan[BucketKeyStatus]:
 
 
 def _waiting(facts: KeyFacts, problem: Problem, hold: tuple[Action, ...]) -> Plan[BucketKeyStatus]:
-    phase = Phase.FAILED if problem.reason in {*FATAL, "SecretConflict"} else Phase.PENDING
+    phase = Phase.FAILED if problem.reason in FATAL else Phase.PENDING
     verdicts = (no(conditions.PROVISIONED, problem.reason, problem.message), lifecycle(phase, problem.message))
     return settle(facts, facts.key.status, verdicts, hold, RECHECK)
 
