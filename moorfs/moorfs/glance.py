@@ -103,9 +103,6 @@ class Glances:
     def resume(self, key: str, upload: str) -> Upload:
         return self._store.resume(key, upload)
 
-    def resume(self, key: str, upload: str) -> Upload:
-        return self._store.resume(key, upload)
-
 
 def read_in(folder: Folder | None) -> None:
     """A file in it is read: the next ones likely too."""
