@@ -106,6 +106,7 @@ def test_discovery_names_the_kinds_as_people_call_them(api: Any) -> None:
         "StorageAttachment": (["satt"], ["storage"], True),
         "StorageSnapshot": (["ssnap"], ["storage"], True),
         "Bucket": (["bkt"], ["storage"], True),
+        "BucketKey": (["bk"], ["storage"], True),
         "StorageBackend": (["sb"], ["storage"], False),
     }
 

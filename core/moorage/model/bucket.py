@@ -156,7 +156,7 @@ class BucketStatus(Model):
     lock_mode: LockMode | None = None
     """Mode of the rule that the engine applies to new versions."""
     lock_days: Count | None = None
-    """Days of that rule."""
+    """How many days that rule holds them."""
     stamped_to: Moment | None = None
     """Each version that was written until then bears its own retention date (RFC 3339)."""
     tag_keys: Annotated[
@@ -183,8 +183,16 @@ class Bucket(Resource):
         Column(name="Bucket", path=".status.bucketName", description="The bucket's name in the S3 engine."),
         READY,
         Column(name="Attached", path=".status.attached", description="How many pods have it mounted.", type="integer"),
-        Column(name="Objects", path=".status.objects", description="How many objects are in it.", type="integer"),
-        Column(name="Bytes", path=".status.bytes", description="How large these are together.", type="integer"),
+        Column(
+            name="Objects", path=".status.objects", description="How many objects are in it.", type="integer", wide=True
+        ),
+        Column(
+            name="Bytes",
+            path=".status.bytes",
+            description="How large these are together, in bytes.",
+            type="integer",
+            wide=True,
+        ),
         Column(name="Backend", path=".status.placement.backend", description="The StorageBackend.", wide=True),
         Column(name="Endpoint", path=".status.endpoint", description="URL of the S3 server.", wide=True),
         REASON,

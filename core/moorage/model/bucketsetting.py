@@ -27,7 +27,8 @@ class ObjectLock(Model):
     """Governance: whoever has the engine's root key may still remove a version; Compliance: nobody, not even they.
     Changes from Governance to Compliance, never back."""
     days: Days
-    """Days from the writing of a version. Only grows; versions that are there keep the days that they were given."""
+    """How many days from the writing of a version. Only grows; versions that are there keep the days that they were
+    given."""
 
 
 class LifecycleRule(Model):
@@ -43,11 +44,11 @@ class LifecycleRule(Model):
     prefix: Annotated[str, Field(max_length=1024)] = ""
     """Only objects whose keys begin with this; empty: all."""
     expire_days: Days | None = None
-    """Days after which an object is deleted; with versioning it becomes an old version."""
+    """After how many days an object is deleted; with versioning it becomes an old version."""
     noncurrent_days: Days | None = None
-    """Days after which a version that is no longer the current one is deleted."""
+    """After how many days a version that is no longer the current one is deleted."""
     abort_multipart_days: Days | None = None
-    """Days after which an unfinished multipart upload is dropped."""
+    """After how many days an unfinished multipart upload is dropped."""
 
 
 class Method(StrEnum):
@@ -86,7 +87,7 @@ class CorsRule(Model):
     expose: Annotated[tuple[Header, ...], Field(max_length=32)] = ()
     """Headers of answers that the page may read."""
     max_age_seconds: Annotated[int | None, Field(ge=0, le=86400, json_schema_extra={"format": "int32"})] = None
-    """Seconds that a browser may remember this."""
+    """How many seconds a browser may remember this."""
 
 
 # Letters, digits, spaces and + - = . _ : / @ are what every S3 engine takes in tags (AWS: tag restrictions).

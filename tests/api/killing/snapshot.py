@@ -7,12 +7,14 @@ from typing import Any
 from killing.mirror import Mirror
 from moorage import names
 from moorage.actions import Manifest
+from moorage.keyslots import access_key
 
 KINDS = (
     *("StorageVolume", "StorageAttachment", "StorageSnapshot", "Bucket", "PersistentVolume", "PersistentVolumeClaim"),
     *("Secret", "Role", "RoleBinding", "DaemonSet"),
 )
 _METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
+_COUNTED = ("objects", "bytes", "usageAt")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 Snapshot = dict[str, Any]
@@ -33,6 +35,8 @@ def _object(body: Manifest) -> Manifest:
     metadata = {key: body["metadata"][key] for key in _METADATA if key in body["metadata"]}
     metadata["deleting"] = "deletionTimestamp" in body["metadata"]
     rest = {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata")}
+    if body["kind"] == "Bucket":  # counted in the background, perhaps not yet
+        rest["status"] = {key: each for key, each in rest.get("status", {}).items() if key not in _COUNTED}
     if body["kind"] == "Secret":
         rest["data"] = sorted(rest.get("data", {}))
     return {"metadata": metadata, **rest}
@@ -49,6 +53,7 @@ def plain_text(text: str, mirror: Mirror, scope: str) -> str:
     """Without what differs from run to run."""
     for uid, title in mirror.uids[scope].items():
         text = text.replace(uid, f"<uid {title}>").replace(names.short_id(uid), f"<id {title}>")
+        text = text.replace(access_key(uid), f"<key {title}>")
     return _TIME.sub("<time>", text.replace(scope, "<ns>"))
 
 
