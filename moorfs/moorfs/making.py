@@ -2,6 +2,7 @@
 
 import errno
 import stat
+import time
 
 from moorfs.names import given
 from moorfs.node import Folder, Leaf, Node
@@ -63,6 +64,7 @@ class Making:
         raise FileError(errno.EEXIST, "the name is there")
 
     def _store(self, key: str, body: bytes, made: Folder | Leaf) -> None:
+        made.mtime = time.time_ns()  # so fine that nobody else has the same
         metadata = made.metadata(made.mtime)
         try:
             made.etag = self._volume.store.put(key, body, metadata, NEW)
