@@ -65,7 +65,7 @@ def rclone_conf(text: KeyText) -> str:
         **{"type": "s3", "provider": "Other", "env_auth": "false"},
         **{"access_key_id": text.access_key, "secret_access_key": text.secret_key},
         **{"endpoint": text.engine.endpoint, "region": text.engine.region},
-        **{"force_path_style": "true", "no_check_bucket": "true"},
+        **{"force_path_style": str(text.engine.path_style).lower(), "no_check_bucket": "true"},
     }
     return _section(REMOTE, lines)
 
@@ -74,10 +74,17 @@ def s3cfg(text: KeyText) -> str:
     """The bucket stands in the path: a host_bucket without a bucket says so; behind a path s3cmd must put it there."""
     lines = {
         **{"access_key": text.access_key, "secret_key": text.secret_key},
-        **{"host_base": text.host, "host_bucket": f"{text.host}/%(bucket)s" if "/" in text.host else text.host},
+        **{"host_base": text.host, "host_bucket": _host_bucket(text)},
         **{"bucket_location": text.engine.region, "use_https": str(text.https), "signature_v2": "False"},
     }
     return _section("default", lines)
+
+
+def _host_bucket(text: KeyText) -> str:
+    if not text.engine.path_style:
+        port = text.host.rpartition(":")[2]
+        return f"%(bucket)s.{text.engine.virtual_host_domain}" + (f":{port}" if port.isdecimal() else "")
+    return f"{text.host}/%(bucket)s" if "/" in text.host else text.host
 
 
 def _section(name: str, lines: Mapping[str, str]) -> str:

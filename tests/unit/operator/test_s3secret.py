@@ -28,6 +28,7 @@ def test_tools_find_what_they_look_for() -> None:
         "AWS_SECRET_ACCESS_KEY": "half",
         "AWS_ENDPOINT_URL": "http://s3.moorage.svc:7070",
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "BUCKET": "models-id",
         "BUCKETS": "models-id,data-id",
         "S3_ENDPOINT": "s3.moorage.svc:7070",
@@ -51,6 +52,16 @@ def test_the_configurations_say_the_same() -> None:
     assert rclone["moorage"]["endpoint"] == "https://s3.example.com:8443"
     assert (rclone["moorage"]["access_key_id"], rclone["moorage"]["secret_access_key"]) == ("ACCESS", "half")
     assert (s3cmd["default"]["host_base"], s3cmd["default"]["use_https"]) == ("s3.example.com:8443", "True")
+
+
+def test_a_server_that_wants_buckets_in_the_host_name_gets_them_there() -> None:
+    root = {"name": "root", "namespace": "moorage"}
+    where = {"endpoint": "http://s3.example.com:7070", "adminEndpoint": "http://s3:7071", "pathStyle": False}
+    spec = S3Engine.model_validate({**where, "virtualHostDomain": "s3.example.com", "credentialsSecret": root})
+    found = plain(KeyText(spec, ("models-id",), "ACCESS", "half"))
+
+    assert "host_bucket = %(bucket)s.s3.example.com:7070\n" in found["s3cfg"]
+    assert "force_path_style = false\n" in found["rclone.conf"]
 
 
 @pytest.mark.parametrize(
