@@ -75,21 +75,18 @@ class Knowledge:
     def saw_object(self, folder: Folder, name: str, listed: Listed, began: float) -> Leaf:
         """An object of a listing."""
         node = self.tree.obtain_leaf(folder, name, stat.S_IFREG | self.defaults.file_mode)
-        if self._ours(node, began):
-            return node
-        try:
-            self._take(node, listed)
-            node.until = began + self.belief.ttl
-        finally:
-            node.lock.__exit__(None, None, None)
+        node.if_free(lambda: self._take(node, listed, began))
         return node
 
-    def _take(self, node: Leaf, listed: Listed) -> None:
+    def _take(self, node: Leaf, listed: Listed, began: float) -> None:
+        if _ours(node, began):
+            return
         if node.etag != listed.etag or not _same_time(node, listed.mtime):
             node.learned, node.target = 0.0, None
             node.uid, node.gid, node.mtime = self.defaults.uid, self.defaults.gid, listed.mtime
             node.mode = stat.S_IFREG | self.defaults.file_mode
         node.etag, node.size, node.modified = listed.etag, listed.size, listed.mtime
+        node.until = began + self.belief.ttl
 
     def saw_head(self, node: Node, head: Head, began: float) -> None:
         """The object of a node, by its key."""
@@ -97,29 +94,22 @@ class Knowledge:
             node.marker = True
             node.learn(known(_metadata(head), head.mtime, True, self.defaults))
             node.until = began + self.belief.ttl
-        elif isinstance(node, Leaf) and not self._ours(node, began):
-            try:
-                if node.etag != head.etag:
-                    node.target = None
-                node.etag, node.size, node.modified = head.etag, head.size, head.mtime
-                node.learn(known(_metadata(head), head.mtime, False, self.defaults))
-                node.until = began + self.belief.ttl
-            finally:
-                node.lock.__exit__(None, None, None)
+        elif isinstance(node, Leaf):
+            node.if_free(lambda: self._learn(node, head, began))
+
+    def _learn(self, node: Leaf, head: Head, began: float) -> None:
+        if _ours(node, began):
+            return
+        if node.etag != head.etag:
+            node.target = None
+        node.etag, node.size, node.modified = head.etag, head.size, head.mtime
+        node.learn(known(_metadata(head), head.mtime, False, self.defaults))
+        node.until = began + self.belief.ttl
 
     def saw_no_marker(self, folder: Folder) -> None:
         """The folder has no object of its own: only what is in it makes it one."""
         folder.marker = False
         folder.learned = time.monotonic()
-
-    def _ours(self, node: Leaf, began: float) -> bool:
-        """Whether we know better; False: the node's lock is taken, so that nobody opens or stores it meanwhile."""
-        if node.busy or node.since >= began or not node.lock.attempt():
-            return True
-        if node.busy or node.since >= began:
-            node.lock.__exit__(None, None, None)
-            return True
-        return False
 
     def saw_none(self, node: Node, began: float) -> bool:
         """There was no object or folder of this name. Whether it is gone now."""
@@ -134,6 +124,11 @@ def _metadata(head: Head) -> Mapping[str, str]:
     if head.content_type in ("", *PLAIN):
         return head.metadata
     return {**head.metadata, "content-type": head.content_type}
+
+
+def _ours(node: Leaf, began: float) -> bool:
+    """Whether we know better than an answer to a question sent then."""
+    return node.busy or node.since >= began
 
 
 def _same_time(node: Leaf, modified: int) -> bool:

@@ -80,6 +80,19 @@ class Node:
                 lock = self._lock = self._lock or Courteous(self.wait)
         return lock
 
+    def if_free(self, work: Callable[[], None]) -> None:
+        """Do it with the lock, unless somebody else has that; `work` waits for nothing. Most nodes are never locked,
+        and get no lock by this."""
+        with _making:
+            if self._lock is None:
+                return work()
+        if self._lock.attempt():
+            try:
+                work()
+            finally:
+                self._lock.__exit__(None, None, None)
+        return None
+
     @property
     def kind(self) -> int:
         """The type's bits of the mode, such as stat.S_IFREG."""
