@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from moorage import names
 from moorage.actions import Manifest, part
+from moorage.errors import InvalidInput
 
 KIND = "BucketKey"
 OFF = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NotImplemented"}
@@ -430,3 +431,31 @@ async def test_a_bucket_that_goes_during_an_overlap_takes_both_keys_along(desk: 
 
     for each in (old, new):
         assert await verdict(lambda each=each: boto(each).list_objects_v2(Bucket=bucket)) == "InvalidAccessKeyId"
+
+
+# What the API server refuses, with a sentence.
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"rotateAfter": "1h", "overlap": "1h"}, "rotateAfter must be longer than overlap"),
+        ({"rotateAfter": "30s", "overlap": "1s"}, "rotateAfter is at least 1m"),
+        ({"expireAfter": "1s"}, "expireAfter is at least 1m"),
+        ({"overlap": "a day"}, "write hours, minutes or seconds"),
+        ({"buckets": [{"name": "models"}, {"name": "models", "access": "Admin"}]}, "Duplicate value"),
+        ({"buckets": []}, "should have at least 1 items"),
+        ({"buckets": [{"name": "models", "access": "Owner"}]}, "supported values"),
+        ({"secretName": "Not_A_Name"}, "use lowercase letters"),
+    ],
+)
+async def test_a_wrong_key_is_refused(desk: Desk, spec: Manifest, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        await desk.bed.make(KIND, "mine", spec={"buckets": [{"name": "models"}], **spec})
+
+
+async def test_the_name_of_the_secret_stays(desk: Desk) -> None:
+    await desk.bed.make(KIND, "mine", spec={"buckets": [{"name": "models"}]})
+
+    with pytest.raises(InvalidInput, match="secretName cannot be changed"):
+        await desk.change("mine", secretName="another")
