@@ -35,11 +35,14 @@ class Integrity:
         self.echoes: bool | None = None
         """It gives the CRC-32 back."""
         self.etag_is_md5: bool | None = None
+        self.sums_parts = True
+        """It takes a CRC-32 with a part. Amazon's does only where the upload was begun so."""
 
-    def seal(self, body: bytes | Range) -> Seal:
+    def seal(self, body: bytes | Range, part: bool = False) -> Seal:
         size = len(body) if isinstance(body, bytes) else body.length
-        crc, md5 = digests(body, with_md5=size <= SMALL or not self.echoes)
-        headers = {CRC: crc}
+        by_crc = self.sums_parts or not part
+        crc, md5 = digests(body, with_md5=size <= SMALL or not self.echoes or not by_crc)
+        headers = {CRC: crc} if by_crc else {}
         if md5:
             headers["content-md5"] = base64.b64encode(bytes.fromhex(md5)).decode()
         return Seal(size, crc, md5, headers)
@@ -52,7 +55,8 @@ class Integrity:
             if seal.md5 and self.etag_is_md5 is None:
                 self.etag_is_md5 = etag == seal.md5
             return echo == seal.crc
-        self.echoes = False
+        if CRC in seal.headers:
+            self.echoes = False
         if not seal.md5:
             return None
         if etag == seal.md5:

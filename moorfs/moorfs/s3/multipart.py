@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from moorfs.ports import ALWAYS, Changed, Condition, Missing, Range, StoreError
 from moorfs.s3.call import Call
 from moorfs.s3.errors import error_in
-from moorfs.s3.integrity import CRC, bare, looks_md5, quoted
+from moorfs.s3.integrity import bare, looks_md5, quoted
 from moorfs.s3.listing import escape, field_of
 from moorfs.s3.objects import condition_headers, source_header
 
@@ -21,20 +21,19 @@ LARGEST_COPY = 5 << 30  # of CopyObject and UploadPartCopy
 class S3Upload:
     """`id` is what the engine calls it: enough to go on with it, or abort it, in another process."""
 
-    def __init__(self, store: "S3Store", key: str, upload: str, sums: bool) -> None:
+    def __init__(self, store: "S3Store", key: str, upload: str) -> None:
         self.key = key
         self.id = upload
         self._store = store
-        self._sums = sums
         self._lock = threading.Lock()
-        self._parts: dict[int, tuple[str, str, int]] = {}
+        self._parts: dict[int, tuple[str, int]] = {}
 
     def part(self, number: int, body: Range) -> None:
         headers = self._store.sender.send("part", "PUT", self.key, self._query(number), {}, body)
         etag = bare(headers.get("etag", ""))
         if not etag:
             raise StoreError(errno.EIO, f"S3 part {number} of {self.key}: the engine's answer has no ETag")
-        self._keep(number, etag, headers.get(CRC, ""), body.length)
+        self._keep(number, etag, body.length)
 
     def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
         store = self._store
@@ -46,16 +45,11 @@ class S3Upload:
             "x-amz-copy-source-if-match": quoted(match),
         }
         call = Call("copy_part", "PUT", self.key, self._query(number), headers)
-        try:
-            body = store.document(call)
-        except StoreError as error:
-            if error.status == 400 and "checksum missing" in str(error):  # MinIO, where the source has no CRC-32
-                raise StoreError(errno.ENOSYS, str(error), error.status, error.s3_code) from error
-            raise
+        body = store.document(call)
         etag = bare(field_of(body, "ETag"))
         if not etag:
             raise StoreError(errno.EIO, f"S3 part {number} of {self.key}: the engine's answer has no ETag")
-        self._keep(number, etag, field_of(body, "ChecksumCRC32"), length)
+        self._keep(number, etag, length)
 
     def complete(self, condition: Condition = ALWAYS) -> str:
         store, trouble = self._store, self._store.caller.trouble()
@@ -76,9 +70,9 @@ class S3Upload:
             if error.status != 404:
                 raise
 
-    def _keep(self, number: int, etag: str, crc: str, size: int) -> None:
+    def _keep(self, number: int, etag: str, size: int) -> None:
         with self._lock:
-            self._parts[number] = (etag, crc, size)
+            self._parts[number] = (etag, size)
 
     def _query(self, number: int) -> tuple[tuple[str, str], ...]:
         return (("partNumber", str(number)), ("uploadId", self.id))
@@ -87,28 +81,26 @@ class S3Upload:
         with self._lock:
             parts = sorted(self._parts.items())
         text = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(quoted(etag))}</ETag>"
-            + (f"<ChecksumCRC32>{escape(crc)}</ChecksumCRC32>" if crc and self._sums else "")
-            + "</Part>"
-            for number, (etag, crc, _) in parts
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(quoted(etag))}</ETag></Part>"
+            for number, (etag, _) in parts
         )
         return f"<CompleteMultipartUpload>{text}</CompleteMultipartUpload>".encode()
 
     def md5(self, number: int) -> str:
         """Of the part as the engine has it, in hex; empty where its ETags are none, or there is no such part."""
         with self._lock:
-            etag = self._parts.get(number, ("", "", 0))[0]
+            etag = self._parts.get(number, ("", 0))[0]
         return etag if looks_md5(etag) else ""
 
     @property
     def size(self) -> int:
         with self._lock:
-            return sum(size for _, _, size in self._parts.values())
+            return sum(size for _, size in self._parts.values())
 
     def _expected(self) -> str:
         """The ETag that engines after Amazon's give: MD5 of the parts' MD5s; empty where the parts' are none."""
         with self._lock:
-            etags = [etag for _, (etag, _, _) in sorted(self._parts.items())]
+            etags = [etag for _, (etag, _) in sorted(self._parts.items())]
         if not etags or not all(looks_md5(etag) for etag in etags):
             return ""
         joined = hashlib.md5(b"".join(bytes.fromhex(etag) for etag in etags), usedforsecurity=False)

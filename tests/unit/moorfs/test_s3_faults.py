@@ -110,7 +110,7 @@ def test_what_passes_is_repeated_until_it_is_done(
     assert (stored, head.metadata, [each.key for each in listed]) == (data, {"mode": "33188"}, ["k"])
     assert store.get("big", most=4 * MIB)[1] == data
     assert [each.key for each in store.list("").objects] == ["big"]
-    assert store.counters()["list"]["calls"] == 4
+    assert store.counters()["list"]["calls"] in (4, 5)  # a dead kept connection costs one more
     assert {name for name, tally in store.counters().items() if tally["errors"]} == set()
 
 
@@ -433,6 +433,23 @@ def test_without_a_checksum_in_the_answer_the_etag_proves_it(store: S3Store, pro
     assert {each.kind for each in proxy.calls} == {"PUT"}
     assert all("content-md5" in each.headers for each in proxy.calls)
     assert refused(lambda: store.put("lie", body, {})).errno == errno.EIO
+
+
+def test_parts_are_proved_by_md5_where_the_engine_takes_no_sums_of_them(
+    store: S3Store, proxy: fault.Proxy, fd: int
+) -> None:
+    body, data = filled(fd, MIB)
+    proxy.add(Rule(kind="PUT", query="partNumber", times=1, status=400, code="InvalidRequest"))
+    upload = store.begin("k", {})
+
+    upload.part(1, body)
+    upload.part(1, body)
+    upload.complete()
+
+    assert store.get("k")[1] == data
+    first, *later = [each.headers for each in proxy.calls if "partNumber" in each.query]
+    assert "x-amz-checksum-crc32" in first
+    assert [("content-md5" in each, "x-amz-checksum-crc32" in each) for each in later] == [(True, False)] * 2
 
 
 def test_without_either_the_size_must_do(store: S3Store, proxy: fault.Proxy) -> None:

@@ -289,6 +289,22 @@ def test_clean_parts_are_copied_and_not_sent(
         store.begin("big", {}).copy_part(1, "big", 0, 6 << 20, etag)
 
 
+def test_parts_of_what_was_stored_in_parts_are_copied(store: S3Store, tmp_path: Path) -> None:
+    data = os.urandom(11 << 20)
+    fd = file_of(tmp_path, data)
+    first = store.begin("big", {})
+    first.part(1, Range(fd, 0, 6 << 20))
+    first.part(2, Range(fd, 6 << 20, 5 << 20))
+    etag = first.complete()
+    second = store.begin("big", {})
+
+    second.copy_part(1, "big", 1 << 20, 5 << 20, etag)
+    second.part(2, Range(fd, 0, 100))
+    second.complete(Condition(match=etag))
+
+    assert store.get("big", most=64 << 20)[1] == data[1 << 20 : 6 << 20] + data[:100]
+
+
 def test_an_upload_is_refused_at_its_end_when_somebody_else_wrote(store: S3Store, tmp_path: Path) -> None:
     etag = store.put("big", b"before", {})
     upload = store.begin("big", {})
