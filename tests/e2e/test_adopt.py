@@ -9,6 +9,8 @@ from harness import s3
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import bucket, by_claim, pod, shared
 
+pytestmark = pytest.mark.light
+
 
 def kept(kube: Kube, share: str) -> dict[str, Any]:
     """The entry of a kept share in the status of its server; {} when it is not listed."""

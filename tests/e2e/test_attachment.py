@@ -64,6 +64,7 @@ def fill(kube: Kube, namespace: str, name: str = "data") -> None:
     kube("delete", "pod", "filler", "-n", namespace, "--timeout=90s", timeout=100)
 
 
+@pytest.mark.light
 def test_another_namespace_gets_a_folder_only_with_consent(kube: Kube, namespace: str, elsewhere: str) -> None:
     fill(kube, namespace)
     kube.apply(attachment("imagenet-ro", "data", elsewhere, namespace, mountFrom="/imagenet", readOnly=True))
@@ -83,6 +84,7 @@ def test_another_namespace_gets_a_folder_only_with_consent(kube: Kube, namespace
         assert not ok and "Read-only file system" in said
 
 
+@pytest.mark.light
 def test_a_destroyed_volume_waits_for_its_attachment_and_names_it(kube: Kube, namespace: str, elsewhere: str) -> None:
     fill(kube, namespace)
     kube.apply(shared("data", "256Mi", namespace, share={"from": "All"}))
@@ -160,6 +162,7 @@ def test_a_process_on_a_node_holds_the_mount_and_force_lets_go(
         bed.node_exec(workers[0], ["kill", process])
 
 
+@pytest.mark.light
 def test_detaching_waits_for_a_pod_and_names_it(kube: Kube, namespace: str) -> None:
     fill(kube, namespace)
     kube.apply(attachment("again", "data", namespace), attachment("folder", "data", namespace, mountFrom="/imagenet"))

@@ -5,6 +5,8 @@ import pytest
 from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, claim, pod
 
+pytestmark = pytest.mark.light
+
 
 @pytest.mark.parametrize("storage_class", ["moorage-shared", "moorage-object"])
 def test_a_claim_is_bound_used_on_two_nodes_and_takes_its_volume_along(

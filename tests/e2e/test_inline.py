@@ -5,6 +5,8 @@ import pytest
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import attachment, bucket, by_claim, inline, inline_bucket, pod, shared, volume
 
+pytestmark = pytest.mark.light
+
 
 def mount_failure(kube: Kube, namespace: str, name: str, text: str) -> str:
     """The pod's FailedMount message that holds `text`."""

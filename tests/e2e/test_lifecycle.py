@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import bucket, by_claim, pod, shared
+
+pytestmark = pytest.mark.light
 
 
 def ready_condition(kube: Kube, name: str, namespace: str) -> dict[str, str]:

@@ -48,6 +48,7 @@ def writer(kube: Kube, namespace: str, workers: list[str]) -> str:
     return namespace
 
 
+@pytest.mark.light
 def test_claims_wait_for_their_pods_and_live_on_their_nodes(kube: Kube, namespace: str, workers: list[str]) -> None:
     kube.apply(own("a", namespace), own("b", namespace))
     kind, waits = "PersistentVolumeClaim", "WaitForFirstConsumer"
@@ -70,6 +71,7 @@ def test_claims_wait_for_their_pods_and_live_on_their_nodes(kube: Kube, namespac
         assert terms[0]["matchExpressions"][0]["key"] == TOPOLOGY
 
 
+@pytest.mark.light
 def test_the_byte_after_the_last_gets_enospc(kube: Kube, namespace: str) -> None:
     kube.apply(own("disk", namespace), pod("p", by_claim("disk"), namespace))
     kube.wait_pod("p", namespace, timeout=180)
@@ -84,6 +86,7 @@ def test_the_byte_after_the_last_gets_enospc(kube: Kube, namespace: str) -> None
     assert 200 * MIB < written <= 256 * MIB
 
 
+@pytest.mark.light
 def test_it_grows_by_its_claim_under_a_writer(kube: Kube, writer: str) -> None:
     kube.apply(own("disk", writer, "384Mi"))
 
@@ -109,6 +112,7 @@ def test_a_pod_follows_its_disk(kube: Kube, writer: str, workers: list[str]) -> 
     assert lines(kube, writer, "next")[0] == "1"
 
 
+@pytest.mark.light
 def test_only_the_whole_disk_is_mounted(kube: Kube, namespace: str, workers: list[str]) -> None:
     kube.apply(volume("disk", namespace, type="local", size="256Mi", node=workers[0]))
     kube.wait_phase("StorageVolume", "disk", "READY", namespace)
@@ -143,6 +147,7 @@ def test_a_writer_does_not_notice_that_our_pods_are_replaced(kube: Kube, writer:
     wait_for("it still grows", lambda: df_kib(kube, writer, "writer") == 320 * 1024, 120)
 
 
+@pytest.mark.light
 def test_a_deleted_claim_takes_its_disk_along(kube: Kube, writer: str) -> None:
     name = (kube.get("pvc", "disk", writer) or {})["spec"]["volumeName"]
     kube.delete("pod", "writer", writer)

@@ -1,7 +1,11 @@
 """mount-from never leads out of its volume, also when somebody in a pod tries to make it."""
 
+import pytest
+
 from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, inline, pod, shared
+
+pytestmark = pytest.mark.light
 
 # `set` is a folder now, and a way to the node's root the next moment.
 SWAP = (

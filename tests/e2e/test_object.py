@@ -7,6 +7,8 @@ from harness import s3
 from harness.kube import Kube, wait_for
 from harness.manifests import bucket, by_claim, pod, volume
 
+pytestmark = pytest.mark.light
+
 
 @pytest.fixture
 def mounted(kube: Kube, namespace: str) -> str:

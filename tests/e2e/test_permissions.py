@@ -30,6 +30,7 @@ def made(kube: Kube, namespace: str, **spec: Any) -> None:
     kube.wait_phase("StorageVolume", "data", "READY", namespace)
 
 
+@pytest.mark.light
 def test_anybody_may_write_unless_the_volume_says_otherwise(kube: Kube, namespace: str) -> None:
     made(kube, namespace)
     kube.apply(as_user(pod("p", by_claim("data"), namespace), 4321))
@@ -40,6 +41,7 @@ def test_anybody_may_write_unless_the_volume_says_otherwise(kube: Kube, namespac
     assert kube.exec("p", "stat", "-c", "%u:%g", "/data/file", namespace=namespace) == "4321:4321\n"
 
 
+@pytest.mark.light
 def test_owner_and_mode_of_the_root_folder_are_those_asked_for(kube: Kube, namespace: str) -> None:
     made(kube, namespace, root={"mode": "0750", "uid": 1000, "gid": 2000})
     kube.apply(as_user(pod("owner", by_claim("data"), namespace), 1000))
@@ -54,6 +56,7 @@ def test_owner_and_mode_of_the_root_folder_are_those_asked_for(kube: Kube, names
     assert not ok and "Permission denied" in said
 
 
+@pytest.mark.light
 def test_an_fs_group_may_write_and_no_tree_is_walked(kube: Kube, namespace: str) -> None:
     made(kube, namespace, root={"mode": "0755"})
     kube.apply(pod("root", by_claim("data"), namespace))
@@ -70,6 +73,7 @@ def test_an_fs_group_may_write_and_no_tree_is_walked(kube: Kube, namespace: str)
     assert old.split() == ["0:0", "0:0"]
 
 
+@pytest.mark.light
 def test_root_is_nobody_on_a_volume_that_squashes_it_and_that_can_be_changed(kube: Kube, namespace: str) -> None:
     made(kube, namespace, squash="Root")
     kube.apply(pod("p", by_claim("data"), namespace))
@@ -131,6 +135,7 @@ SHOW = (
 )
 
 
+@pytest.mark.light
 def test_a_claim_for_reading_is_really_read_only(kube: Kube, namespace: str) -> None:
     kube.apply(mode_claim("data", "ReadOnlyMany", namespace), pod("p", by_claim("data"), namespace))
     kube.wait_pod("p", namespace, timeout=180)
@@ -140,6 +145,7 @@ def test_a_claim_for_reading_is_really_read_only(kube: Kube, namespace: str) -> 
     assert not ok and "Read-only file system" in said
 
 
+@pytest.mark.light
 def test_a_claim_for_one_pod_is_for_one_pod(kube: Kube, namespace: str, workers: list[str]) -> None:
     kube.apply(mode_claim("data", "ReadWriteOncePod", namespace))
     kube.apply(pod("first", by_claim("data"), namespace, workers[0]))
@@ -155,6 +161,7 @@ def test_a_claim_for_one_pod_is_for_one_pod(kube: Kube, namespace: str, workers:
     kube.wait_pod("second", namespace, timeout=120)
 
 
+@pytest.mark.light
 def test_a_claim_for_one_node_serves_several_pods_there(kube: Kube, namespace: str, workers: list[str]) -> None:
     kube.apply(mode_claim("data", "ReadWriteOnce", namespace))
     kube.apply(*(pod(name, by_claim("data"), namespace, workers[0]) for name in ("first", "second")))

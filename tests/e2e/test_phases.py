@@ -4,8 +4,12 @@ import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import pytest
+
 from harness.kube import KINDS, Kube, wait_for
 from harness.manifests import by_claim, inline_bucket, pod, shared, volume
+
+pytestmark = pytest.mark.light
 
 
 @contextmanager

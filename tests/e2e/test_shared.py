@@ -5,6 +5,8 @@ import pytest
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import MOORAGE, by_claim, pod, shared
 
+pytestmark = pytest.mark.light
+
 MIB = 1024 * 1024
 
 

@@ -51,6 +51,7 @@ def test_a_volume_that_does_not_fit_says_so_and_is_made_when_there_is_room(kube:
     kube.wait_phase("StorageVolume", "late", "READY", namespace, timeout=120)
 
 
+@pytest.mark.light
 def test_a_full_volume_refuses_the_next_byte_and_loses_none_before_it(kube: Kube, namespace: str) -> None:
     kube.apply(shared("data", "256Mi", namespace))
     kube.wait_phase("StorageVolume", "data", "READY", namespace)
@@ -81,6 +82,7 @@ def test_the_scheduler_is_told_how_much_room_there_is(kube: Kube) -> None:
     assert all(each.get("maximumVolumeSize") or each["capacity"] for each in capacities)
 
 
+@pytest.mark.light
 @pytest.mark.parametrize("road", ["spec.size", "PersistentVolumeClaim", "moor"])
 def test_a_volume_grows_under_a_writer_on_every_road(kube: Kube, namespace: str, road: str) -> None:
     if road == "PersistentVolumeClaim":
@@ -111,6 +113,7 @@ def _resize(kube: Kube, namespace: str, size: str) -> str:
     return kube("patch", "storagevolumes.moorage.dev", "data", "-n", namespace, "--type=merge", "-p", patch)
 
 
+@pytest.mark.light
 def test_shrinking_is_refused_on_every_road_with_a_reason(kube: Kube, namespace: str) -> None:
     kube.apply(shared("data", "512Mi", namespace), claim("own", "moorage-shared", "512Mi", namespace))
     kube.wait_phase("StorageVolume", "data", "READY", namespace)

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import API, by_claim, claim, pod, shared
+
+pytestmark = pytest.mark.light
 
 Object = dict[str, Any]
 SUM = "cd /data && find . -type f | sort | xargs md5sum"
