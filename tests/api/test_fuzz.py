@@ -49,7 +49,23 @@ WHOLE: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "StorageSnapshot": [{"volume": "data"}],
-    "Bucket": [{"backend": "object", "versioning": True, "onDelete": "Delete", "adopt": "models-7f3k9x2a"}],
+    "Bucket": [
+        {"backend": "object", "versioning": True, "onDelete": "Delete", "adopt": "models-7f3k9x2a"},
+        {
+            **{"region": "eu-north-1", "versioning": True, "objectLock": {"mode": "Compliance", "days": 30}},
+            **{"tags": {"team": "vision"}, "quota": "10Gi", "publicRead": True, "emptyOnDelete": True},
+            "lifecycle": [{"prefix": "tmp/", "expireDays": 3, "noncurrentDays": 4, "abortMultipartDays": 5}],
+            "cors": [{"origins": ["*"], "methods": ["GET"], "headers": ["x"], "expose": ["ETag"], "maxAgeSeconds": 9}],
+            "share": {"from": "Names", "names": ["team-a"]},
+        },
+    ],
+    "BucketKey": [
+        {
+            "buckets": [{"name": "models", "namespace": "research", "access": "ReadWrite"}],
+            **{"secretName": "s3", "rotateAfter": "720h", "overlap": "1h", "rotate": "1", "expireAfter": "999h"},
+            "revoked": False,
+        }
+    ],
     "StorageBackend": [
         {
             "engine": {"ganesha": {"namespace": "moorage", "statefulSet": "moorage-nfs"}},

@@ -481,11 +481,13 @@ async def test_one_lease_has_one_holder_and_passes_on(bed: Bed) -> None:
 async def test_cleanup_frees_every_object_and_keeps_it(bed: Bed) -> None:
     await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
     await bed.make("Bucket", "models", spec={})
+    await bed.make("BucketKey", "key", spec={"buckets": [{"name": "models"}]})
     await bed.make("StorageAttachment", "again", spec={"volume": {"name": "data"}})
     await bed.make("StorageSnapshot", "monday", spec={"volume": "data"})
     await bed.phase("data", "READY")
     await bed.phase("monday", "READY", "StorageSnapshot")
     await bed.phase("models", "READY", "Bucket")
+    await bed.phase("key", "READY", "BucketKey")
     await bed.phase("again", "READY", "StorageAttachment")
     await bed.kill()
 
@@ -495,6 +497,7 @@ async def test_cleanup_frees_every_object_and_keeps_it(bed: Bed) -> None:
         "StorageVolume": "data",
         "StorageAttachment": "again",
         "Bucket": "models",
+        "BucketKey": "key",
         "StorageBackend": "shared",
         "StorageSnapshot": "monday",
     }

@@ -55,7 +55,11 @@ def test_absent_spec_fields_get_their_defaults(api: Any) -> None:
 
     assert volume == {**SHARED, "claim": "Auto", "onDelete": "Delete", "squash": "None", "mountOptions": []}
     assert shown["bucket"] == {"name": "abc", "prefix": ""}
-    assert bucket == {"versioning": False, "onDelete": "Delete"}
+    off = {"versioning": False, "publicRead": False, "emptyOnDelete": False}
+    assert bucket == {
+        **off,
+        **{"onDelete": "Delete", "cors": [], "lifecycle": [], "key": {"overlap": "1h", "rotate": ""}},
+    }
     assert attachment == {"volume": {"name": "data"}, "mountFrom": "/", "readOnly": False, "detach": "Wait"}
     ganesha = {**GANESHA["engine"]["ganesha"], "overcommit": False}
     assert backend == {"engine": {"ganesha": ganesha}, "default": False, "minNodes": 2, "mountOptions": []}
@@ -67,7 +71,8 @@ def test_an_s3_backend_gets_flavor_and_region(api: Any) -> None:
 
     backend = api.create(StorageBackend, "defaults-s3", spec={"engine": {"s3": s3}}, dry=True).json()["spec"]
 
-    assert backend["engine"]["s3"] == {**s3, "flavor": "versitygw", "region": "us-east-1"}
+    given = {"flavor": "versitygw", "region": "us-east-1", "pathStyle": True, "shareCredential": False, "lacks": []}
+    assert backend["engine"]["s3"] == {**s3, **given}
 
 
 def test_operator_and_agent_write_their_own_fields_of_one_status(api: Any) -> None:
