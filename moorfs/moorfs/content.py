@@ -6,53 +6,28 @@ by us; the kernel refuses a mix with EIO. Locks: the node's, held over uploads, 
 
 import errno
 import os
-from typing import Protocol
 
 from moorfs.fetch import Streamed, body_of, empty_whole, remove
+from moorfs.growth import Growth
 from moorfs.handles import Handles, changes
 from moorfs.lead import Courteous
 from moorfs.means import Means, refused
 from moorfs.partial import Partial
 from moorfs.ports import FileError, FileNode, Local, Opened, StoreError
 from moorfs.saving import Saving
+from moorfs.watcher import Watcher
 from moorfs.whole import Whole
 
 Body = Whole | Partial | Streamed
 FRESH = 1_000_000_000  # nanoseconds: touch(1) closes the file it made, then sets its time
 
 
-class Watcher(Protocol):
-    """What the cache wants to know of its files. All are called with the file's own lock held or not: they take none
-    of a file's locks."""
-
-    def opened(self, file: "Content") -> None:
-        """It may not be evicted now."""
-        ...
-
-    def closed(self, file: "Content") -> None:
-        """The last handle went."""
-        ...
-
-    def failed(self, file: "Content", error: FileError) -> None:
-        """Its bytes could not be stored; they are `pending`."""
-        ...
-
-    def saved(self, file: "Content") -> None: ...
-    def aside(self, file: "Content") -> None:
-        """Take its cache file, and keep it under the name of nobody."""
-        ...
-
-    def later(self, file: "Content") -> None:
-        """It is to be stored, but nobody waits for that (writeback, a mapping that outlives the last close)."""
-        ...
-
-
 class Content:
     """`etag`: of the object that the body came from, and over which alone it may be written; empty: there was none."""
 
     __slots__ = (
-        "_name", "_writer", "body", "conflict", "etag", "handles", "kept", "lock", "means", "node", "pending", "saving",
-        "watcher",
+        "_name", "_writer", "body", "conflict", "etag", "growth", "handles", "kept", "lock", "means", "node", "pending",
+        "saving", "watcher",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +49,7 @@ class Content:
         self.kept = ""
         """The ETag of what the kernel's page cache may hold of it."""
         self.saving = Saving(self)
+        self.growth = Growth(self)
 
     @property
     def name(self) -> str:
@@ -102,7 +78,10 @@ class Content:
             if writes and flags & os.O_TRUNC:
                 self._empty()
             elif self.body is None:
+                self.means.count("cache_misses", self.node.size)
                 self._fetch(writes)
+            else:
+                self.means.count("cache_hits")
             if writes and isinstance(self.body, Streamed):
                 raise FileError(errno.ENOSPC, f"{self.node.key}: no room in the cache to write it")
             return self._hold(flags)
@@ -114,7 +93,7 @@ class Content:
             self.drop()
 
     def _empty(self) -> None:
-        self.saving.give_up_early()
+        self.growth.give_up()
         if self.body is not None and (self.handles or self.pending):
             self.body.truncate(0)
             return
@@ -190,7 +169,7 @@ class Content:
 
     def drop(self) -> None:
         """Forget the bytes that are here."""
-        self.saving.give_up_early()
+        self.growth.give_up()
         if self.body is not None:
             self.body.remove()
         else:
@@ -204,9 +183,9 @@ class Content:
         return self._open_body().read(handle, offset, size)
 
     def write(self, handle: int, offset: int, data: memoryview) -> int:
-        self.saving.writes(offset, len(data))
+        self.growth.writes(offset, len(data))
         written = self._open_body().write(offset, data)
-        self.saving.wrote(offset, written)
+        self.growth.wrote(offset, written)
         return written
 
     def allocate(self, handle: int, mode: int, offset: int, length: int) -> None:
@@ -217,7 +196,7 @@ class Content:
             raise
         except OSError as error:
             raise refused(error, "fallocate") from None
-        self.saving.give_up_early()
+        self.growth.give_up()
 
     def _open_body(self) -> Body:
         if self.body is None:
@@ -254,7 +233,7 @@ class Content:
                     self.rest()
 
     def _cut(self, size: int) -> None:
-        self.saving.give_up_early()
+        self.growth.give_up()
         self._freshen()
         if size == 0:
             self._empty()
@@ -327,7 +306,7 @@ class Content:
                     self.drop()
                 return
             body = self.body
-        self.saving.give_up_early()
+        self.growth.give_up()
         if isinstance(body, Partial):
             try:
                 body.load_all()

@@ -146,7 +146,7 @@ class Keeper:
                 self._growing.discard(file)
                 continue
             try:
-                file.saving.grew()
+                file.growth.grew()
             except Exception:
                 log.exception("%s: storing it while it grows", file.node.key)
                 self._growing.discard(file)

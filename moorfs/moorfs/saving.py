@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from moorfs import upload
 from moorfs.dirty import Clean, clean_at, stamp_of
-from moorfs.early import Early, without_mtime
 from moorfs.fetch import Streamed, remove
 from moorfs.mapping import is_mapped
 from moorfs.means import log, refused
@@ -45,7 +44,7 @@ class Saving:
     """Of one file. `pins`: uploads under way, which need its descriptors. `metadata`: it is to be stored, though the
     bytes may be clean. `watching`: a mapping may have outlived the last writer's close."""
 
-    __slots__ = ("_file", "_means", "_stored", "early", "metadata", "mtime_set", "pins", "watching")
+    __slots__ = ("_file", "_means", "_stored", "metadata", "mtime_set", "pins", "watching")
 
     def __init__(self, file: "Content") -> None:
         self._file = file
@@ -53,7 +52,6 @@ class Saving:
         self.pins = 0
         self.metadata = False
         self.watching = False
-        self.early: Early | None = None
         self.mtime_set = False
         """By utimens(2), since the last upload."""
         self._stored = 0
@@ -90,53 +88,6 @@ class Saving:
             self._file.pending = True
             self._file.watcher.later(self._file)
 
-    def wrote(self, offset: int, length: int) -> None:
-        """Bytes passed by us: of a new file they may go out before it is closed."""
-        self.writes(offset, length)
-        if self.early is None and offset + length >= self._means.settings.multipart_from:
-            with self._file.lock:
-                if self.early is None and self._may_be_early:
-                    self._begin_early(offset + length)
-
-    def writes(self, offset: int, length: int) -> None:
-        """Before bytes are written, as after: a part that goes out between the two goes out again."""
-        early = self.early
-        if early is not None:
-            early.wrote(offset, length)
-
-    def grew(self) -> None:
-        """A look at a file that the kernel writes by itself."""
-        with self._file.lock:
-            body = self._file.body
-            if not isinstance(body, Whole) or not self._may_be_early:
-                return
-            size = stamp_of(body.fd).size
-            if self.early is not None:
-                self.early.grew(size)
-            elif size >= self._means.settings.multipart_from:
-                self._begin_early(size)
-
-    def give_up_early(self) -> None:
-        """The file was cut, or got another name."""
-        early, self.early = self.early, None
-        if early is not None:
-            early.abandon()
-
-    @property
-    def _may_be_early(self) -> bool:
-        file = self._file
-        new = isinstance(file.body, Whole) and file.body.mark is None
-        return new and self._means.settings.early and not self.pins and not file.node.gone and file.handles.writers > 0
-
-    def _begin_early(self, size: int) -> None:
-        file = self._file
-        body = file.body
-        if not isinstance(body, Whole):
-            return
-        metadata = without_mtime(self._goal(file.node.mtime).metadata)
-        self.early = Early(self._means, file.node.key, metadata, body.path)
-        self.early.grew(size)
-
     # One upload
 
     def _save(self, body: Whole | Partial) -> None:
@@ -155,7 +106,7 @@ class Saving:
         """False: once more."""
         metadata, self.metadata = self.metadata, False
         try:
-            etag = job.send(self._goal(job.mtime))
+            etag = job.send(self.goal(job.mtime))
         except OSError as error:
             job.undo()
             self.metadata |= metadata
@@ -180,7 +131,7 @@ class Saving:
         )
 
     def _send(self, goal: upload.Goal, body: Whole, size: int, freeze: bool) -> str:
-        early, self.early = self.early, None
+        early = self._file.growth.taken()
         if early is not None:
             etag = early.finish(goal, size, self._file.handles.direct or body.mapped, self.mtime_set)
             if etag is not None:
@@ -204,7 +155,7 @@ class Saving:
             moved=lambda: body.changes != changes,
         )
 
-    def _goal(self, mtime: int) -> upload.Goal:
+    def goal(self, mtime: int) -> upload.Goal:
         node = self._file.node
         tag = f"{self._file.writer}:{time.time_ns()}"
         return upload.Goal(node.key, {**node.metadata(mtime), TAG: tag}, self._condition())
