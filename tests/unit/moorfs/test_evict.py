@@ -5,8 +5,9 @@ import ctypes
 import errno
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datafakes import MIB, Rig
@@ -145,3 +146,28 @@ def test_a_partly_fetched_file_is_still_good_when_it_is_opened_again(tmp_path: P
     rig.cache.forget(node)
     assert os.listdir(f"{rig.settings.cache}/data") == []
     rig.cache.close()
+
+
+def test_a_real_mount_whose_cache_disk_is_full_reads_on_and_tells_writers(
+    mount: Callable[..., Any], engine: Any, bucket: str, tmp_path: Path
+) -> None:
+    data = body(9, 30 * MIB)
+    for key, size in (("big", 30 * MIB), ("small", 3 * MIB)):
+        engine.s3.put_object(Bucket=bucket, Key=key, Body=data[:size])
+
+    def fill() -> tuple[str, int, bool, bool]:
+        fd, written, told = os.open("new", os.O_WRONLY | os.O_CREAT), 0, 0
+        try:
+            while True:
+                written += os.write(fd, data[:MIB])
+        except OSError as error:
+            told = error.errno or 0
+        good = Path("small").read_bytes() == data[: 3 * MIB], Path("big").read_bytes() == data
+        os.close(fd)
+        return errno.errorcode[told], written, *good
+
+    with small_disk(tmp_path / "disk", 24 * MIB) as disk:
+        made = mount(cache=str(disk / "cache"))
+        told, written, small, big = made.do(fill)
+    assert (told, small, big) == ("ENOSPC", True, True)
+    assert engine.s3.head_object(Bucket=bucket, Key="new")["ContentLength"] == written
