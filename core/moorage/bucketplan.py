@@ -93,26 +93,11 @@ def _waiting(facts: BucketFacts, phase: Phase, problem: Problem, actions: tuple[
 def _made(
     facts: BucketFacts, engine: S3Engine, hold: tuple[Action, ...], trouble: Problem | None, lacking: Problem | None
 ) -> Plan[BucketStatus]:
-    spec, before = facts.bucket.spec, facts.bucket.status
-    wanted = bucketwish.wish(spec, before, engine, facts.owner, facts.look)
+    wanted = bucketwish.wish(facts.bucket.spec, facts.bucket.status, engine, facts.owner, facts.look)
     drifted = bucketwish.drift(wanted, facts.look) if facts.look else ()
-    settings, settled = wanted.settings, is_settled(facts.bucket)
+    settled = is_settled(facts.bucket)
     turn = ownkey.turn(facts, engine, settled) if not (trouble or drifted) else ownkey.waiting(facts, not trouble)
-    status = before.model_copy(
-        update={
-            "bucket_name": facts.engine_bucket,
-            "endpoint": engine.endpoint,
-            "region": engine.region,
-            "secret_name": names.bucket_secret(facts.bucket.metadata["name"]),
-            "versioning": _versioning(before, settings.versioning),
-            "lock_mode": settings.lock.mode if settings.lock else None,
-            "lock_days": settings.lock.days if settings.lock else None,
-            "tag_keys": tuple(sorted(wanted.tags.keys() - facts.owner.tags.keys())),
-            "set_fields": bucketwish.set_fields(spec),
-            "key": turn.state,
-            **bucketusage.told(facts),
-        }
-    )
+    status = _as_wanted(facts, engine, wanted).model_copy(update={"key": turn.state})
     healthy = (
         no(conditions.HEALTHY, trouble.reason, trouble.message) if trouble else yes(conditions.HEALTHY, "BackendReady")
     )
@@ -121,22 +106,37 @@ def _made(
         transit.ready(facts.users, facts.attachments, f"Secret {status.secret_name} has its key"),
         _configured(lacking),
         healthy,
-        *bucketlock.enforced(facts, engine, settings.lock),
+        *bucketlock.enforced(facts, engine, wanted.settings.lock),
         *keysenforced.enforced(engine),
     )
     made = turn.actions or _make(facts, engine, wanted, bool(drifted))
     actions = (*hold, *made, *_reader(facts))
+    told = turn.told
     if drifted and _configured_before(facts):
         what = "; ".join(drifted)[:DRIFT_MAX]
-        told = (
-            *turn.told,
-            Notice("Drifted", f"{facts.engine_bucket} was changed on the engine: {what}", warning=True),
-        )
+        told += (Notice("Drifted", f"{facts.engine_bucket} was changed on the engine: {what}", warning=True),)
         status = status.model_copy(update={"drift": BucketDrift(at=facts.now, what=what)})
-    else:
-        told = turn.told
     step = settle(facts, status, verdicts, actions, turn.requeue_after)
     return replace(step, notices=(*told, *step.notices))
+
+
+def _as_wanted(facts: BucketFacts, engine: S3Engine, wanted: Wish) -> BucketStatus:
+    """The status of the bucket as it is when the plan is done."""
+    before, lock = facts.bucket.status, wanted.settings.lock
+    return before.model_copy(
+        update={
+            "bucket_name": facts.engine_bucket,
+            "endpoint": engine.endpoint,
+            "region": engine.region,
+            "secret_name": names.bucket_secret(facts.bucket.metadata["name"]),
+            "versioning": _versioning(before, wanted.settings.versioning),
+            "lock_mode": lock.mode if lock else None,
+            "lock_days": lock.days if lock else None,
+            "tag_keys": tuple(sorted(wanted.tags.keys() - facts.owner.tags.keys())),
+            "set_fields": bucketwish.set_fields(facts.bucket.spec),
+            **bucketusage.told(facts),
+        }
+    )
 
 
 def _configured(lacking: Problem | None) -> Verdict:
