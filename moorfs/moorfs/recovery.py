@@ -83,7 +83,8 @@ def _moved(state: State, record: Moved) -> None:
     before = state.nodes.get(record.node)
     if before:
         state.nodes[record.node] = before._replace(parent=record.parent, name=record.name)
-    state.moved.update(i.serial for i in state.intents.values() if i.node == record.node)
+    mine = [each for each in state.intents.values() if each.node == record.node]
+    state.moved.update(i.serial for i in mine if (i.parent, i.name) == (record.parent, record.name))
 
 
 def _changed(state: State, record: Changed) -> None:

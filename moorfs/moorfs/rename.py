@@ -83,7 +83,7 @@ class Renaming:
         if there is not None and not claimed:
             _replaceable(node, there, flags)
         if isinstance(node, Folder):
-            self._folder(node, there, target, text, bool(claimed))
+            self._folder(node, there, target, text, claimed[0] if claimed else None)
         elif isinstance(node, Leaf):
             self._file(node, there, target, text, claimed[0] if claimed else None)
         self._volume.changed(source)
@@ -125,12 +125,12 @@ class Renaming:
         key = target.key + name + end
         return Intent(next(self._serial), node.id, node.key, key, bool(end), replaced, target.id, name)
 
-    def _folder(self, node: Folder, there: Node | None, target: Folder, name: str, claimed: bool) -> None:
-        intent = self._intent(node, there, target, name)
+    def _folder(self, node: Folder, there: Node | None, target: Folder, name: str, begun: Intent | None) -> None:
+        intent = begun or self._intent(node, there, target, name)  # one of a move, however often it is begun
         with ExitStack() as stack:
             if isinstance(there, Folder):
                 stack.enter_context(there.lock)
-                if not claimed:
+                if not begun:
                     self._removing.empty(there)
             if node.parent is not None:
                 self._volume.keep(node.parent, node)

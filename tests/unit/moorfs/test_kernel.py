@@ -172,11 +172,12 @@ def test_a_signal_that_kills_nobody_does_not_end_a_request(memory: Mounting) -> 
 
     def work() -> int | None:
         signal.signal(signal.SIGUSR1, lambda *_: None)
+        (made.cache / "handled").touch()
         return _wrong(lambda: os.stat("slow"))
 
     waiting = made.begin(work)
-    while not made.waiting():
-        time.sleep(0.01)
+    _until((made.cache / "handled").exists)
+    _until(lambda: made.ask("stats")["underWay"] == 1)
     for _ in range(5):
         os.kill(waiting.pid, signal.SIGUSR1)
         time.sleep(0.1)

@@ -385,6 +385,23 @@ def test_a_folder_rename_that_comes_again_after_a_death_is_done(rig: Rig, kind: 
     assert again.system.renaming.pending == []
 
 
+def test_a_folder_rename_that_dies_twice_leaves_nothing_that_a_later_one_could_take_for_itself(rig: Rig):
+    wanted = make_tree(rig)
+    kill_at(rig, "copy", 12)
+    with suppress(Killed):
+        rig.rename("d", "t")
+    again = revived(rig)
+    kill_at(again, "copy", 5)
+    with suppress(Killed):
+        again.system.rename(1, b"d", 1, b"t", 0, Caller(resent=True))
+    third = revived(again)
+    third.system.rename(1, b"d", 1, b"t", 0, Caller(resent=True))
+
+    assert third.system.renaming.pending == []
+    assert tree_of(third) == wanted
+    assert revived(third).system.renaming.pending == []
+
+
 @pytest.mark.parametrize("number", [1, 12])
 def test_a_folder_rename_that_died_before_all_was_copied_is_undone_at_the_next_mount(rig: Rig, number: int):
     make_tree(rig)
