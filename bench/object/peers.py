@@ -26,12 +26,12 @@ S3FS = (
 )
 RCLONE = "--allow-other --no-check-certificate --dir-cache-time 1s --attr-timeout 1s"
 PROGRAMS = {
-    "s3fs": f"s3fs {{bucket}} /mnt {S3FS} -o url={{endpoint}},passwd_file=/tmp/passwd",
+    "s3fs": f"s3fs {{bucket}} /mnt/b {S3FS} -o url={{endpoint}},passwd_file=/tmp/passwd",
     "rclone, cached (close is not stored)": (
-        f"rclone mount s3:{{bucket}} /mnt --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode full"
+        f"rclone mount s3:{{bucket}} /mnt/b --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode full"
         " --vfs-write-back 0s --cache-dir /tmp/cache"
     ),
-    "rclone, not cached": f"rclone mount s3:{{bucket}} /mnt --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode off",
+    "rclone, not cached": f"rclone mount s3:{{bucket}} /mnt/b --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode off",
 }
 APPEAR = 30.0
 
@@ -84,7 +84,8 @@ def peer(command: str, engine: Engine, bucket: str, endpoint: str = "") -> Gener
     config = f"[s3]\\ntype = s3\\nprovider = Other\\nendpoint = {where}\\nregion = us-east-1\\nlist_version = 2\\n"
     config += f"access_key_id = {engine.access}\\nsecret_access_key = {engine.secret}\\n"
     script = (
-        f"mount -t tmpfs tmpfs {tree}/tmp && mount --bind {tree}/mnt {tree}/mnt && mount -t proc proc {tree}/proc"
+        f"mount -t tmpfs tmpfs {tree}/tmp && mount -t tmpfs tmpfs {tree}/mnt && mkdir {tree}/mnt/b"
+        f" && mount -t proc proc {tree}/proc"
         f" && mount --rbind /dev {tree}/dev && umask 077"
         f" && printf '%s:%s' {engine.access} {engine.secret} > {tree}/tmp/passwd"
         f" && printf '{config}' > {tree}/tmp/rclone.conf && exec chroot {tree} {words}"
@@ -107,10 +108,10 @@ def peer(command: str, engine: Engine, bucket: str, endpoint: str = "") -> Gener
     quiet, said = subprocess.DEVNULL, subprocess.PIPE
     process = subprocess.Popen(argv, stdout=quiet, stderr=said, text=True, env=environment)
     try:
-        _until_mounted(process, f"{tree}/mnt")
-        yield Mounted(process.pid, f"{tree}/mnt")
+        _until_mounted(process, f"{tree}/mnt/b")
+        yield Mounted(process.pid, f"{tree}/mnt/b")
     finally:
-        _end(process, f"{tree}/mnt")
+        _end(process, f"{tree}/mnt/b")
 
 
 def _until_mounted(process: "subprocess.Popen[str]", folder: str) -> None:
@@ -125,7 +126,7 @@ def _lines(pid: int, folder: str) -> list[str]:
     with suppress(OSError):
         table = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
         # After its chroot a process is shown its own paths.
-        return [line for line in table if line.split()[4] in (folder, "/mnt")]
+        return [line for line in table if line.split()[4] in (folder, "/mnt/b")]
     return []
 
 
