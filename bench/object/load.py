@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 MIB = 2**20
 BIG = 256  # MiB
@@ -116,13 +117,19 @@ def scattered(folder: str) -> dict[str, float]:
     stream_out(path, 64)
     handle = os.open(path, os.O_RDWR)
     pages, place = 64 * 256, random.Random(1)  # noqa: S311 - places, no secrets
-    found = {"random read": _for_a_second(lambda: os.pread(handle, 4096, place.randrange(pages) * 4096))}
     data = PAGE[:4096]
-    try:
-        found["random write"] = _for_a_second(lambda: os.pwrite(handle, data, place.randrange(pages) * 4096))
-    except OSError:  # rclone without a cache
-        found["random write"] = 0.0
-    found["close of it ms"] = round(timed(lambda: os.close(handle)) * 1000, 1)
+    works: dict[str, Callable[[], object]] = {
+        "random read": lambda: os.pread(handle, 4096, place.randrange(pages) * 4096),
+        "random write": lambda: os.pwrite(handle, data, place.randrange(pages) * 4096),
+    }
+    found: dict[str, float] = {}
+    for name, work in works.items():
+        try:
+            found[name] = _for_a_second(work)
+        except OSError:  # rclone without a cache
+            found[name] = 0.0
+    with suppress(OSError):
+        found["close of it ms"] = round(timed(lambda: os.close(handle)) * 1000, 1)
     return found
 
 
