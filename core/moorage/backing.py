@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from moorage import (
     conditions,
     consent,
+    features,
     manifests,
     names,
     nfsoptions,
@@ -200,9 +201,19 @@ def _bucket_backing(facts: VolumeFacts, bucket: Bucket) -> Backing | Waiting:
         "prefix": ref.prefix if ref else "",
         "region": seen.region or "",
         "secret": f"{bucket.metadata['namespace']}/{seen.secret_name}",
+        **_lacks(facts, seen.placement),
     }
     secret = SecretRef(name=seen.secret_name, namespace=bucket.metadata["namespace"])
     return Backing(seen.placement, attributes, secret=secret, bucket_name=seen.bucket_name)
+
+
+def _lacks(facts: VolumeFacts, placed: Placement) -> dict[str, str]:
+    """What the mounter must not ask of the engine; nothing for one that has it all."""
+    backend = _backend(facts, placed)
+    engine = backend.spec.engine.s3 if backend else None
+    row = features.told(engine) if engine else objectmount.NEEDED
+    lacks = ",".join(each for each in objectmount.NEEDED if each not in row)
+    return {"lacks": lacks} if lacks else {}
 
 
 def _shown(facts: VolumeFacts) -> dict[str, str]:

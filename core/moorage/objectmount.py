@@ -15,6 +15,9 @@ from moorage.view import clean_path
 
 MOORFS, S3FS = "moorfs", "s3fs"
 DEFAULT = S3FS
+CONDITIONAL, PART_COPY = "conditionalWrites", "partCopy"
+NEEDED = (CONDITIONAL, PART_COPY)
+"""What moorfs asks of an engine that has it, as `moorage.features` names it (which would load every model here)."""
 FSTYPES: Mapping[str, str] = {MOORFS: "fuse.moorfs", S3FS: "fuse.s3fs"}
 
 _URL = re.compile(r"^https?://[A-Za-z0-9\[\]:.-]{1,500}(/[A-Za-z0-9_.-]{1,63})?$")
@@ -25,6 +28,7 @@ _ID = re.compile("^([0-9]{1,9}|[1-3][0-9]{9}|4[01][0-9]{8})?$")
 _MODE = re.compile("^(0?[0-7]{3})?$")
 _SIZE = re.compile("^([0-9]{1,16})?$")
 _FLAG = re.compile("^(true|false)?$")
+_WORDS = re.compile("^([A-Za-z]{1,32}(,[A-Za-z]{1,32}){0,7})?$")
 
 _NUMBER = r"[0-9]{1,9}"
 _COMMON: Mapping[str, str | None] = {
@@ -60,7 +64,8 @@ class ObjectMount:
     """An object volume: a bucket, or a prefix of it, shown by a FUSE program.
 
     `secret`: namespace/name of the Secret with the key, for whoever follows its rotations. `uid`, `gid`, `mode`: of
-    all files and folders, instead of what is kept with the objects. `cache`: bytes of the node's disk for it.
+    all files and folders, instead of what is kept with the objects. `cache`: bytes of the node's disk for it. `lacks`:
+    which of `NEEDED` the engine does not have.
     """
 
     mounter: str
@@ -74,6 +79,7 @@ class ObjectMount:
     mode: str = ""
     cache: str = ""
     writeback: str = ""
+    lacks: str = ""
     kind = "object"
 
     @property
@@ -98,6 +104,7 @@ class ObjectMount:
             gid=matching(attributes, "gid", _ID, "a numeric group id"),
             mode=matching(attributes, "mode", _MODE, "a mode such as 0750"),
             cache=matching(attributes, "cache", _SIZE, "a number of bytes"),
+            lacks=matching(attributes, "lacks", _WORDS, "a list of words"),
             writeback=matching(attributes, "writeback", _FLAG, "true or false"),
         )
 
@@ -173,6 +180,8 @@ def moorfs_settings(parameters: Mapping[str, str]) -> dict[str, Any]:
         "cacheSize": int(plan.cache) if plan.cache else None,
         "writeback": True if plan.writeback == "true" else None,
         "ttl": float(chosen["ttl"]) if "ttl" in chosen else None,
+        "conditional": False if CONDITIONAL in plan.lacks.split(",") else None,
+        "partCopy": False if PART_COPY in plan.lacks.split(",") else None,
         "downSeconds": float(chosen["patience"]) if "patience" in chosen else None,
     }
     return {key: value for key, value in found.items() if value is not None}

@@ -105,8 +105,6 @@ class Settings:
     """Bytes of clean cache files that are kept; open and unsaved files come on top, within the disk."""
     whole_up_to: int = 4 << 20
     """Objects of at most so many bytes are fetched when they are opened; of bigger ones only what is read."""
-    conditional: bool = True
-    """An object that somebody else wrote meanwhile is not overwritten: close() fails (ESTALE), the bytes are kept."""
     early: bool = True
     """Parts of a big new file are uploaded while it is still being written."""
     mmap: str = "strict"

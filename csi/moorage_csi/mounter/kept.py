@@ -69,7 +69,7 @@ class Kept:
         place = Place(self.folder, self.device, taking_over)
         self.write(recipe.files(place))
         handed = () if self.device is None else (self.device,)
-        self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed)
+        self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed, recipe.environment(place))
         self.cages.hold(recipe.name, self.process.pid)
         self.started = time.monotonic()
         await self._appear(self.process)

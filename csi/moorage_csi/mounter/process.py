@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,12 @@ class Process:
     """A running program. `exited` is set, and `on_exit` called, within milliseconds of its end."""
 
     def __init__(
-        self, argv: Sequence[str], hidden: Sequence[str], on_exit: Callable[[], None], handed: Sequence[int] = ()
+        self,
+        argv: Sequence[str],
+        hidden: Sequence[str],
+        on_exit: Callable[[], None],
+        handed: Sequence[int] = (),
+        environment: Mapping[str, str] = _ENVIRONMENT,
     ) -> None:
         """`hidden` are secrets: should the program ever print one, it is blanked. `handed`: descriptors it gets."""
         self._loop = asyncio.get_running_loop()
@@ -38,7 +43,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=child,
                 stderr=child,
-                env=_ENVIRONMENT,
+                env={**_ENVIRONMENT, **environment},
                 cwd="/",
                 start_new_session=True,
                 pass_fds=handed,

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moorage import objectmount
+from moorage import names, objectmount
 from moorage.objectmount import FSTYPES, MOORFS, S3FS
 from moorage_csi.mounter.recipe import Key, Place, Recipe
 
 Texts = Mapping[str, str]
+_CA = "ca.crt"  # who signed the certificate of an engine that no public authority knows
 CONTROL = "control"  # name of a moorfs' socket among its files
 
 
@@ -26,10 +27,22 @@ class Programs:
         """Raises InvalidInput for parameters that do not fit and a Secret without a key."""
         key = Key.of(secrets)
         plan, _, _ = objectmount.of_parameters(kind, parameters)
-        argv, files = self._s3fs(target, parameters, key) if kind == S3FS else self._moorfs(volume_id, parameters, key)
+        ca = secrets.get(names.SECRET_CA, "")
+        argv, files = (
+            self._s3fs(target, parameters, key)
+            if kind == S3FS
+            else self._moorfs(volume_id, parameters, key, trust=bool(ca))
+        )
+
+        def all_files(place: Place) -> Texts:
+            return {**files(place), **({_CA: ca} if ca else {})}
+
+        def environment(place: Place) -> Texts:
+            return {"CURL_CA_BUNDLE": str(place.folder / _CA)} if ca else {}
+
         return Recipe(
-            volume_id, target, kind, FSTYPES[kind], plan.source, dict(parameters), dict(secrets), argv, files,
-            connection=kind == MOORFS,
+            volume_id, target, kind, FSTYPES[kind], plan.source, dict(parameters), dict(secrets), argv, all_files,
+            environment, connection=kind == MOORFS,
         )  # fmt: skip
 
     def _s3fs(
@@ -41,7 +54,7 @@ class Programs:
         return argv, lambda _: {"passwd": f"{key.access}:{key.secret}\n"}
 
     def _moorfs(
-        self, volume_id: str, parameters: Texts, key: Key
+        self, volume_id: str, parameters: Texts, key: Key, trust: bool
     ) -> tuple[Callable[[Place], Sequence[str]], Callable[[Place], Texts]]:
         group = parameters.get("group", "")
         cache = self.cache / (volume_id.replace("/", "_") + (f"-g{group}" if group else ""))
@@ -56,6 +69,7 @@ class Programs:
 
         def files(place: Place) -> Texts:
             own = {"keyFile": str(place.folder / "key.json"), "socket": str(place.folder / CONTROL)}
+            own |= {"caFile": str(place.folder / _CA)} if trust else {}
             credentials = {"AWS_ACCESS_KEY_ID": key.access, "AWS_SECRET_ACCESS_KEY": key.secret}
             return {"config.json": json.dumps(settings | own), "key.json": json.dumps(credentials)}
 

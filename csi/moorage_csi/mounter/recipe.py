@@ -50,6 +50,7 @@ class Recipe:
     secrets: Mapping[str, str] = field(compare=False, repr=False)
     argv: Callable[[Place], Sequence[str]] = field(compare=False, repr=False)
     files: Callable[[Place], Mapping[str, str]] = field(compare=False, repr=False)
+    environment: Callable[[Place], Mapping[str, str]] = field(default=lambda _: {}, compare=False, repr=False)
     connection: bool = field(default=False, compare=False)
 
     @property

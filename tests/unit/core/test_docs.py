@@ -44,10 +44,11 @@ def test_alerts_and_docs_speak_of_metrics_that_exist() -> None:
     groups = yaml.safe_load((ROOT / "charts/moorage/files/alerts.yaml").read_text())["groups"]
     expressions = " ".join(rule["expr"] for group in groups for rule in group["rules"])
     told = set(re.findall(r"moorage_\w+", expressions + LIFECYCLE)) - {"moorage_operator"}
-    code = sources("operator/moorage_operator")
+    code = sources("operator/moorage_operator") + sources("moorfs/moorfs")
 
     def exists(name: str) -> bool:
-        own = name.removeprefix("moorage_nfs_").removesuffix("_bucket")  # the agent writes the prefix once
+        # Agent and moorfs write their prefix once.
+        own = name.removeprefix("moorage_nfs_").removeprefix("moorage_volume_").removesuffix("_bucket")
         return f'"{name}"' in code or f'"{own}"' in code
 
     assert len(told) > 6
