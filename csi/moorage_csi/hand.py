@@ -145,8 +145,19 @@ def heal(pid: int, staging: str, folder: str, path: str, readonly: bool) -> None
             _set(tree, _MOUNT_ATTR_RDONLY if readonly else 0)
             with _closing(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as namespace:
                 _checked(int(_libc.setns(namespace, _CLONE_NEWNS)))
+            if not is_dead(path):
+                return
             with _closing(os.open(path, _HANDLE | os.O_NOFOLLOW)) as place:
                 _syscall(_MOVE_MOUNT, tree, b"", place, b"", ctypes.c_uint(_MOVE_EMPTY_PATHS))
+
+
+def is_dead(path: str) -> bool:
+    """Whether nobody serves the FUSE file system there any more: its number may be another one's by now."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    return False
 
 
 def _heal(pid: str, staging: str, folder: str, path: str, mode: str) -> Result:

@@ -69,6 +69,7 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     """Serve until the end; the exit code."""
     _many_files()
     kernel, lead = Kernel(fd), Lead()
+    os.makedirs(settings.cache, mode=0o700, exist_ok=True)
     state = os.path.join(settings.cache, "connection.json")
     try:
         features, again = _agreed(kernel, settings, state, takeover)

@@ -91,7 +91,7 @@ class Handover:
     async def _restore(self, fields: Fields, device: int | None) -> None:
         try:
             given = [fields[key] for key in ("volume_id", "target", "kind", "parameters", "secrets")]
-            await self._supervisor.restore(self._programs.recipe(*given), device)
+            await self._supervisor.restore(self._programs.recipe(*given), device, str(fields.get("filesystem", "")))
         except (KeyError, TypeError, MoorageError) as error:
             log.error("a mount of an earlier mounter cannot be kept: %s", error)
             _close(device)
@@ -103,7 +103,7 @@ class Handover:
         recipe = kept.recipe
         fields = {
             "volume_id": recipe.volume_id, "target": target, "kind": recipe.kind,
-            "parameters": dict(recipe.parameters), "secrets": dict(recipe.secrets),
+            "parameters": dict(recipe.parameters), "secrets": dict(recipe.secrets), "filesystem": kept.filesystem,
         }  # fmt: skip
         await packets.send(fields, kept.device)
 

@@ -34,14 +34,15 @@ _MEANINGS: Mapping[str, type[MoorageError]] = {
 
 @dataclass(slots=True)
 class Kept:
-    """A mount. `folder`: of its files, on a tmpfs. `device`: the connection, where it is ours. `restarts`: how often
-    its process was started again.
+    """A mount. `folder`: of its files, on a tmpfs. `device`: the connection, where it is ours. `filesystem`: what it
+    shows, or showed last (major:minor). `restarts`: how often its process was started again.
     """
 
     recipe: Recipe
     folder: Path
     cages: Cages
     device: int | None = None
+    filesystem: str = ""
     process: Process | None = None
     started: float = 0.0
     restarts: int = 0
@@ -176,6 +177,7 @@ class Kept:
         while asyncio.get_running_loop().time() < deadline:
             mount = mounts.at(self.recipe.target)
             if mount and mount.fstype == self.recipe.fstype:
+                self.filesystem = mount.device
                 return
             if await process.wait(0.02):
                 break

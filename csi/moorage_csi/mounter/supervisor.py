@@ -17,7 +17,6 @@ from moorage_csi import mounts
 from moorage_csi.mounter.cages import Cages
 from moorage_csi.mounter.kept import Kept
 from moorage_csi.mounter.recipe import Recipe
-from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class Supervisor:
             await self.rekey(recipe)
             return
         await self._forget(recipe.target)
-        dead = mounts.at(recipe.target)  # of an earlier mounter
+        found = mounts.at(recipe.target)  # of an earlier mounter
         await mounts.ensure_unmounted(self._runner, recipe.target)
         kept = self._new(recipe)
         try:
@@ -76,11 +75,15 @@ class Supervisor:
             await self._stop(kept)
             raise
         self._keep(kept)
-        await self._mend(dead, recipe.target)
+        await self._mend(found.device if found else "", recipe.target)
 
-    async def restore(self, recipe: Recipe, device: int | None) -> None:
-        """A mount that an earlier mounter kept: its connection is taken over, or it is mounted anew and mended."""
+    async def restore(self, recipe: Recipe, device: int | None, filesystem: str) -> None:
+        """A mount that an earlier mounter kept: its connection is taken over, or it is mounted anew and mended.
+
+        `filesystem`: what containers were shown of it.
+        """
         kept = self._kept[recipe.target] = self._new(recipe, device)
+        kept.filesystem = filesystem
         self._keep(kept)
         self._revive_soon(kept)
 
@@ -192,7 +195,7 @@ class Supervisor:
         self._tell_death(kept)
         if kept.process:
             await kept.process.stop()
-        dead = mounts.at(kept.recipe.target)
+        dead = kept.filesystem
         await mounts.ensure_unmounted(self._runner, kept.recipe.target)
         await self._start(kept)
         self.told(kept.recipe.target, kept)
@@ -205,11 +208,11 @@ class Supervisor:
         kept.restarts += 1
         log.warning("%s died (%s): new start %d", kept.recipe.target, kept.process.last_words, kept.restarts)
 
-    async def _mend(self, dead: Mount | None, target: str) -> None:
+    async def _mend(self, dead: str, target: str) -> None:
         """The mount itself is well: what fails here concerns containers that run already."""
-        if dead is None or self._heal is None:
+        if not dead or self._heal is None:
             return
         try:
-            await self._heal(dead.device, target)
+            await self._heal(dead, target)
         except MoorageError as error:
             log.warning("what showed %s before is not replaced everywhere: %s", target, error)

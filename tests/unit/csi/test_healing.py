@@ -87,3 +87,20 @@ async def test_other_mounts_stay_as_they_are(dead: tuple[Path, Container, str]) 
     await Healing(Processes()).heal("0:99999", f"{folder}/staging")
 
     assert container.sees("cat", "/proc/self/mountinfo") == table
+
+
+async def test_what_lives_is_left_alone(private_mounts: None, tmp_path: Path) -> None:
+    """The number of a file system that has gone may have been given to another volume's."""
+    for name in ("staging", "other", "data"):
+        (tmp_path / name).mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "other", f"{tmp_path}/other"], check=True)
+    container = Container(f"mount --bind {tmp_path}/other {tmp_path}/data")
+    subprocess.run(["mount", "-t", "tmpfs", "new", f"{tmp_path}/staging"], check=True)
+    found = mounts.at(f"{tmp_path}/other")
+    assert found is not None
+    table = container.sees("cat", "/proc/self/mountinfo")
+
+    await Healing(Processes()).heal(found.device, f"{tmp_path}/staging")
+
+    assert container.sees("cat", "/proc/self/mountinfo") == table
+    container.end()

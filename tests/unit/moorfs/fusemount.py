@@ -90,7 +90,6 @@ class Mount:
 
     def start(self, takeover: bool = False, ready: bool = True) -> None:
         """Start the server; with `ready`, return when it answers."""
-        self.cache.mkdir(parents=True, exist_ok=True)
         config = self.home / "config.json"
         settings.save(self.settings, str(config))
         argv = [*self.command, "--fd", str(self.fd), "--config", str(config), *(["--takeover"] if takeover else [])]
