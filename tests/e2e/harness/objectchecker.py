@@ -107,9 +107,9 @@ class Run:
 
 def start(kube: Kube, claim: str, node: str, reader: str, namespace: str, name: str = "crash") -> Run:
     """A writer on `node`, and a pod on node `reader` to read through; returns when the first files are acknowledged."""
-    writer = pod(f"{name}-writer", by_claim(claim), namespace, node, image=MOORAGE)
+    writer = pod(f"{name}-writer", by_claim(claim), namespace, node, image=MOORAGE, user=0)
     writer["spec"]["containers"][0]["command"] = [*PYTHON, "write", FOLDER]
-    kube.apply(writer, pod(f"{name}-reader", by_claim(claim), namespace, reader, image=MOORAGE))
+    kube.apply(writer, pod(f"{name}-reader", by_claim(claim), namespace, reader, image=MOORAGE, user=0))
     for each in ("writer", "reader"):
         kube.wait_pod(f"{name}-{each}", namespace, timeout=180)
     run = Run(kube, namespace, f"{name}")
