@@ -140,8 +140,9 @@ def _ending(facts: KeyFacts, end: Problem, hold: tuple[Action, ...]) -> Plan[Buc
     if keyslots.slots(status) and status.phase != Phase.DESTROYING:
         verdicts = (no(conditions.PROVISIONED, end.reason, end.message), lifecycle(Phase.DESTROYING, end.message))
         return settle(facts, status, verdicts, hold, 0)
-    if keyslots.slots(status) and facts.engine is None:
-        text = f"{end.message}; it cannot be revoked: StorageBackend {facts.backend_name} is gone, create it again"
+    if keyslots.slots(status) and (facts.engine is None or not facts.root_key):
+        missing = "is gone" if facts.engine is None else "has no root key (its Secret is gone)"
+        text = f"{end.message}; it cannot be revoked: StorageBackend {facts.backend_name} {missing}, create it again"
         verdicts = (no(conditions.PROVISIONED, end.reason, text), lifecycle(Phase.DESTROYING, text))
         return settle(facts, status, verdicts, hold, RECHECK)
     actions, told = removal(facts), (Notice(end.reason, end.message),) if keyslots.slots(status) else ()

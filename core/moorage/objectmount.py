@@ -138,6 +138,12 @@ def of_parameters(mounter: str, parameters: Mapping[str, str]) -> tuple[ObjectMo
     return plan, options(split(parameters.get("options", "")), OPTIONS[mounter], mounter), group
 
 
+def mount_flags(mounter: str, parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """The options that are flags of the mount itself, for who calls mount(2)."""
+    _, given, _ = of_parameters(mounter, parameters)
+    return tuple(option for option in given if option in _COMMON)
+
+
 def s3fs_argv(program: str, parameters: Mapping[str, str], passwd_file: str, target: str) -> tuple[str, ...]:
     """The command line of one s3fs in the foreground. Secrets are not in it: they are in `passwd_file` (0600).
 
@@ -171,6 +177,7 @@ def moorfs_settings(parameters: Mapping[str, str]) -> dict[str, Any]:
         "endpoint": plan.endpoint,
         "bucket": plan.bucket,
         "prefix": f"{plan.prefix}/" if plan.prefix else None,
+        "readOnly": True if "ro" in given else None,
         "region": plan.region,
         "uid": int(plan.uid) if plan.uid else None,
         "gid": int(plan.gid) if plan.gid else None,

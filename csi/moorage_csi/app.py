@@ -160,6 +160,6 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     supervisor.told = handover.tell
     stack.callback(handover.listen(chosen.keeper).close)
     stack.push_async_callback(handover.close)
-    server = await MounterServer(metrics, supervisor, programs).listen(chosen.endpoint)
+    server = await MounterServer(metrics, supervisor, programs, handover.settled).listen(chosen.endpoint)
     stack.callback(server.close)
     return lambda: ""

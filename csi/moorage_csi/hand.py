@@ -2,7 +2,7 @@
 
     hand.py bind <staging> <folder> <target> ro|rw [new]    one task, as a command
     hand.py grant <target> <group>                          another
-    hand.py heal <pid> <staging> <folder> <path> ro|rw      another
+    hand.py heal <pid> <staging> <folder> <path> ro,nosuid… another
     hand.py                                                 tasks as lines of JSON, until the input ends (see `hands`)
 
 bind: the folder is resolved by openat2(2) beneath the staging path, without symbolic links and without crossing mounts,
@@ -35,6 +35,7 @@ _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BEN
 _OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 _MOVE_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
+_ATTRIBUTES = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 0x10}  # linux/mount.h, MOUNT_ATTR_*
 _UMOUNT_NOFOLLOW = 8
 _CLONE_NEWNS = 0x20000
 _HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -137,12 +138,12 @@ def _bind(staging: str, folder: str, target: str, mode: str, *new: str) -> Resul
     return 0, "", ""
 
 
-def heal(pid: int, staging: str, folder: str, path: str, readonly: bool) -> None:
+def heal(pid: int, staging: str, folder: str, path: str, attributes: int) -> None:
     """What `path` showed is dead; nobody ever sees the bare directory beneath it."""
     with _closing(os.open(staging, _HANDLE)) as root, _closing(open_beneath(root, folder.lstrip("/") or ".")) as source:
         flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH)
         with _closing(_syscall(_OPEN_TREE, source, b"", flags)) as tree:
-            _set(tree, _MOUNT_ATTR_RDONLY if readonly else 0)
+            _set(tree, attributes)
             with _closing(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as namespace:
                 _checked(int(_libc.setns(namespace, _CLONE_NEWNS)))
             if not is_dead(path):
@@ -160,9 +161,9 @@ def is_dead(path: str) -> bool:
     return False
 
 
-def _heal(pid: str, staging: str, folder: str, path: str, mode: str) -> Result:
+def _heal(pid: str, staging: str, folder: str, path: str, flags: str) -> Result:
     try:
-        heal(int(pid), staging, folder, path, mode == "ro")
+        heal(int(pid), staging, folder, path, sum(_ATTRIBUTES.get(each, 0) for each in set(flags.split(","))))
     except OSError as error:
         return FAILED, "", error.strerror or ""
     return 0, "", ""

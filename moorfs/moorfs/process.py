@@ -3,12 +3,14 @@
 `run` is what both a first process and one that takes over do; `Build` makes the file system between them.
 """
 
+import fcntl
 import logging
 import mmap
 import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -23,7 +25,7 @@ from moorfs.metrics import Metrics, Tallies
 from moorfs.ports import Backing, FileSystem
 from moorfs.requests import Requests, decode
 from moorfs.serve import NotInitialisedError, Server
-from moorfs.settings import ENDED, HANDED_OVER, NO_TAKEOVER, Settings
+from moorfs.settings import ENDED, HANDED_OVER, NO_TAKEOVER, WRONG, Settings
 from moorfs.shown import shown
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 _FINISH_SECONDS = 20.0  # for the requests under way, when we are asked to end
 _LISTED = 100  # unsaved files in stats
 _SETTLE_SECONDS = 600.0  # for what is dirty, after an unmount
+_LOCK_SECONDS = 20.0  # for another process that is ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,9 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     _many_files()
     kernel, lead = Kernel(fd), Lead()
     os.makedirs(settings.cache, mode=0o700, exist_ok=True)
+    if not _alone(settings.cache):
+        log.error("another moorfs still has the cache %s", settings.cache)
+        return WRONG
     state = os.path.join(settings.cache, "connection.json")
     try:
         features, again = _agreed(kernel, settings, state, takeover)
@@ -91,6 +97,21 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     Control(settings.socket, process.methods).start()
     server.start()
     return process.wait()
+
+
+def _alone(cache: str) -> bool:
+    """Whether nobody else serves this cache; the lock is ours until we end. One that is dying is waited for."""
+    lock = os.open(os.path.join(cache, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                os.close(lock)
+                return False
+            time.sleep(0.02)
 
 
 def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> tuple[Features, bool]:

@@ -5,24 +5,26 @@ Source: linux/Documentation/filesystems/fuse, and mount(2).
 
 import ctypes
 import os
+from collections.abc import Sequence
 
 from moorage.errors import MoorageError
 from moorage_csi import mounts
 
 _DEVICE = "/dev/fuse"
-_MS_NOSUID, _MS_NODEV = 2, 4
-_MS_NOATIME, _MS_NOEXEC = 1024, 8
-_FLAGS = {"noatime": _MS_NOATIME, "noexec": _MS_NOEXEC}
+_MS_NODEV = 4
+_FLAGS = {"ro": 1, "nosuid": 2, "nodev": _MS_NODEV, "noexec": 8, "noatime": 1024}
 
 
-def open_mounted(target: str, fstype: str, source: str, options: tuple[str, ...] = ()) -> int:
+def open_mounted(target: str, fstype: str, source: str, options: Sequence[str] = ()) -> int:
     """A new connection mounted at `target`; the descriptor that a server speaks on.
 
     Nobody serves it yet: whoever looks into `target` waits.
     """
     device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     data = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
-    flags = _MS_NODEV | sum(_FLAGS.get(option, 0) for option in options)
+    flags = _MS_NODEV
+    for option in options:
+        flags |= _FLAGS.get(option, 0)
     try:
         _mount(source, target, fstype, flags, data)
     except BaseException:

@@ -24,6 +24,7 @@ class Handover:
         self._programs = programs
         self._peers: set[asyncio.Queue[str]] = set()  # of each, the targets that it has to be told of
         self._tasks: set[asyncio.Task[None]] = set()
+        self.settled = asyncio.Event()  # a node plugin has said what it keeps
 
     def tell(self, target: str, kept: Kept | None) -> None:
         """Something about the mount at `target` is new, or it has gone."""
@@ -83,18 +84,24 @@ class Handover:
         """What the peer kept for an earlier mounter; what we have ourselves is newer."""
         while not (found := await packets.receive())[0].get("end"):
             fields, device = found
-            if self._supervisor.at(str(fields.get("target"))) is not None:
+            target = str(fields.get("target"))
+            if self._supervisor.is_ours(target):
                 _close(device)
-                continue
-            await self._restore(fields, device)
+                if self._supervisor.at(target) is None:
+                    await packets.send({"target": target, "gone": True})
+            elif not await self._restore(fields, device):
+                await packets.send({"target": target, "gone": True})
+        self.settled.set()
 
-    async def _restore(self, fields: Fields, device: int | None) -> None:
+    async def _restore(self, fields: Fields, device: int | None) -> bool:
         try:
             given = [fields[key] for key in ("volume_id", "target", "kind", "parameters", "secrets")]
             await self._supervisor.restore(self._programs.recipe(*given), device, str(fields.get("filesystem", "")))
         except (KeyError, TypeError, MoorageError) as error:
             log.error("a mount of an earlier mounter cannot be kept: %s", error)
             _close(device)
+            return False
+        return True
 
     async def _send(self, packets: Packets, target: str) -> None:
         kept = self._supervisor.at(target)

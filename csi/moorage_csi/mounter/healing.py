@@ -51,8 +51,8 @@ class Healing:
     async def _replace(self, dead: Dead, target: str) -> list[str]:
         mount = dead.mount
         folder = mount.root.removesuffix("//deleted")
-        mode = "ro" if mount.readonly else "rw"
-        argv = (*_HAND, str(dead.pid), target, folder, mount.target, mode)
+        flags = ",".join(("ro" if mount.readonly else "rw", *mount.flags))
+        argv = (*_HAND, str(dead.pid), target, folder, mount.target, flags)
         try:
             output = await self._runner.run(argv, _SECONDS)
         except MoorageError as error:

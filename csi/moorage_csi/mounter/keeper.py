@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moorage_csi.mounter.packets import Closed, Fields, Packets
@@ -25,7 +25,7 @@ PATIENCE = 300.0  # seconds without a mounter, after which those who wait for it
 class Held:
     """A mount: what to tell the next mounter, and its connection."""
 
-    fields: Fields
+    fields: Fields = field(repr=False)  # the key is among them
     device: int | None
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moorage.errors import DeadlineExceeded, MoorageError, NotFound, NotReady, Unauthenticated
@@ -35,7 +35,8 @@ _MEANINGS: Mapping[str, type[MoorageError]] = {
 @dataclass(slots=True)
 class Kept:
     """A mount. `folder`: of its files, on a tmpfs. `device`: the connection, where it is ours. `filesystem`: what it
-    shows, or showed last (major:minor). `restarts`: how often its process was started again.
+    shows, or showed last (major:minor); `dead`: those that containers may still show. `restarts`: how often its
+    process was started again.
     """
 
     recipe: Recipe
@@ -43,6 +44,7 @@ class Kept:
     cages: Cages
     device: int | None = None
     filesystem: str = ""
+    dead: set[str] = field(default_factory=set[str])
     process: Process | None = None
     started: float = 0.0
     restarts: int = 0
@@ -66,7 +68,7 @@ class Kept:
         recipe = self.recipe
         mounts.make_directory(recipe.target)
         if recipe.connection and self.device is None:
-            self.device = connection.open_mounted(recipe.target, recipe.fstype, recipe.source)
+            self.device = connection.open_mounted(recipe.target, recipe.fstype, recipe.source, recipe.flags)
         place = Place(self.folder, self.device, taking_over)
         self.write(recipe.files(place))
         handed = () if self.device is None else (self.device,)

@@ -37,7 +37,11 @@ class Packets:
                 await self._readable()
             except OSError as error:
                 raise Closed from error
-        found: Any = json.loads(data) if data and not flags & socket.MSG_TRUNC else None
+        whole = data and not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+        try:
+            found: Any = json.loads(data) if whole else None
+        except ValueError:
+            found = None
         if not isinstance(found, dict):
             for each in handed:
                 os.close(each)

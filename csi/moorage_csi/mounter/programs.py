@@ -1,5 +1,6 @@
 """The programs that show buckets, as recipes: s3fs, and moorfs, which is ours."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ class Programs:
         argv, files = (
             self._s3fs(target, parameters, key)
             if kind == S3FS
-            else self._moorfs(volume_id, parameters, key, trust=bool(ca))
+            else self._moorfs(volume_id, target, parameters, key, trust=bool(ca))
         )
 
         def all_files(place: Place) -> Texts:
@@ -42,7 +43,7 @@ class Programs:
 
         return Recipe(
             volume_id, target, kind, FSTYPES[kind], plan.source, dict(parameters), dict(secrets), argv, all_files,
-            environment, connection=kind == MOORFS,
+            environment, connection=kind == MOORFS, flags=objectmount.mount_flags(kind, parameters),
         )  # fmt: skip
 
     def _s3fs(
@@ -54,10 +55,12 @@ class Programs:
         return argv, lambda _: {"passwd": f"{key.access}:{key.secret}\n"}
 
     def _moorfs(
-        self, volume_id: str, parameters: Texts, key: Key, trust: bool
+        self, volume_id: str, target: str, parameters: Texts, key: Key, trust: bool
     ) -> tuple[Callable[[Place], Sequence[str]], Callable[[Place], Texts]]:
         group = parameters.get("group", "")
-        cache = self.cache / (volume_id.replace("/", "_") + (f"-g{group}" if group else ""))
+        # A claim and an inline volume of the same volume are two mounts, with a cache each.
+        place = hashlib.sha256(target.encode()).hexdigest()[:8]
+        cache = self.cache / f"{volume_id.replace('/', '_')}{f'-g{group}' if group else ''}-{place}"
         settings = objectmount.moorfs_settings(parameters) | {
             "cache": str(cache),
             "volume": "/".join(volume_id.split("/")[:2]),

@@ -52,6 +52,7 @@ class Recipe:
     files: Callable[[Place], Mapping[str, str]] = field(compare=False, repr=False)
     environment: Callable[[Place], Mapping[str, str]] = field(default=lambda _: {}, compare=False, repr=False)
     connection: bool = field(default=False, compare=False)
+    flags: Sequence[str] = field(default=(), compare=False)  # of the mount, where the mounter makes it
 
     @property
     def name(self) -> str:

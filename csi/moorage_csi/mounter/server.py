@@ -25,6 +25,7 @@ from moorage_csi.mounter.supervisor import Supervisor
 log = logging.getLogger(__name__)
 
 _REQUEST_SECONDS = 5.0  # for a caller to say what it wants
+_SETTLE_SECONDS = 10.0  # for the node plugin to say what an earlier mounter had
 _SECONDS = 85.0  # for what is asked
 
 
@@ -33,7 +34,12 @@ class _GoneError(Exception):
 
 
 class MounterServer:
-    def __init__(self, metrics: Metrics, supervisor: Supervisor, programs: Programs) -> None:
+    def __init__(
+        self, metrics: Metrics, supervisor: Supervisor, programs: Programs, settled: asyncio.Event | None = None
+    ) -> None:
+        """`settled`: set once it is known what an earlier mounter had; None: there was none."""
+        self._settled = settled
+        self._started = time.monotonic()
         self._metrics = metrics
         self._supervisor = supervisor
         self._programs = programs
@@ -82,6 +88,8 @@ class MounterServer:
         method = self._methods.get(str(request.get("method")))
         if method is None:
             raise NotOffered(f"the mounter knows {', '.join(self._methods)}, nothing else")
+        if request.get("method") in ("Mount", "Unmount") and self._is_new:
+            raise Pending("the mounter has just started and does not know yet what is mounted; call again")
         target = str(request.get("target", ""))
         if target and target in self._busy:
             raise Pending(f"an operation on {target} is under way; call again")
@@ -90,6 +98,11 @@ class MounterServer:
             return await method(request)
         finally:
             self._busy.discard(target)
+
+    @property
+    def _is_new(self) -> bool:
+        waits = time.monotonic() - self._started < _SETTLE_SECONDS
+        return self._settled is not None and not self._settled.is_set() and waits
 
     def _account(self, request: wire.Fields, answer: wire.Fields, seconds: float) -> None:
         method, code = str(request.get("method", "?")), str(answer.get("code", "CANCELLED"))

@@ -7,12 +7,12 @@ same path with growing pauses, and the dead mounts that containers still show ar
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from moorage.errors import AlreadyExists, MoorageError
+from moorage.errors import AlreadyExists, MoorageError, Pending
 from moorage_csi import mounts
 from moorage_csi.mounter.cages import Cages
 from moorage_csi.mounter.kept import Kept
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _STORE_SECONDS = 30.0  # for a process to store what it holds after its mount is gone
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new mount
 _QUICK_SECONDS = 10.0  # a process that lived no longer died at its start
+_MOST_TAKEOVERS = 5  # failures in a row, whatever their reason
 _QUICK_DEATHS = 3  # in a row, after which its connection is given up: nobody shall wait for it for ever
 _NO_CAGES = Cages(0)
 CANNOT_TAKE_OVER = 3  # exit status of moorfs (`moorfs.settings`)
@@ -48,6 +49,8 @@ class Supervisor:
         self._run = run_directory
         self._heal = heal
         self._kept: dict[str, Kept] = {}
+        self._begun: set[str] = set()  # targets that are being mounted
+        self._unmounted: set[str] = set()  # in this life: what others still keep of them is old
         self.told: Told = lambda target, kept: None  # who else keeps what we keep, in case we die
 
     @property
@@ -63,8 +66,18 @@ class Supervisor:
         if kept and kept.alive:
             if kept.recipe != recipe:
                 raise AlreadyExists(f"{recipe.target} is mounted with other parameters: unmount it first")
+            kept.leaving = False  # an unmount that did not end
             await self.rekey(recipe)
             return
+        if kept and kept.reviver and not kept.reviver.done():
+            raise Pending(f"{recipe.target} is being brought back; call again")
+        self._begun.add(recipe.target)
+        try:
+            await self._mount(recipe)
+        finally:
+            self._begun.discard(recipe.target)
+
+    async def _mount(self, recipe: Recipe) -> None:
         await self._forget(recipe.target)
         found = mounts.at(recipe.target)  # of an earlier mounter
         await mounts.ensure_unmounted(self._runner, recipe.target)
@@ -74,8 +87,13 @@ class Supervisor:
         except BaseException:
             await self._stop(kept)
             raise
+        self._unmounted.discard(recipe.target)
         self._keep(kept)
-        await self._mend(found.device if found else "", recipe.target)
+        await self._mend({found.device} if found else set(), recipe.target)
+
+    def is_ours(self, target: str) -> bool:
+        """Whether we know better than an earlier mounter what shall be at `target`."""
+        return target in self._kept or target in self._begun or target in self._unmounted
 
     async def restore(self, recipe: Recipe, device: int | None, filesystem: str) -> None:
         """A mount that an earlier mounter kept: its connection is taken over, or it is mounted anew and mended.
@@ -106,6 +124,7 @@ class Supervisor:
         await mounts.ensure_unmounted(self._runner, target)
         if kept and kept.process and not await kept.process.wait(_STORE_SECONDS):
             log.warning("%s: the process goes on after the unmount and is stopped", target)
+        self._unmounted.add(target)
         await self._forget(target)
 
     async def close(self) -> None:
@@ -150,6 +169,7 @@ class Supervisor:
             return
         if kept.process and kept.process.status == 0 and mounts.at(kept.recipe.target) is None:
             log.info("%s was unmounted from outside", kept.recipe.target)
+            kept.leaving = True
             self._kept.pop(kept.recipe.target)
             self.told(kept.recipe.target, None)
             kept.give_up_connection()
@@ -162,16 +182,18 @@ class Supervisor:
             kept.reviver = asyncio.ensure_future(self._revive(kept))
 
     async def _revive(self, kept: Kept) -> None:
-        fresh = 0
+        failures = 0
         while not kept.leaving and not kept.alive:
-            takes_over = kept.device is not None and not self._hopeless(kept)
-            if not takes_over:
+            takes_over = kept.device is not None and failures < _MOST_TAKEOVERS and not self._hopeless(kept)
+            if kept.device is not None and not takes_over:
                 kept.give_up_connection()
-                await asyncio.sleep(_PAUSES[min(fresh, len(_PAUSES) - 1)])
-                fresh += 1
+                self.told(kept.recipe.target, kept)  # the node plugin lets go too: those who wait get an error
+            if failures or not takes_over:
+                await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             try:
                 await (self._take_over(kept) if takes_over else self._mount_anew(kept))
             except Exception as error:  # whatever it was, the next round tries again
+                failures += 1
                 log.warning("%s could not be brought back: %s", kept.recipe.target, error)
 
     def _hopeless(self, kept: Kept) -> bool:
@@ -195,11 +217,18 @@ class Supervisor:
         self._tell_death(kept)
         if kept.process:
             await kept.process.stop()
-        dead = kept.filesystem
+        if kept.filesystem:
+            kept.dead.add(kept.filesystem)
         await mounts.ensure_unmounted(self._runner, kept.recipe.target)
-        await self._start(kept)
+        try:
+            await self._start(kept)
+        except BaseException:
+            if kept.process:
+                await kept.process.stop()
+            raise
         self.told(kept.recipe.target, kept)
-        await self._mend(dead, kept.recipe.target)
+        await self._mend(kept.dead, kept.recipe.target)
+        kept.dead.clear()
 
     def _tell_death(self, kept: Kept) -> None:
         if kept.process is None:
@@ -208,11 +237,12 @@ class Supervisor:
         kept.restarts += 1
         log.warning("%s died (%s): new start %d", kept.recipe.target, kept.process.last_words, kept.restarts)
 
-    async def _mend(self, dead: str, target: str) -> None:
+    async def _mend(self, dead: Iterable[str], target: str) -> None:
         """The mount itself is well: what fails here concerns containers that run already."""
-        if not dead or self._heal is None:
+        if self._heal is None:
             return
-        try:
-            await self._heal(dead, target)
-        except MoorageError as error:
-            log.warning("what showed %s before is not replaced everywhere: %s", target, error)
+        for device in tuple(dead):
+            try:
+                await self._heal(device, target)
+            except MoorageError as error:
+                log.warning("what showed %s before is not replaced everywhere: %s", target, error)
