@@ -46,7 +46,7 @@ class Kept:
     filesystem: str = ""
     dead: set[str] = field(default_factory=set[str])
     process: Process | None = None
-    started: float = 0.0
+    ready: float | None = None
     restarts: int = 0
     quick_deaths: int = 0
     leaving: bool = False
@@ -59,9 +59,9 @@ class Kept:
         return bool(self.process and self.process.running and mount and mount.fstype == self.recipe.fstype)
 
     @property
-    def age(self) -> float:
-        """Seconds since its process was started."""
-        return time.monotonic() - self.started
+    def served(self) -> float:
+        """Seconds since its process began to answer; 0 when it never did."""
+        return 0.0 if self.ready is None else time.monotonic() - self.ready
 
     async def start(self, runner: Runner, on_exit: Callable[[], None], taking_over: bool = False) -> None:
         """Mounted and answering when this returns; raises the program's last words as an error when it ends."""
@@ -74,10 +74,11 @@ class Kept:
         handed = () if self.device is None else (self.device,)
         self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed, recipe.environment(place))
         self.cages.hold(recipe.name, self.process.pid)
-        self.started = time.monotonic()
+        self.ready = None
         await self._appear(self.process)
         if recipe.connection:
             await self._serves(self.process)
+        self.ready = time.monotonic()
         # Who takes over serves callers that wait already: one more would prove nothing.
         answered = taking_over or await self._probe(runner)
         if await self.process.wait(_SETTLE_SECONDS) or not answered:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _STORE_SECONDS = 30.0  # for a process to store what it holds after its mount is gone
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new mount
-_QUICK_SECONDS = 10.0  # a process that lived no longer died at its start
+_QUICK_SECONDS = 2.0  # a process that answered no longer died at its start
 _MOST_TAKEOVERS = 5  # failures in a row, whatever their reason
 _QUICK_DEATHS = 3  # in a row, after which its connection is given up: nobody shall wait for it for ever
 _NO_CAGES = Cages(0)
@@ -200,7 +200,7 @@ class Supervisor:
         """Whether its connection is to be given up: those who wait on it get an error, and it is mounted anew."""
         if kept.process is None:
             return False
-        kept.quick_deaths = kept.quick_deaths + 1 if kept.age < _QUICK_SECONDS else 1
+        kept.quick_deaths = kept.quick_deaths + 1 if kept.served < _QUICK_SECONDS else 1
         if kept.quick_deaths < _QUICK_DEATHS and kept.process.status != CANNOT_TAKE_OVER:
             return False
         log.error("%s: its connection is given up (%s)", kept.recipe.target, kept.process.last_words)

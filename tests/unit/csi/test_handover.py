@@ -179,3 +179,18 @@ async def test_without_a_mounter_those_who_wait_get_an_error_in_the_end(bed: Bed
     assert b"not connected" in said or b"abort" in said
     task.cancel()
     await mounts.ensure_unmounted(Processes(), bed.target)
+
+
+async def test_deaths_after_some_time_of_service_never_give_the_connection_up(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+        before = mounts.at(bed.target)
+        for kills in range(1, 5):
+            assert kept.process is not None
+            kept.ready = 0.0  # as if it had served for long
+            os.kill(kept.process.pid, signal.SIGKILL)
+            await eventually(lambda kills=kills: len(bed.log) == 1 + kills and kept.alive and kept.served > 0)
+
+        assert bed.log == ["fresh first", *["takeover first"] * 4]
+        assert mounts.at(bed.target) == before and bed.looks()
