@@ -7,7 +7,7 @@ survive a power loss; those of `writeback` and of mappings are not, and are beli
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,9 @@ def told(record: Unsaved) -> dict[str, object]:
 
 def _parsed(path: Path) -> Unsaved | None:
     try:
-        fields: dict[str, Any] = json.loads(path.read_bytes())
-        return Unsaved(**fields)
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        known = {each.name for each in fields(Unsaved)}  # a later version may have written more
+        return Unsaved(**{name: value for name, value in found.items() if name in known})
     except (ValueError, TypeError):
         return None
 

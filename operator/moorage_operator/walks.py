@@ -96,6 +96,9 @@ class Walks:
         except (MoorageError, TimeoutError, ValidationError) as error:
             log.info("Bucket %s was not walked through: %s", body["metadata"]["name"], error)
             known.walk = None
+        except Exception:  # an odd answer of one engine must not end the walks of all
+            log.exception("the walk through Bucket %s failed", body["metadata"]["name"])
+            known.walk = None
         known.due = 0.0 if known.walk else time.monotonic() + (self._locked if lock else self._every)
 
     async def _turn(
