@@ -5,8 +5,6 @@ and again. The access key itself comes from the Bucket's uid and never from the 
 could otherwise name another tenant's key there and have its secret changed.
 """
 
-import base64
-import binascii
 from dataclasses import replace
 
 from moorage import (
@@ -19,6 +17,7 @@ from moorage import (
     names,
     ownkey,
     placement,
+    s3secret,
     transit,
     transitions,
 )
@@ -27,7 +26,6 @@ from moorage.actions import (
     Apply,
     Hold,
     MakeBucket,
-    Manifest,
     Notice,
     Plan,
     Problem,
@@ -39,7 +37,6 @@ from moorage.conditions import CONFIGURED, PROVISIONED, Verdict, lifecycle, no, 
 from moorage.model import Bucket, BucketDrift, BucketStatus, Phase, Placement, S3Engine
 
 RECHECK = 15.0  # seconds; a watch event normally comes first
-SECRET_KEY_MIN = 16
 DRIFT_MAX = 900  # characters; an Event takes 1,000 bytes
 
 
@@ -177,7 +174,7 @@ def conclude(facts: BucketFacts, status: BucketStatus, verdicts: tuple[Verdict, 
 
 def _make(facts: BucketFacts, engine: S3Engine, wanted: Wish, drifted: bool) -> tuple[Action, ...]:
     rotating = ownkey.has_previous(facts)  # its half is not the next one's
-    given = facts.handed.secret if facts.handed else None if rotating else _secret_key(facts.secret)
+    given = facts.handed.secret if facts.handed else None if rotating else s3secret.secret_half(facts.secret)
     secret_key = given or facts.new_secret_key
     write = ownkey.secret(facts, engine, secret_key)
     if not write and is_settled(facts.bucket) and facts.key_works is not False and not drifted:
@@ -211,16 +208,6 @@ def is_settled(bucket: Bucket) -> bool:
     found = conditions.find(bucket.status.conditions, PROVISIONED)
     generation = bucket.metadata.get("generation", 0)
     return bool(found and found.status == "True" and found.observed_generation == generation)
-
-
-def _secret_key(secret: Manifest | None) -> str | None:
-    """The secret half that the Secret holds, if it is one that an S3 tool could use."""
-    try:
-        encoded = (secret or {}).get("data", {})[names.SECRET_SECRET_ACCESS_KEY]
-        text = base64.b64decode(encoded, validate=True).decode("ascii")
-    except (KeyError, binascii.Error, UnicodeDecodeError):
-        return None
-    return text if len(text) >= SECRET_KEY_MIN and text.isprintable() and not set(text) & set(" <>&\"'") else None
 
 
 def secret_conflict(facts: BucketFacts) -> Problem | None:

@@ -93,8 +93,13 @@ def _section(name: str, lines: Mapping[str, str]) -> str:
 
 def secret_key(secret: Manifest | None, access_key: str) -> str | None:
     """The secret half that the Secret holds for this access key, if it is one that an S3 tool could use."""
-    found, half = _value(secret, names.SECRET_ACCESS_KEY_ID), _value(secret, names.SECRET_SECRET_ACCESS_KEY)
-    if found != access_key or half is None or len(half) < SECRET_KEY_MIN:
+    return secret_half(secret) if _value(secret, names.SECRET_ACCESS_KEY_ID) == access_key else None
+
+
+def secret_half(secret: Manifest | None) -> str | None:
+    """The secret half that the Secret holds, of whatever key, if it is one that an S3 tool could use."""
+    half = _value(secret, names.SECRET_SECRET_ACCESS_KEY)
+    if half is None or len(half) < SECRET_KEY_MIN:
         return None
     return half if half.isprintable() and not set(half) & set(" <>&\"'") else None
 

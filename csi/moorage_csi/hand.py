@@ -35,7 +35,9 @@ _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BEN
 _OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 _MOVE_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
-_ATTRIBUTES = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 0x10}  # linux/mount.h, MOUNT_ATTR_*
+_ATTRIBUTES = {  # linux/mount.h
+    "ro": _MOUNT_ATTR_RDONLY, "nosuid": _MOUNT_ATTR_NOSUID, "nodev": _MOUNT_ATTR_NODEV, "noexec": 8, "noatime": 0x10,
+}  # fmt: skip
 _UMOUNT_NOFOLLOW = 8
 _CLONE_NEWNS = 0x20000
 _HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -106,13 +108,31 @@ def _check_empty(place: int, above: int) -> None:
         raise OccupiedError("it is a directory that is not empty")
 
 
+@contextmanager
+def _detached(staging: str, folder: str, attributes: int) -> Generator[int]:
+    """A mount of the folder beneath `staging` that nobody sees yet, with the attributes that it shall have."""
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH)
+    with (
+        _closing(os.open(staging, _HANDLE)) as root,
+        _closing(open_beneath(root, folder.lstrip("/") or ".")) as source,
+        _closing(_syscall(_OPEN_TREE, source, b"", flags)) as tree,
+    ):
+        _set(tree, attributes)
+        yield tree
+
+
+def _put(tree: int, place: int) -> None:
+    """Show it at an open directory, on top of what is there."""
+    _syscall(_MOVE_MOUNT, tree, b"", place, b"", ctypes.c_uint(_MOVE_EMPTY_PATHS))
+
+
 def bind(staging: str, folder: str, target: str, readonly: bool, new: bool = False) -> None:
-    with _closing(os.open(staging, _HANDLE)) as root, _closing(open_beneath(root, folder.lstrip("/") or ".")) as source:
-        place = open_empty(target) if new else os.open(target, _HANDLE | os.O_NOFOLLOW)
-        flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH)
-        with _closing(place), _closing(_syscall(_OPEN_TREE, source, b"", flags)) as tree:
-            _set(tree, (_MOUNT_ATTR_RDONLY if readonly else 0) | (_MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV if new else 0))
-            _syscall(_MOVE_MOUNT, tree, b"", place, b"", ctypes.c_uint(_MOVE_EMPTY_PATHS))
+    attributes = (_MOUNT_ATTR_RDONLY if readonly else 0) | (_MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV if new else 0)
+    with (
+        _detached(staging, folder, attributes) as tree,
+        _closing(open_empty(target) if new else os.open(target, _HANDLE | os.O_NOFOLLOW)) as place,
+    ):
+        _put(tree, place)
 
 
 def _set(tree: int, flags: int) -> None:
@@ -140,16 +160,13 @@ def _bind(staging: str, folder: str, target: str, mode: str, *new: str) -> Resul
 
 def heal(pid: int, staging: str, folder: str, path: str, attributes: int) -> None:
     """What `path` showed is dead; nobody ever sees the bare directory beneath it."""
-    with _closing(os.open(staging, _HANDLE)) as root, _closing(open_beneath(root, folder.lstrip("/") or ".")) as source:
-        flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH)
-        with _closing(_syscall(_OPEN_TREE, source, b"", flags)) as tree:
-            _set(tree, attributes)
-            with _closing(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as namespace:
-                _checked(int(_libc.setns(namespace, _CLONE_NEWNS)))
-            if not is_dead(path):
-                return
-            with _closing(os.open(path, _HANDLE | os.O_NOFOLLOW)) as place:
-                _syscall(_MOVE_MOUNT, tree, b"", place, b"", ctypes.c_uint(_MOVE_EMPTY_PATHS))
+    with _detached(staging, folder, attributes) as tree:
+        with _closing(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as namespace:
+            _checked(int(_libc.setns(namespace, _CLONE_NEWNS)))
+        if not is_dead(path):
+            return
+        with _closing(os.open(path, _HANDLE | os.O_NOFOLLOW)) as place:
+            _put(tree, place)
 
 
 def is_dead(path: str) -> bool:

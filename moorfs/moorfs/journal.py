@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from moorage.errors import InvalidInput
+from moorfs.disk import sync_folder
 from moorfs.records import VERSION, Record, decode, encode, opened_seal, sealed
 
 LEAST = 1 << 20
@@ -101,7 +102,7 @@ class Journal:
             _write_whole(file, [old.read()])
         os.fdatasync(file)
         fresh.rename(self._path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         os.close(self._file)
         self._file = file
         self._size = os.fstat(file).st_size
@@ -161,11 +162,3 @@ def _write_whole(file: int, parts: Iterable[bytes]) -> None:
     data = memoryview(b"".join(parts))
     while data:
         data = data[os.write(file, data) :]
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

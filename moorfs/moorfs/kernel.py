@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from moorfs import wire
+from moorfs.disk import sync_folder
 from moorfs.ports import Backing
 
 log = logging.getLogger(__name__)
@@ -90,11 +91,7 @@ def remember(features: Features, path: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     os.replace(fresh, path)
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(os.path.dirname(path) or ".")
 
 
 def forget(path: str) -> None:

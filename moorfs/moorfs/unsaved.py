@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from moorfs.disk import sync_folder
+
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -87,7 +89,7 @@ class Ledger:
             os.close(fd)
         os.rename(path + ".new", path)
         if sync:
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def _read(self) -> list[Unsaved]:
         found: list[Unsaved] = []
@@ -113,11 +115,3 @@ def _parsed(path: Path) -> Unsaved | None:
         return Unsaved(**{name: value for name, value in found.items() if name in known})
     except (ValueError, TypeError):
         return None
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -11,7 +11,7 @@ from typing import Any
 from moorage.errors import MoorageError
 from moorage_csi.mounter import wire
 from moorage_csi.mounter.kept import Kept
-from moorage_csi.mounter.packets import Closed, Fields, Packets
+from moorage_csi.mounter.packets import Closed, Packets
 from moorage_csi.mounter.programs import Programs
 from moorage_csi.mounter.supervisor import Supervisor
 
@@ -93,7 +93,7 @@ class Handover:
                 await packets.send({"target": target, "gone": True})
         self.settled.set()
 
-    async def _restore(self, fields: Fields, device: int | None) -> bool:
+    async def _restore(self, fields: wire.Fields, device: int | None) -> bool:
         try:
             given = [fields[key] for key in ("volume_id", "target", "kind", "parameters", "secrets")]
             await self._supervisor.restore(self._programs.recipe(*given), device, str(fields.get("filesystem", "")))

@@ -13,7 +13,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moorage_csi.mounter.packets import Closed, Fields, Packets
+from moorage_csi.mounter import wire
+from moorage_csi.mounter.packets import Closed, Packets
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ PATIENCE = 300.0  # seconds without a mounter, after which those who wait for it
 class Held:
     """A mount: what to tell the next mounter, and its connection."""
 
-    fields: Fields = field(repr=False)  # the key is among them
+    fields: wire.Fields = field(repr=False)  # the key is among them
     device: int | None
 
     def close(self) -> None:
@@ -81,7 +82,7 @@ class Keeper:
         finally:
             packets.close()
 
-    def _take(self, fields: Fields, device: int | None) -> None:
+    def _take(self, fields: wire.Fields, device: int | None) -> None:
         target = str(fields.get("target"))
         before = self._held.pop(target, None)
         if before:

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,9 +75,9 @@ class Kept:
         self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed, recipe.environment(place))
         self.cages.hold(recipe.name, self.process.pid)
         self.ready = None
-        await self._appear(self.process)
+        await self._until(self.process, self._appears)
         if recipe.connection:
-            await self._serves(self.process)
+            await self._until(self.process, self._serves)
         self.ready = time.monotonic()
         # Who takes over serves callers that wait already: one more would prove nothing.
         answered = taking_over or await self._probe(runner)
@@ -116,9 +116,7 @@ class Kept:
 
     async def metrics(self, deadline: float) -> str:
         """What moorfs tells of this volume, in Prometheus' text format."""
-        if not self.recipe.connection or not self.process or not self.process.running:
-            return ""
-        return str((await control.tell(self.folder / CONTROL, deadline, "metrics")).get("text", ""))
+        return str((await self._tell("metrics", deadline)).get("text", ""))
 
     async def trouble(self) -> str:
         """What its users should know, in a sentence: files that the bucket did not take. Empty when all is well."""
@@ -132,10 +130,12 @@ class Kept:
             return ""
         return f"{count} files ({size} bytes) are on this node only: the bucket did not take them yet"
 
-    async def _tell(self, method: str, **fields: object) -> wire.Fields:
+    async def _tell(
+        self, method: str, deadline: float = _STORE_SECONDS + _TELL_SECONDS, **fields: object
+    ) -> wire.Fields:
         if not self.recipe.connection or not self.process or not self.process.running:
             return {}
-        return await control.tell(self.folder / CONTROL, _STORE_SECONDS + _TELL_SECONDS, method, **fields)
+        return await control.tell(self.folder / CONTROL, deadline, method, **fields)
 
     def give_up_connection(self) -> None:
         """Who waits for an answer gets an error, once no other process holds the connection either."""
@@ -154,16 +154,6 @@ class Kept:
         kind = next((error for said, error in _MEANINGS.items() if said in words), NotReady)
         return kind(f"{self.recipe.kind} could not mount {self.recipe.volume_id}: {words}")
 
-    async def _serves(self, process: Process) -> None:
-        """Wait until moorfs answers on its control socket; raises with its last words when it ends before."""
-        deadline = asyncio.get_running_loop().time() + _APPEAR_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
-            if await control.tell(self.folder / CONTROL, _TELL_SECONDS, "stats"):
-                return
-            if await process.wait(0.02):
-                break
-        raise self.failure()
-
     async def _probe(self, runner: Runner) -> bool:
         """Whether the mount can be looked at; s3fs lets nobody in before its server has answered."""
         argv = ("stat", "--format=%F", self.recipe.target)
@@ -174,14 +164,24 @@ class Kept:
             kind = self.recipe.kind
             raise NotReady(f"{server} did not answer {kind} for {_PROBE_SECONDS:g} s: is it running?") from None
 
-    async def _appear(self, process: Process) -> None:
-        """Wait until the mount is in the table; raises with the program's last words when it ends before."""
+    async def _until(self, process: Process, done: Callable[[], Awaitable[bool]]) -> None:
+        """Look until `done`; raises with the program's last words when it ends before, or takes too long."""
         deadline = asyncio.get_running_loop().time() + _APPEAR_SECONDS
         while asyncio.get_running_loop().time() < deadline:
-            mount = mounts.at(self.recipe.target)
-            if mount and mount.fstype == self.recipe.fstype:
-                self.filesystem = mount.device
+            if await done():
                 return
             if await process.wait(0.02):
                 break
         raise self.failure()
+
+    async def _appears(self) -> bool:
+        """Whether the mount is in the table."""
+        mount = mounts.at(self.recipe.target)
+        if mount is None or mount.fstype != self.recipe.fstype:
+            return False
+        self.filesystem = mount.device
+        return True
+
+    async def _serves(self) -> bool:
+        """Whether moorfs answers on its control socket."""
+        return bool(await control.tell(self.folder / CONTROL, _TELL_SECONDS, "stats"))

@@ -7,12 +7,11 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Mapping
 from typing import Any, cast
 
-_MOST = 64 * 1024  # bytes of one packet
+from moorage_csi.mounter.wire import Fields
 
-Fields = Mapping[str, Any]
+_MOST = 64 * 1024  # bytes of one packet
 
 
 class Closed(Exception):

@@ -1,6 +1,5 @@
 """The programs that show buckets, as recipes: s3fs, and moorfs, which is ours."""
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +8,9 @@ from pathlib import Path
 
 from moorage import names, objectmount
 from moorage.objectmount import FSTYPES, MOORFS, S3FS
-from moorage_csi.mounter.recipe import Key, Place, Recipe
+from moorage_csi.mounter.recipe import Key, Place, Recipe, digest
 
 Texts = Mapping[str, str]
-_CA = "ca.crt"  # who signed the certificate of an engine that no public authority knows
 CONTROL = "control"  # name of a moorfs' socket among its files
 
 
@@ -36,10 +34,10 @@ class Programs:
         )
 
         def all_files(place: Place) -> Texts:
-            return {**files(place), **({_CA: ca} if ca else {})}
+            return {**files(place), **({names.SECRET_CA: ca} if ca else {})}
 
         def environment(place: Place) -> Texts:
-            return {"CURL_CA_BUNDLE": str(place.folder / _CA)} if ca else {}
+            return {"CURL_CA_BUNDLE": str(place.folder / names.SECRET_CA)} if ca else {}
 
         return Recipe(
             volume_id, target, kind, FSTYPES[kind], plan.source, dict(parameters), dict(secrets), argv, all_files,
@@ -59,8 +57,8 @@ class Programs:
     ) -> tuple[Callable[[Place], Sequence[str]], Callable[[Place], Texts]]:
         group = parameters.get("group", "")
         # A claim and an inline volume of the same volume are two mounts, with a cache each.
-        place = hashlib.sha256(target.encode()).hexdigest()[:8]
-        cache = self.cache / f"{volume_id.replace('/', '_')}{f'-g{group}' if group else ''}-{place}"
+        name = f"{volume_id.replace('/', '_')}{f'-g{group}' if group else ''}-{digest(target)[:8]}"
+        cache = self.cache / name
         settings = objectmount.moorfs_settings(parameters) | {
             "cache": str(cache),
             "volume": "/".join(volume_id.split("/")[:2]),
@@ -72,7 +70,7 @@ class Programs:
 
         def files(place: Place) -> Texts:
             own = {"keyFile": str(place.folder / "key.json"), "socket": str(place.folder / CONTROL)}
-            own |= {"caFile": str(place.folder / _CA)} if trust else {}
+            own |= {"caFile": str(place.folder / names.SECRET_CA)} if trust else {}
             credentials = {"AWS_ACCESS_KEY_ID": key.access, "AWS_SECRET_ACCESS_KEY": key.secret}
             return {"config.json": json.dumps(settings | own), "key.json": json.dumps(credentials)}
 

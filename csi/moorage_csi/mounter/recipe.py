@@ -26,6 +26,11 @@ class Key:
         return cls(access, secret)
 
 
+def digest(target: str) -> str:
+    """Stands for a target in names of files."""
+    return hashlib.sha256(target.encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a program is started with: `folder` holds its files, `device` is the FUSE connection handed to it."""
@@ -57,7 +62,7 @@ class Recipe:
     @property
     def name(self) -> str:
         """Of its folder among the mounter's own."""
-        return hashlib.sha256(self.target.encode()).hexdigest()[:24]
+        return digest(self.target)[:24]
 
     @property
     def hidden(self) -> Sequence[str]:

@@ -8,7 +8,6 @@ same path with growing pauses, and the dead mounts that containers still show ar
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -110,7 +109,7 @@ class Supervisor:
         kept = self._kept.get(recipe.target)
         if kept is None or dict(kept.recipe.secrets) == dict(recipe.secrets):
             return
-        kept.recipe = replace(kept.recipe, secrets=recipe.secrets, argv=recipe.argv, files=recipe.files)
+        kept.recipe = recipe
         await kept.rewrite()
         self.told(recipe.target, kept)
         log.info("%s has a newer key", recipe.target)
