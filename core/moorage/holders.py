@@ -55,9 +55,9 @@ class Uses:
 
 
 def uses(pod: Manifest) -> Uses:
-    """Nothing for a pod without a node (it mounts nothing yet) or one that has finished (its mounts are gone)."""
+    """Nothing for a pod without a node (it mounts nothing yet) or one that has finished (the kubelet unmounts soon)."""
     metadata, spec = pod["metadata"], part(pod, "spec")
-    if not spec.get("nodeName") or part(pod, "status").get("phase") in _OVER:
+    if not spec.get("nodeName") or _is_over(pod):
         return Uses()
     found = frozenset(_ways(metadata["namespace"], metadata["name"], spec))
     # Anybody may write the label. A holder pod has a claim, which Kubernetes protects, and never an inline volume,
@@ -69,6 +69,11 @@ def uses(pod: Manifest) -> Uses:
     ready = bool(attachment) and _has_condition(pod, "Ready")
     why = trouble(part(pod, "status")) if attachment and not ready else ""
     return Uses(found, sys.intern(spec["nodeName"]), state(pod), attachment, ready, why)
+
+
+def _is_over(pod: Manifest) -> bool:
+    """Finished. One that is being deleted has its last phase early, but is there until its volumes are unmounted."""
+    return part(pod, "status").get("phase") in _OVER and state(pod) != PodState.leaving
 
 
 def ways_of(pod: Manifest) -> frozenset[Use]:

@@ -1,5 +1,6 @@
 """StorageAttachments: a volume for another namespace, with its consent, and for the nodes of a group."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,8 @@ from cluster.command import CommandFailed
 from cluster.provider import Provider
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import attachment, by_claim, inline, pod, shared, volume
+
+UNDISTURBED = 15.0  # seconds: longer than the kubelet's first tries to unmount and the operator's looks together
 
 
 class Group:
@@ -153,6 +156,8 @@ def test_a_process_on_a_node_holds_the_mount_and_force_lets_go(
 
     try:
         assert wait_for("the node is named", told, 90)
+        time.sleep(UNDISTURBED)
+        assert kube.get("StorageAttachment", "gpu", namespace)
         assert exists(bed, workers[0], f"{where}/imagenet")
         patch = '{"spec":{"detach":"Force"}}'
         kube("patch", "storageattachments.moorage.dev", "gpu", "-n", namespace, "--type=merge", "-p", patch)

@@ -55,6 +55,15 @@ def test_a_finished_pod_uses_nothing(phase: str) -> None:
     assert holders.uses(pod(phase=phase)) == NOBODY
 
 
+def test_a_pod_that_is_being_deleted_uses_its_volumes_until_it_is_gone_whatever_its_phase() -> None:
+    ended = pod("p", inline(volume="v"), phase="Failed")
+    ended["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
+
+    found = holders.uses(ended)
+
+    assert (found.uses, found.state) == ({Use(volume=("ns", "v"))}, PodState.leaving)
+
+
 def test_the_handle_of_an_attachment_is_one_of_its_volume() -> None:
     pv = {"spec": {"csi": {"driver": names.DRIVER, "volumeHandle": "ns/data/abcdefgh-ijkmnpqr"}}}
 
