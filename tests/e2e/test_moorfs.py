@@ -3,6 +3,7 @@
 import pytest
 
 from harness import s3
+from harness.components import pod_on, replace
 from harness.install import NAMESPACE
 from harness.kube import Kube, wait_for
 from harness.manifests import bucket, by_claim, pod, volume
@@ -23,12 +24,6 @@ def mounted(kube: Kube, namespace: str) -> str:
     kube.apply(volume("models", namespace, type="object", bucket={"name": "models"}, mounter="moorfs"))
     kube.wait_phase("StorageVolume", "models", "READY", namespace)
     return namespace
-
-
-def mounter_on(kube: Kube, node: str) -> str:
-    found = kube.items("pods", NAMESPACE, "app.kubernetes.io/component=mounter")
-    there = (each["metadata"] for each in found if each["spec"]["nodeName"] == node)
-    return next((each["name"] for each in there if "deletionTimestamp" not in each), "")
 
 
 def holder(kube: Kube, namespace: str, node: str) -> None:
@@ -72,7 +67,7 @@ def test_open_files_go_on_when_moorfs_is_killed(kube: Kube, mounted: str, worker
     holder(kube, mounted, workers[0])
     before = len(wait_for("first lines", lambda: lines(kube, mounted), 60))
 
-    kill_command(kube, mounter_on(kube, workers[0]), "moorfs", NAMESPACE)
+    kill_command(kube, pod_on(kube, "mounter", workers[0]), "moorfs", NAMESPACE)
 
     went_on(kube, mounted, before)
 
@@ -82,9 +77,7 @@ def test_open_files_go_on_when_the_mounter_is_replaced(kube: Kube, mounted: str,
     holder(kube, mounted, workers[0])
     before = len(wait_for("first lines", lambda: lines(kube, mounted), 60))
 
-    old = mounter_on(kube, workers[0])
-    kube("delete", "pod", old, "-n", NAMESPACE, "--timeout=60s", timeout=70)
-    wait_for("another mounter", lambda: mounter_on(kube, workers[0]) not in ("", old), 60)
+    replace(kube, "mounter", workers[0])
 
     went_on(kube, mounted, before)
 
@@ -97,9 +90,7 @@ def test_open_files_go_on_when_node_plugin_and_then_mounter_are_killed(
 
     kube("rollout", "restart", "daemonset/moorage-csi-node", "-n", NAMESPACE)
     kube("rollout", "status", "daemonset/moorage-csi-node", "-n", NAMESPACE, "--timeout=120s", timeout=130)
-    old = mounter_on(kube, workers[0])
-    kube("delete", "pod", old, "-n", NAMESPACE, "--timeout=60s", timeout=70)
-    wait_for("another mounter", lambda: mounter_on(kube, workers[0]) not in ("", old), 60)
+    replace(kube, "mounter", workers[0])
 
     went_on(kube, mounted, before)
 
@@ -113,7 +104,7 @@ def test_a_dead_s3fs_mount_is_replaced_in_the_running_container(kube: Kube, name
     before = kube.get("pod", "p", namespace)
     assert before
 
-    kube("delete", "pod", mounter_on(kube, workers[0]), "-n", NAMESPACE, "--timeout=60s", timeout=70)
+    replace(kube, "mounter", workers[0])
 
     def reads() -> bool:
         ok, said = kube.attempt("exec", "-n", namespace, "p", "--", "cat", "/data/file")

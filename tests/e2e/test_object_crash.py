@@ -5,6 +5,7 @@ import pytest
 from cluster.local import Local
 from cluster.provider import Provider
 from harness import objectchecker
+from harness.components import pod_on, replace
 from harness.install import NAMESPACE
 from harness.kube import Kube, wait_for
 from harness.manifests import volume
@@ -21,20 +22,12 @@ def models(kube: Kube, namespace: str) -> str:
     return namespace
 
 
-def pod_on(kube: Kube, component: str, node: str) -> str:
-    found = kube.items("pods", NAMESPACE, f"app.kubernetes.io/component={component}")
-    there = (each["metadata"] for each in found if each["spec"].get("nodeName") == node)
-    return next((each["name"] for each in there if "deletionTimestamp" not in each), "")
-
-
 @pytest.mark.parametrize("dies", ["moorfs, five times", "mounter", "node plugin, then mounter", "engine"])
 def test_nothing_acknowledged_is_lost(kube: Kube, models: str, workers: list[str], dies: str) -> None:
     run = objectchecker.start(kube, "models", workers[0], workers[1], models)
 
-    def delete(component: str) -> None:
-        old = pod_on(kube, component, workers[0])
-        kube("delete", "pod", old, "-n", NAMESPACE, "--grace-period=0", "--force")
-        wait_for(f"another {component}", lambda: pod_on(kube, component, workers[0]) not in ("", old), 60)
+    def kill(component: str) -> str:
+        return replace(kube, component, workers[0], "--grace-period=0", "--force")
 
     match dies:
         case "moorfs, five times":
@@ -42,11 +35,10 @@ def test_nothing_acknowledged_is_lost(kube: Kube, models: str, workers: list[str
                 kill_command(kube, pod_on(kube, "mounter", workers[0]), "moorfs", NAMESPACE)
                 run.wait_progress(7, timeout=60)
         case "mounter":
-            delete("mounter")
+            kill("mounter")
         case "node plugin, then mounter":
-            delete("csi-node")
-            kube.wait_pod(pod_on(kube, "csi-node", workers[0]), NAMESPACE)
-            delete("mounter")
+            kube.wait_pod(kill("csi-node"), NAMESPACE)
+            kill("mounter")
         case _:
             kube("delete", "pod", ENGINE, "-n", NAMESPACE, "--grace-period=0", "--force")
             kube.wait_pod(ENGINE, NAMESPACE, timeout=180)

@@ -1,15 +1,11 @@
 """Processes of ours die; nobody who uses a volume notices, and what was begun is finished."""
 
+from harness.components import pods_of
 from harness.install import NAMESPACE
 from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, pod, shared, volume
 
 COUNT = "i=0; while :; do i=$((i+1)); echo $i >> /data/log && sync /data/log || echo $i >> /tmp/errors; sleep 0.2; done"
-
-
-def pods_of(kube: Kube, component: str) -> list[str]:
-    found = kube.items("pods", NAMESPACE, f"app.kubernetes.io/component={component}")
-    return [each["metadata"]["name"] for each in found]
 
 
 def test_the_operator_is_killed_in_the_middle_of_a_provisioning(kube: Kube, namespace: str) -> None:
