@@ -137,6 +137,7 @@ async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "
         max_volumes=chosen.max_volumes, mount_root=chosen.mount_root, volume_health=chosen.volume_health,
     )  # fmt: skip
     node = Node(metrics, tools)
+    metrics.others = node.telemetry.text
     await node.recover()
     return node
 

@@ -50,7 +50,8 @@ class InlineMounts:
         path = inline.mount_path(self._root, found.handle.id, plan, group)
         async with self._locks[path]:
             secret = plan.secret if isinstance(plan, plans.ObjectMount) else ""
-            known = self._store.load(volume_id) or Volume(volume_id, path, inline=True, secret=secret)
+            fresh = Volume(volume_id, path, inline=True, secret=secret, handle=str(found.handle))
+            known = self._store.load(volume_id) or fresh
             try:
                 base = await self._stager.ensure(
                     str(found.handle), plan, path, options.mount_flags, group, found.secrets

@@ -101,10 +101,14 @@ def at(path: str, text: str | None = None) -> Mount | None:
 def stacked(path: str, text: str | None = None) -> tuple[Mount, ...]:
     """All that is mounted on exactly this path, the topmost one last. Reads the other lines no further than it must."""
     wanted = canonical(path)
-    escaped = re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match.group()):03o}", wanted)
-    field = f" {os.fsencode(escaped).decode('latin-1')} "
+    field = f" {os.fsencode(escaped(wanted)).decode('latin-1')} "
     lines = (line for line in (_mountinfo() if text is None else text).splitlines() if field in line)
     return tuple(mount for mount in map(_parse_line, lines) if mount.target == wanted)
+
+
+def escaped(path: str) -> str:
+    """As the kernel writes a path in its tables of mounts, which are separated by blanks."""
+    return re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match.group()):03o}", path)
 
 
 def canonical(path: str) -> str:

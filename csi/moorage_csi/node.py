@@ -23,6 +23,7 @@ from moorage_csi.stage import Mounter, Stager, fingerprint, same_export
 from moorage_csi.state import Publication, Store, Volume
 from moorage_csi.stats import Watcher
 from moorage_csi.stuck import Kernel
+from moorage_csi.telemetry import Telemetry
 from moorage_csi.volumehealth import VolumeHealth
 
 _RPC = csi.NodeServiceCapability.RPC
@@ -74,6 +75,7 @@ class Node(rpc.Servicer):
         )
         self._health = VolumeHealth(self._watcher, self._hosts, tools.mounter)
         self.keys = KeyWatch(self._store, tools.mounter, tools.api)
+        self.telemetry = Telemetry(self._store)
 
     async def NodeGetInfo(self) -> csi.NodeGetInfoResponse:
         node = self._tools.node_id

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,14 @@ class Volume:
     fingerprint: str = ""  # the plan it was staged with
     targets: dict[str, Publication] = field(default_factory=dict[str, Publication])
     secret: str = ""  # of a bucket: <namespace>/<name> of the Secret with its key, where the plan says so
+    handle: str = ""  # of what an inline volume shows, whose own id says nothing
+
+    @property
+    def full_name(self) -> str:
+        """<namespace>/<name> of the StorageVolume (or of a Bucket that a pod mounts inline); "" when it is unknown."""
+        namespace, _, rest = (self.handle if self.inline else self.volume_id).partition("/")
+        name, _, id = rest.partition("/")
+        return f"{namespace}/{name}" if id else ""
 
     def published(self, target: str, publication: Publication) -> "Volume":
         return self._with({**self.targets, target: publication})
@@ -115,5 +123,11 @@ def _read(file: Path) -> Volume | None:
 
 
 def _volume(data: dict[str, Any]) -> Volume:
-    targets = {str(path): Publication(**publication) for path, publication in data.pop("targets").items()}
-    return Volume(**data, targets=targets)
+    """What a later version may have written more is left out: one that is rolled back knows its volumes still."""
+    targets = {str(path): Publication(**_known(Publication, each)) for path, each in data.pop("targets").items()}
+    return Volume(**_known(Volume, data), targets=targets)
+
+
+def _known(kind: type[Volume | Publication], data: dict[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(kind)}
+    return {key: value for key, value in data.items() if key in names}

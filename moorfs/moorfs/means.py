@@ -46,7 +46,8 @@ class Means:
     def count(self, name: str, size: int = 0) -> None:
         """For metrics: once more, and so many bytes."""
         self.counts[f"{name}_total"] += 1
-        self.counts[f"{name}_bytes_total"] += size
+        if size:
+            self.counts[f"{name}_bytes_total"] += size
 
     @property
     def folder(self) -> str:

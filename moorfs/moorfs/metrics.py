@@ -1,23 +1,30 @@
 """What callers asked of a mount, counted: for `stats`, and in Prometheus' text format.
 
-The names are those of all volumes: moorage_volume_*{volume="namespace/name"}; operations that the kernel does by
-itself (reads and writes of passthrough, cached names) are not seen here.
+The names are those of `moorage.volumemetrics`; operations that the kernel does by itself (reads and writes of
+passthrough, cached names) are not seen here.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+
+from moorage import volumemetrics as names
+from moorage.volumemetrics import Family, Labels, Page
 
 # Upper bounds in seconds
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 # What is told of S3 calls: the store's name for it, and the metric's
 _S3 = {
-    "calls": "requests", "errors": "errors", "retries": "retries", "throttled": "throttled", "seconds": "seconds",
-    "sent": "sent_bytes", "received": "received_bytes",
+    "calls": Family("moorage_volume_s3_requests_total", "Requests to the bucket that went out."),
+    "errors": Family("moorage_volume_s3_errors_total", "Calls that failed for good."),
+    "retries": Family("moorage_volume_s3_retries_total", "Requests that were repetitions."),
+    "throttled": Family("moorage_volume_s3_throttled_total", "Requests that the engine wanted slower."),
+    "seconds": Family("moorage_volume_s3_seconds_total", "Time that requests took."),
 }  # fmt: skip
+_NETWORK = {"received": "read", "sent": "write"}
 
 Tallies = Mapping[str, Mapping[str, object]]
 
@@ -34,6 +41,8 @@ class Operation:
 
 @dataclass(slots=True)
 class Metrics:
+    """`volume`: namespace/name."""
+
     volume: str
     operations: dict[str, Operation] = field(default_factory=dict[str, Operation])
     read_bytes: int = 0
@@ -72,43 +81,35 @@ class Metrics:
     def text(self, more: Mapping[str, float], s3: Tallies) -> str:
         """In Prometheus' format; `more` are figures by name: `*_total` are counters, the others gauges; `s3` as the
         store counts its calls."""
-        volume = self.volume.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        page, labels = Page(), Labels.of(self.volume, names.OBJECT)
         with self._lock:
-            return "\n".join(
-                (*self._operations(volume), *_calls(volume, s3), *_figures(volume, {**self._bytes(), **more}), "")
-            )
+            self._operations(page, labels)
+            page.add(names.BYTES, labels, self.read_bytes, direction="read")
+            page.add(names.BYTES, labels, self.written_bytes, direction="write")
+        _calls(page, labels, s3)
+        names.figures(page, labels, more)
+        return page.text()
 
-    def _bytes(self) -> dict[str, float]:
-        return {"read_bytes_total": self.read_bytes, "written_bytes_total": self.written_bytes}
-
-    def _operations(self, volume: str) -> Iterator[str]:
-        yield "# TYPE moorage_volume_operation_errors_total counter"
+    def _operations(self, page: Page, labels: Labels) -> None:
         for name, each in sorted(self.operations.items()):
-            yield f'moorage_volume_operation_errors_total{{volume="{volume}",op="{name}"}} {each.errors}'
-        yield "# HELP moorage_volume_operation_seconds How long callers waited; its count is the number of operations."
-        yield "# TYPE moorage_volume_operation_seconds histogram"
-        for name, each in sorted(self.operations.items()):
-            labels, below = f'volume="{volume}",op="{name}"', 0
-            for bound, count in zip(BUCKETS, each.buckets, strict=True):
+            page.add(names.OPERATIONS, labels, each.count, operation=name)
+            page.add(names.ERRORS, labels, each.errors, operation=name)
+            page.add(names.SECONDS, labels, each.seconds, operation=name)
+            below = 0
+            for bound, count in zip((*BUCKETS, "+Inf"), (*each.buckets, each.count - sum(each.buckets)), strict=True):
                 below += count
-                yield f'moorage_volume_operation_seconds_bucket{{{labels},le="{bound}"}} {below}'
-            yield f'moorage_volume_operation_seconds_bucket{{{labels},le="+Inf"}} {each.count}'
-            yield f"moorage_volume_operation_seconds_sum{{{labels}}} {each.seconds:.6f}"
-            yield f"moorage_volume_operation_seconds_count{{{labels}}} {each.count}"
+                page.add(names.DURATION, labels, below, "_bucket", operation=name, le=str(bound))
+            page.add(names.DURATION, labels, each.seconds, "_sum", operation=name)
+            page.add(names.DURATION, labels, each.count, "_count", operation=name)
 
 
-def _calls(volume: str, s3: Tallies) -> Iterator[str]:
-    for field_name, name in _S3.items():
-        yield f"# TYPE moorage_volume_s3_{name}_total counter"
-        for operation, tally in s3.items():
-            yield f'moorage_volume_s3_{name}_total{{volume="{volume}",op="{operation}"}} {tally[field_name]}'
+def _calls(page: Page, labels: Labels, s3: Tallies) -> None:
+    for key, direction in _NETWORK.items():
+        page.add(names.NETWORK, labels, sum(_figure(tally, key) for tally in s3.values()), direction=direction)
+    for operation, tally in s3.items():
+        for key, family in _S3.items():
+            page.add(family, labels, _figure(tally, key), operation=operation)
 
 
-def _figures(volume: str, figures: Mapping[str, float]) -> Iterator[str]:
-    for name, value in sorted(figures.items()):
-        yield f"# TYPE moorage_volume_{name} {'counter' if name.endswith('_total') else 'gauge'}"
-        yield (
-            f'moorage_volume_{name}{{volume="{volume}"}} {value:g}'
-            if value % 1
-            else (f'moorage_volume_{name}{{volume="{volume}"}} {value:.0f}')
-        )
+def _figure(tally: Mapping[str, object], key: str) -> float:
+    return cast("float", tally[key])

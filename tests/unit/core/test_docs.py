@@ -11,6 +11,7 @@ from moorage import features, model
 
 ROOT = Path(__file__).parents[3]
 LIFECYCLE = (ROOT / "docs/lifecycle.md").read_text()
+METRICS = (ROOT / "docs/metrics.md").read_text()
 _PROBLEM = re.compile(r'Problem\(\s*"([A-Z]\w+)"')
 _VERDICT = re.compile(r'\b(?:yes|no)\(\s*conditions\.\w+,\s*"([A-Z]\w+)"')
 _PENDING = re.compile(r'_pending\("([A-Z]\w+)"')
@@ -43,13 +44,15 @@ def test_every_condition_is_explained() -> None:
 def test_alerts_and_docs_speak_of_metrics_that_exist() -> None:
     groups = yaml.safe_load((ROOT / "charts/moorage/files/alerts.yaml").read_text())["groups"]
     expressions = " ".join(rule["expr"] for group in groups for rule in group["rules"])
-    told = set(re.findall(r"moorage_\w+", expressions + LIFECYCLE)) - {"moorage_operator"}
-    code = sources("operator/moorage_operator") + sources("moorfs/moorfs")
+    told = set(re.findall(r"moorage_\w+", expressions + LIFECYCLE + METRICS)) - {"moorage_operator"}
+    code = sources("operator/moorage_operator", "moorfs/moorfs", "core/moorage", "csi/moorage_csi")
 
     def exists(name: str) -> bool:
-        # Agent and moorfs write their prefix once.
-        own = name.removeprefix("moorage_nfs_").removeprefix("moorage_volume_").removesuffix("_bucket")
-        return f'"{name}"' in code or f'"{own}"' in code
+        # Agent and moorfs write their prefix once, and moorfs' counts their ends too.
+        whole = name.removesuffix("_bucket")
+        own = whole.removeprefix("moorage_nfs_").removeprefix("moorage_volume_")
+        stems = (own, own.removesuffix("_total"), own.removesuffix("_bytes_total"))
+        return bool(re.search(rf"\b{whole}\b", code)) or any(f'"{each}"' in code for each in stems)
 
     assert len(told) > 6
     assert sorted(each for each in told if not exists(each)) == []

@@ -54,3 +54,7 @@ def test_a_value_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit):
         settings.parse(["node"])
+
+
+def test_an_empty_host_is_every_address_of_the_node() -> None:
+    assert settings.parse(["node", "--health-host="]).health_host == ""

@@ -336,8 +336,10 @@ def test_the_control_socket(memory: Mounting) -> None:
     assert stats["figures"] == {"nodes": 2}
     assert stats["kernel"]["resend"]
     text = made.ask("metrics")["text"]
-    assert 'moorage_volume_operation_seconds_count{volume="tests/volume",op="mkdir"} 1' in text
-    assert 'moorage_volume_nodes{volume="tests/volume"} 2' in text
+    labels = 'namespace="tests",volume="volume",type="object"'
+    assert f'moorage_volume_operations_total{{{labels},operation="mkdir"}} 1' in text
+    assert f'moorage_volume_operation_duration_seconds_count{{{labels},operation="mkdir"}} 1' in text
+    assert f"moorage_volume_nodes{{{labels}}} 2" in text
     assert made.ask("rekey") == {"code": "OK", "changed": True}
     assert made.ask("store", seconds=5) == {"code": "OK", "stored": True, "unsaved": []}
     assert made.ask("nonsense")["code"] == "UNIMPLEMENTED"
