@@ -57,6 +57,8 @@ def _restore_file(cache: "Cache", file: Content, handles: list[Handle], mark: Ma
         file.body, file.etag = body_of(cache.means, file.node, False)
     if file.body is None:
         return
+    if isinstance(file.body, Partial):  # stat(2) of an open, clean file shows these; the state log does not tell them
+        file.node.etag, file.node.size = file.etag, file.body.size
     for handle in handles:
         file.handles.restore(handle, file.body)
     if isinstance(file.body, Whole) and not file.handles.writers and (record is None or not record.error):

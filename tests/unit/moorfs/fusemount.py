@@ -24,7 +24,7 @@ from moorage.errors import DeadlineExceeded, NotReady
 from moorfs import control, settings
 
 T = TypeVar("T")
-SECONDS = 30.0
+SECONDS = 60.0  # what is waited for comes sooner, also on a machine with much else to do
 
 # Mounts in a namespace of its own, says the mount's device number, and stays until its input ends.
 _KEEPER = """
@@ -74,6 +74,13 @@ class Mount:
     @property
     def log(self) -> str:
         return (self.home / "moorfs.log").read_text(errors="replace")
+
+    @property
+    def processor_seconds(self) -> float:
+        """What the server has used of the processors, whatever else the machine has to do."""
+        assert self.server
+        told = Path(f"/proc/{self.server.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
     def mount(self) -> None:
         """mount(2); nothing answers yet."""
@@ -182,6 +189,7 @@ class Job(Generic[T]):
             _child(work, where, write)
         os.close(write)
         self._done = False
+        self.ended = False  # whether a kill had its effect
 
     def result(self, seconds: float = SECONDS) -> T:
         """What it returned or raised; TimeoutError when it takes longer."""
@@ -214,9 +222,9 @@ class Job(Generic[T]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             end = time.monotonic() + SECONDS
-            while not self._done and time.monotonic() < end:
-                self._done = os.waitpid(self.pid, os.WNOHANG)[0] != 0
-                time.sleep(0 if self._done else 0.005)
+            while not self.ended and time.monotonic() < end:
+                self.ended = os.waitpid(self.pid, os.WNOHANG)[0] != 0
+                time.sleep(0 if self.ended else 0.005)
             self._done = True
             os.close(self._read)
 

@@ -25,14 +25,18 @@ def _stored(engine: Engine, bucket: str, key: str) -> bytes | None:
         return None
 
 
-def _kills(made: Any, job: Any, every: float, most: int = 1000) -> int:
-    """Kill and replace the server until the job ends; how often."""
-    deaths = 0
-    while job.running and deaths < most:
+def _kill(made: Any, job: Any, every: float, deaths: int) -> None:
+    """Kill and replace the server so often, while the job runs, and let it come to its end then."""
+    for _ in range(deaths):
         time.sleep(every)
+        assert job.running, job.result()
         made.replace()
-        deaths += 1
-    return deaths
+    _told(made).touch()
+
+
+def _told(made: Any) -> Path:
+    """Is there when the server was killed often enough."""
+    return Path(made.home / "killed-enough")
 
 
 @both
@@ -42,18 +46,48 @@ def test_a_reader_goes_on(mount: Mounting, engine: Engine, bucket: str, passthro
     made = mount(passthrough=passthrough)
 
     def read() -> str:
-        found = hashlib.sha256()
+        found, enough = hashlib.sha256(), False
         with open("big", "rb", buffering=0) as file:
-            while piece := file.read(256 << 10):
-                found.update(piece)
-                time.sleep(0.005)
+            while not enough:  # once whole after the last death, too
+                enough, found = _told(made).exists(), hashlib.sha256()
+                file.seek(0)
+                while piece := file.read(256 << 10):
+                    found.update(piece)
+                    time.sleep(0.005)
+                assert found.digest() == wanted
         return found.hexdigest()
 
+    wanted = hashlib.sha256(data).digest()
     reader = made.begin(read)
-    deaths = _kills(made, reader, 0.3)
+    _kill(made, reader, 0.3, deaths=3)
 
-    assert reader.result(60) == hashlib.sha256(data).hexdigest()
-    assert deaths >= 2
+    assert reader.result() == wanted.hex()
+
+
+@both
+@pytest.mark.parametrize("size", [5000, 24 * MiB], ids=["whole", "in blocks"])
+def test_a_file_that_is_open_shows_its_size_after_a_takeover(
+    mount: Mounting, engine: Engine, bucket: str, passthrough: bool, size: int
+) -> None:
+    engine.s3.put_object(Bucket=bucket, Key="big", Body=os.urandom(size))
+    made = mount(passthrough=passthrough)
+
+    def look() -> tuple[int, int, int]:
+        with open("big", "rb", buffering=0) as file:
+            file.read(1000)
+            (made.home / "open").touch()
+            while not _told(made).exists():
+                time.sleep(0.01)
+            os.chmod("big", 0o600)  # the kernel asks again now
+            return os.fstat(file.fileno()).st_size, os.stat("big").st_size, len(file.read())
+
+    looker = made.begin(look)
+    while not (made.home / "open").exists():
+        assert looker.running, looker.result()
+        time.sleep(0.005)
+    _kill(made, looker, 0, deaths=1)
+
+    assert looker.result() == (size, size, size - 1000)
 
 
 @both
@@ -65,22 +99,23 @@ def test_a_writer_goes_on_and_its_close_means_stored(
     def write() -> str:
         dice, sums = random.Random(4), hashlib.sha256()  # noqa: S311
         with open("f", "wb", buffering=0) as file:
-            for number in range(200):
+            number = 0
+            while number < 200 or not _told(made).exists():
                 piece = dice.randbytes(100_000)
                 sums.update(piece)
                 assert file.write(piece) == len(piece)
                 if number % 50 == 49:
                     os.fsync(file.fileno())
                 time.sleep(0.005)
+                number += 1
         return sums.hexdigest()
 
     writer = made.begin(write)
-    deaths = _kills(made, writer, 0.3)
+    _kill(made, writer, 0.3, deaths=3)
 
-    wanted = writer.result(60)
+    wanted = writer.result()
     made.kill()
     assert hashlib.sha256(_stored(engine, bucket, "f") or b"").hexdigest() == wanted
-    assert deaths >= 2
 
 
 @both
@@ -102,7 +137,7 @@ def test_a_close_that_is_cut_short_is_finished_by_the_next(
     time.sleep(after)
     made.replace()
 
-    writer.result(60)
+    writer.result()
     made.kill()
     assert _stored(engine, bucket, "f") == data
 
@@ -132,7 +167,7 @@ def test_what_fsync_acknowledged_is_stored_before_a_kill(
             file.write(b"synced")
             os.fsync(file.fileno())
             Path(made.home / "synced").touch()
-            time.sleep(30)
+            time.sleep(300)
 
     made.begin(write)
     while not (made.home / "synced").exists():
@@ -146,12 +181,11 @@ def test_what_fsync_acknowledged_is_stored_before_a_kill(
 def test_a_storm_of_names_sees_no_error(mount: Mounting, passthrough: bool) -> None:
     made = mount(passthrough=passthrough)
     made.do(lambda: [os.mkdir(f"d{number}") for number in range(4)])
-    end = time.time() + 8
 
     def storm(number: int) -> int:
         os.chdir(f"d{number}")
         rounds = 0
-        while time.time() < end:
+        while not rounds or not _told(made).exists():
             name = f"f{rounds}"
             file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             os.write(file, name.encode())
@@ -168,10 +202,9 @@ def test_a_storm_of_names_sees_no_error(mount: Mounting, passthrough: bool) -> N
         return rounds
 
     storms = [made.begin(lambda number=number: storm(number)) for number in range(4)]
-    deaths = _kills(made, storms[0], 1.0)
+    _kill(made, storms[0], 1.0, deaths=5)
 
-    assert sum(each.result(60) for each in storms) > 20
-    assert deaths >= 4
+    assert all(each.result() for each in storms)
     assert "Traceback" not in made.log
 
 
@@ -222,10 +255,10 @@ def test_a_handover_under_writers(mount: Mounting, engine: Engine, bucket: str) 
     writers = [made.begin(lambda number=number: write(number)) for number in range(3)]
     for _ in range(3):
         assert made.ask("handover")["finished"] is True
-        assert made.server.wait(20) == 4
+        assert made.server.wait(60) == 4
         made.start(takeover=True)
     for each in writers:
-        each.result(60)
+        each.result()
 
     found = engine.s3.list_objects_v2(Bucket=bucket)["Contents"]
     assert {each["Key"] for each in found} == {f"f{number}-{count}" for number in range(3) for count in range(30)}
@@ -247,16 +280,17 @@ def test_an_old_kernel_callers_get_an_error_and_the_next_mount_stores_what_was_w
 
     writer = made.begin(write)
     while not (made.home / "written").exists():
+        assert writer.running, writer.result()
         time.sleep(0.001)
     made.kill()
     caught = made.begin(lambda: os.listdir("."))
     made.start(takeover=True, ready=False)
-    assert made.server.wait(20) == 3
+    assert made.server.wait(60) == 3
     made.abort()
 
-    assert writer.result(20) in (0, errno.ENOTCONN, errno.ECONNABORTED)
+    assert writer.result() in (0, errno.ENOTCONN, errno.ECONNABORTED)
     with pytest.raises(OSError, match=r"not connected|abort"):
-        caught.result(10)
+        caught.result()
 
 
 def test_a_new_process_serves_within_a_second(mount: Mounting) -> None:
@@ -268,7 +302,6 @@ def test_a_new_process_serves_within_a_second(mount: Mounting) -> None:
 
     made.do(make)
     made.kill()
-    started = time.monotonic()
     made.start(takeover=True)
 
-    assert time.monotonic() - started < 3  # some 0.2 on an idle machine
+    assert made.processor_seconds < 2  # some 0.2
