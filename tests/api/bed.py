@@ -26,7 +26,7 @@ from moorage_operator.runtime import Operator
 from moorage_operator.settings import Settings
 
 MINE = names.API_VERSION
-PATIENCE = 20.0
+PATIENCE = 60.0  # seconds; what is waited for comes in one or two on an idle machine
 SERVER = "moorage-nfs-0"
 GI = 2**30
 

@@ -8,6 +8,8 @@ import fusemount
 import pytest
 import s3engine
 
+from moorfs.cache import Cache
+
 Mounting = Callable[..., fusemount.Mount]
 
 
@@ -16,6 +18,22 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3engine.Engine
     """One for all tests; who stops it or breaks it makes one of its own with `s3engine.running`."""
     with s3engine.running(tmp_path_factory.mktemp("engine")) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The threads of caches that a test made in this process end with the test, closed or not."""
+    made: list[Cache] = []
+    begin = Cache.__init__
+
+    def init(self: Cache, *given: Any, **more: Any) -> None:
+        begin(self, *given, **more)
+        made.append(self)
+
+    monkeypatch.setattr(Cache, "__init__", init)
+    yield
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

@@ -292,7 +292,7 @@ class Rig:
         self.cache = self._made(False)
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Returns once it is so; fails after so long."""
     import time
 

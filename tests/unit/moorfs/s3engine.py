@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import socket
 import ssl
 import subprocess
 import time
@@ -16,6 +15,8 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from harness.ports import free_ports
 
 ROOT = Path(__file__).parents[3]
 READY_SECONDS = 60.0
@@ -112,7 +113,7 @@ class Engine:
 def running(home: Path, secure: bool = False, more: tuple[str, ...] = ("--keep-alive",)) -> Iterator[Engine]:
     """An engine whose data lies in `home`; it ends with the block, and with us."""
     home.mkdir(parents=True, exist_ok=True)
-    engine = Engine(home, free_port(), secure=secure, more=more)
+    engine = Engine(home, free_ports(1)[0], secure=secure, more=more)
     try:
         engine.start()
         yield engine
@@ -133,12 +134,6 @@ def certify(home: Path) -> None:
     ]
     for argv in (ca, signed):
         subprocess.run(argv, check=True, capture_output=True, timeout=60)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def versitygw() -> Path:

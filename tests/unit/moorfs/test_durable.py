@@ -23,7 +23,7 @@ def body(engine: s3engine.Engine, bucket: str, key: str) -> bytes:
     return bytes(engine.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come true"
@@ -138,15 +138,17 @@ def test_stores_through_a_mapping_after_close_are_stored_when_it_ends(
 
 
 def test_a_lost_update_is_told_to_the_second_closer_and_can_be_had_back(
-    mount: Mounting, engine: s3engine.Engine, bucket: str
+    mount: Mounting, engine: s3engine.Engine, bucket: str, tmp_path: Path
 ) -> None:
-    one, other = mount("one"), mount("other")
+    one, other, folder = mount("one"), mount("other"), tmp_path
     one.do(lambda: Path("a").write_bytes(b"before"))
 
     def write(piece: bytes) -> Callable[[], int]:
         def work() -> int:
             fd = os.open("a", os.O_WRONLY)
-            time.sleep(1.5)
+            (folder / f"{piece.decode()}-is-open").touch()
+            while not (folder / f"{piece.decode()}-may-go").exists():
+                time.sleep(0.01)
             os.write(fd, piece)
             try:
                 os.close(fd)
@@ -156,10 +158,12 @@ def test_a_lost_update_is_told_to_the_second_closer_and_can_be_had_back(
 
         return work
 
-    first = one.begin(write(b"first!"))
-    time.sleep(0.3)
-    second = other.begin(write(b"second"))
-    assert (first.result(), second.result()) == (0, errno.ESTALE)
+    first, second = one.begin(write(b"first!")), other.begin(write(b"second"))
+    until(lambda: all((folder / f"{each}-is-open").exists() for each in ("first!", "second")))
+    (folder / "first!-may-go").touch()
+    assert first.result() == 0
+    (folder / "second-may-go").touch()
+    assert second.result() == errno.ESTALE
     assert body(engine, bucket, "a") == b"first!"
     until(lambda: str(other.ask("stats")["unsaved"][0]["name"]).startswith("lost-"))
     (kept,) = other.ask("stats")["unsaved"]

@@ -14,6 +14,8 @@ import pytest
 from s3engine import Engine
 
 Mounting = Callable[..., Any]
+TTL = 1.0  # seconds that names are believed
+TRIES = 8
 
 
 def calls(made: Any) -> dict[str, int]:
@@ -21,29 +23,35 @@ def calls(made: Any) -> dict[str, int]:
     return {kind: found["calls"] for kind, found in made.ask("stats")["s3"].items()}
 
 
-def cost(made: Any, work: Callable[[], Any]) -> dict[str, int]:
-    """S3 calls of a piece of work, when nothing is known any more."""
-    time.sleep(1.1)
-    before = calls(made)
-    made.do(work)
-    after = calls(made)
-    return {kind: n - before.get(kind, 0) for kind, n in after.items() if n != before.get(kind, 0)}
+def cost(made: Any, work: Callable[[int], Any]) -> dict[str, int]:
+    """S3 calls of a piece of work, when names are not believed any more; it gets the number of the attempt.
+
+    On a machine with much else to do it may take so long that what it has just learned is asked again: then once more.
+    """
+    for attempt in range(TRIES):
+        time.sleep(TTL + 0.1)
+        before, began = calls(made), time.monotonic()
+        made.do(lambda attempt=attempt: work(attempt))
+        after = calls(made)
+        if time.monotonic() - began < TTL:
+            return {kind: n - before.get(kind, 0) for kind, n in after.items() if n != before.get(kind, 0)}
+    pytest.fail(f"this took longer than {TTL} s, {TRIES} times")
 
 
 def test_what_calls_cost(mount: Mounting) -> None:
-    made = mount()
-    made.do(lambda: [Path(name).touch() for name in ("a", "b", "c")])
+    made = mount(ttl=TTL)
+    made.do(lambda: [Path(f"{name}{number}").touch() for name in ("a", "b", "c") for number in range(TRIES)])
 
-    def touch() -> None:
-        subprocess.run(["touch", "new"], check=True)
+    def touch(number: int) -> None:
+        subprocess.run(["touch", f"new{number}"], check=True)
 
     assert cost(made, touch) == {"list": 1, "put": 1}
-    assert cost(made, lambda: os.path.exists("nobody")) == {"list": 1}
-    assert cost(made, lambda: os.mkdir("d")) == {"list": 1, "put": 1}
-    assert sum(cost(made, lambda: os.unlink("a")).values()) == 2
-    assert sum(cost(made, lambda: os.chmod("b", 0o600)).values()) == 2
-    assert sum(cost(made, lambda: os.rename("c", "e")).values()) <= 4
-    assert cost(made, lambda: os.listdir(".")) == {"list": 1}
+    assert cost(made, lambda number: os.path.exists(f"nobody{number}")) == {"list": 1}
+    assert cost(made, lambda number: os.mkdir(f"d{number}")) == {"list": 1, "put": 1}
+    assert sum(cost(made, lambda number: os.unlink(f"a{number}")).values()) == 2
+    assert sum(cost(made, lambda number: os.chmod(f"b{number}", 0o600)).values()) == 2
+    assert sum(cost(made, lambda number: os.rename(f"c{number}", f"e{number}")).values()) <= 4
+    assert cost(made, lambda number: os.listdir(".")) == {"list": 1}
 
 
 def test_a_folder_is_renamed_whole_while_the_server_is_killed(mount: Mounting, engine: Engine, bucket: str) -> None:
@@ -63,7 +71,7 @@ def test_a_folder_is_renamed_whole_while_the_server_is_killed(mount: Mounting, e
         made.replace()
         deaths += 1
 
-    assert mover.result(120) == 300
+    assert mover.result() == 300
     keys = [k["Key"] for k in engine.s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert len([key for key in keys if not key.endswith("/")]) == 300
     assert {key[0] for key in keys} == {"a"}
@@ -122,7 +130,7 @@ def s3fs(engine: Engine, bucket: str, tmp_path: Path) -> Iterator[Path]:
         server = subprocess.Popen(argv, stdout=log, stderr=log)
     seen = Path(f"/proc/{server.pid}/root{home / 'mnt'}")
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not seen.is_mount():
             assert time.monotonic() < end and server.poll() is None, (home / "log").read_text()
             time.sleep(0.05)

@@ -265,14 +265,14 @@ def test_a_silent_engine_is_given_up_after_the_timeout_and_asked_again(
     store.put("k", b"x", {})
     held.set()
 
-    assert store.counters()["put"]["retries"] == 1
+    assert store.counters()["put"]["retries"] >= 1
 
 
 def test_a_slow_engine_is_no_dead_one(make: Callable[..., S3Store], proxy: fault.Proxy, fd: int) -> None:
-    store = make(timeout=1.0, patience=2.0)
+    store = make(timeout=2.0, patience=4.0)
     data = os.urandom(MIB)
     store.put("k", data, {})
-    proxy.add(Rule(kind="GET", throttle=MIB // 2))
+    proxy.add(Rule(kind="GET", throttle=MIB // 3))
 
     store.read("k", Range(fd, 0, MIB), 0, None)
 

@@ -11,6 +11,7 @@ import fault
 import pytest
 import s3engine
 
+from harness.ports import free_ports
 from moorage.errors import InvalidInput
 from moorfs.ports import StoreError
 from moorfs.s3.endpoint import Endpoint, endpoint_of
@@ -39,7 +40,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., S3Store]]:
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3engine.Engine]:
     """TLS, virtual-host style beneath s3.test, and IPv6 too."""
     home = tmp_path_factory.mktemp("secure")
-    port = s3engine.free_port()
+    port = free_ports(1)[0]
     more = ("--virtual-domain=s3.test", f"--port=[::1]:{port}")
     with s3engine.running(home, True, more) as found:
         found.six = port  # type: ignore[attr-defined]
