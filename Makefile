@@ -27,7 +27,7 @@ demo: $(VENV)/.ready ## Start a cluster, install Moorage, show pods on two nodes
 
 test: $(VENV)/.ready ## Unit, API and e2e tests on a fresh cluster, which is removed at the end
 	@$(PY) -m harness.prepare
-	@$(PY) -m pytest tests/unit tests/api tests/e2e
+	@$(PY) -m pytest -n 3 --no-loadscope-reorder tests/e2e tests/api tests/unit
 
 down: $(VENV)/.ready ## Remove the cluster and everything it left
 	@$(PY) -m cluster down

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ import yaml
 
 from cluster.command import run
 from cluster.toolchain import Source, Toolchain
+from harness.ports import free_ports
 
 KWOK = Path(__file__).resolve().parents[1] / "kwok"
 OPERATOR = "system:serviceaccount:moorage:moorage-operator"
@@ -51,14 +51,6 @@ rules:
 def flags(**settings: object) -> list[str]:
     """`data_dir="x"` becomes `--data-dir=x`."""
     return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:  # held together, so that they differ
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class Plane:

@@ -13,7 +13,8 @@ from pathlib import Path
 import requests
 
 from bench.scale.agent import NAMESPACE, SERVER
-from bench.scale.plane import AGENT, OPERATOR, Plane, free_ports
+from bench.scale.plane import AGENT, OPERATOR, Plane
+from harness.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONPATH = ":".join(str(ROOT / part) for part in ("core", "operator", "csi", "tests/e2e", "."))

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from bed import cluster as cluster
 from group import group as group  # fixture: nodes, and holder pods on them
 from programs import tools
 
+from harness.ports import free_ports
 from moorage import crd, model, names
 
 DEADLINE = 90.0  # seconds; a start takes about 4 on an idle machine
@@ -97,7 +97,7 @@ def kubectl(api: Api, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def _start(home: Path, stack: ExitStack) -> Api:
     etcd, apiserver = tools("etcd", "kube-apiserver")
-    client, peer, secure = _free_ports(3)
+    client, peer, secure = free_ports(3)
     store = f"http://127.0.0.1:{client}"
     peers = f"http://127.0.0.1:{peer}"
     _run(
@@ -178,7 +178,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     home = tmp_path_factory.mktemp("s3")
     for name in ("data", "versions", "iam"):
         (home / name).mkdir()
-    port, admin = _free_ports(2)
+    port, admin = free_ports(2)
     server = S3Server(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", "root-access", os.urandom(16).hex())
     with ExitStack() as stack:
         _run(
@@ -226,11 +226,3 @@ def _until(done: Callable[[], bool], complaint: str, home: Path) -> None:
 
 def _logs(home: Path) -> str:
     return "\n".join(f"== {each.name}\n{each.read_text()[-3000:]}" for each in sorted(home.glob("*.log")))
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:  # held together, so that they differ
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

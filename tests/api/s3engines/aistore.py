@@ -12,8 +12,9 @@ from pathlib import Path
 
 import requests
 
+from harness.ports import free_ports
 from moorage.sigv4 import Key
-from s3engines.process import free_ports, spawn, until
+from s3engines.process import spawn, until
 from s3engines.programs import program
 from s3engines.server import Server
 

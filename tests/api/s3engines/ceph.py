@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cluster.cache import cache_dir, digest, locked
+from harness.ports import free_ports
 from moorage.sigv4 import Key
-from s3engines.process import answers, free_ports, spawn, until
+from s3engines.process import answers, spawn, until
 from s3engines.server import Server
 
 PACKAGES = ("radosgw", "ceph-mon", "ceph-osd")

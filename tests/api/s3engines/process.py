@@ -1,7 +1,6 @@
 """Processes of a server on loopback: free ports, logs that a failure shows, and an end with the tests."""
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -12,14 +11,6 @@ import pytest
 import requests
 
 DEADLINE = 90.0  # seconds
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:  # held together, so that they differ
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def spawn(log: Path, stack: ExitStack, *argv: str | Path, env: Mapping[str, str] | None = None) -> None:

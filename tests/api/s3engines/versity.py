@@ -4,8 +4,9 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from harness.ports import free_ports
 from moorage.sigv4 import Key
-from s3engines.process import answers, free_ports, spawn, until
+from s3engines.process import answers, spawn, until
 from s3engines.server import Server
 
 
