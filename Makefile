@@ -51,9 +51,10 @@ bench: $(VENV)/.ready ## Measure; writes build/bench.json
 conformance: $(VENV)/.ready ## csi-sanity and Kubernetes' External Storage suite, all of both; writes docs/conformance.md
 	@$(PY) -m conformance
 
-posix: $(VENV)/.ready ## pjdfstest and fsx on a shared volume and on a plain XFS (needs cargo); writes docs/posix.md
-	@$(PY) -m posixsuite
+posix: $(VENV)/.ready ## pjdfstest and fsx on shared, local and object volumes and on a plain XFS (needs cargo); writes docs/posix*.md
+	@PYTHONPATH=$(PYTHONPATH):tests/unit/moorfs $(PY) -m posixsuite
 
-fuzz: $(VENV)/.ready ## Random operations on object mounts and on a local disk, compared, for an hour; the server is killed meanwhile
-	@for road in "" --server "--kills" "--kills --server"; do \
-	  PYTHONPATH=$(PYTHONPATH):tests/unit/moorfs $(PY) -m compare --seconds $${SECONDS_EACH:-900} $$road; done
+fuzz: $(VENV)/.ready ## Random operations on object mounts compared with a local disk, and random deaths under writers; an hour and a half
+	@for road in "compare" "compare --server" "compare --kills" "compare --kills --server" "compare --kills --old" \
+	    "compare --kills --parts" "crash" "crash --server" "crash --old"; do \
+	  PYTHONPATH=$(PYTHONPATH):tests/unit/moorfs $(PY) -m $$road --seconds $${SECONDS_EACH:-600}; done

@@ -1,8 +1,8 @@
 """Modes, owners and times in an object's metadata, as s3fs keeps them, and what other tools write in their place.
 
 s3fs: `mode` is the decimal st_mode with the bits of the type (octal with a leading 0 is read too), `uid`, `gid`
-decimal, `mtime` seconds with an optional fraction. s3sync writes `permissions`, `owner`, `group`; AWS File Gateway
-`file-permissions` (octal), `file-owner`, `file-group`, `file-mtime` in nanoseconds ("...ns").
+decimal; `mtime`, `ctime`, `atime` seconds with an optional fraction. s3sync writes `permissions`, `owner`, `group`; AWS
+File Gateway `file-permissions` (octal), `file-owner`, `file-group`, `file-mtime` in nanoseconds ("...ns").
 """
 
 import stat
@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SECOND = 1_000_000_000
-OURS = frozenset({"mode", "uid", "gid", "mtime", "rdev"})
-STALE = frozenset({"atime", "ctime", "moorfs-writer"})
-"""s3fs writes the first two; once we have written the object they would tell of an older one. The last is put anew at
-each store of bytes (saving.py)."""
+OURS = frozenset({"mode", "uid", "gid", "mtime", "ctime", "atime", "rdev"})
+STALE = frozenset({"moorfs-writer"})
+"""It is put anew at each store of bytes (saving.py)."""
 ID_MAX = (1 << 32) - 2
 
 
@@ -37,6 +36,10 @@ class Known:
     mtime: int
     device: int
     extra: Mapping[str, str] | None
+    ctime: int = 0
+    """0: not later than mtime."""
+    atime: int = 0
+    """0: the same as mtime."""
 
 
 def stored_mtime(nanoseconds: int) -> str:
@@ -53,13 +56,17 @@ def known(metadata: Mapping[str, str], modified: int, folder: bool, defaults: De
     mtime = _time(metadata.get("mtime", ""))
     if mtime is None:
         mtime = _gateway_time(metadata.get("file-mtime", ""))
+    mtime = modified if mtime is None else mtime
+    ctime, atime = _time(metadata.get("ctime", "")) or 0, _time(metadata.get("atime", "")) or 0
     return Known(
         mode=_mode(metadata, folder, defaults),
         uid=_first(metadata, ("uid", "owner", "file-owner"), defaults.uid),
         gid=_first(metadata, ("gid", "group", "file-group"), defaults.gid),
-        mtime=modified if mtime is None else mtime,
+        mtime=mtime,
         device=_whole(metadata.get("rdev", "")) or 0,
         extra={k: v for k, v in metadata.items() if _kept(k, v)} or None,
+        ctime=ctime if ctime > mtime else 0,
+        atime=0 if atime == mtime else atime,
     )
 
 

@@ -84,6 +84,7 @@ class Knowledge:
         if node.etag != listed.etag or not _same_time(node, listed.mtime):
             node.learned, node.target = 0.0, None
             node.uid, node.gid, node.mtime = self.defaults.uid, self.defaults.gid, listed.mtime
+            node.changed = node.accessed = 0
             node.mode = stat.S_IFREG | self.defaults.file_mode
         node.etag, node.size, node.modified = listed.etag, listed.size, listed.mtime
         node.until = began + self.belief.ttl

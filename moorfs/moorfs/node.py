@@ -21,6 +21,8 @@ class Node:
 
     __slots__ = (
         "_lock",
+        "accessed",
+        "changed",
         "etag",
         "extra",
         "gid",
@@ -50,6 +52,10 @@ class Node:
         self.gid = 0
         self.mtime = 0
         """Nanoseconds since 1970."""
+        self.changed = 0
+        """When mode, owner or times were last set (nanoseconds since 1970): the ctime, if it is later than mtime."""
+        self.accessed = 0
+        """The atime that somebody set (utimensat(2)); reading changes nothing. 0: the same as mtime."""
         self.etag = ""
         """ETag of the object as this mount last saw or wrote it; empty: never stored."""
         self.modified = 0
@@ -107,12 +113,17 @@ class Node:
         """The object's metadata were read."""
         self.mode, self.uid, self.gid = known.mode, known.uid, known.gid
         self.mtime, self.extra = known.mtime, known.extra
+        self.changed, self.accessed = known.ctime, known.atime
         self.learned = time.monotonic()
 
     def metadata(self, mtime: int) -> dict[str, str]:
         """What to store along with the bytes, as s3fs does. mtime: nanoseconds."""
         kept = dict(self.extra or {})
         kept |= {"mode": str(self.mode), "uid": str(self.uid), "gid": str(self.gid), "mtime": stored_mtime(mtime)}
+        if self.changed > mtime:
+            kept["ctime"] = stored_mtime(self.changed)
+        if self.accessed:
+            kept["atime"] = stored_mtime(self.accessed)
         return kept
 
 

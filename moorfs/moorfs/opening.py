@@ -7,12 +7,14 @@ import errno
 import os
 import stat
 import time
+from dataclasses import replace
 
 from moorfs.glance import read_in
 from moorfs.names import given
 from moorfs.node import Folder, Leaf, Node
 from moorfs.ports import Caller, Entry, FileError, Opened
 from moorfs.records import Answered
+from moorfs.status import attributes
 from moorfs.volume import Volume, own
 
 
@@ -70,7 +72,7 @@ class Opening:
                 raise
             self._volume.changed(folder)
             self._answer(caller, opened)
-            return entry, opened
+            return replace(entry, attributes=attributes(leaf)), opened  # the times are those of the cache file now
 
     def _existing(self, found: Node, flags: int, caller: Caller) -> tuple[Entry, Opened]:
         if isinstance(found, Folder) or not isinstance(found, Leaf):

@@ -61,6 +61,7 @@ class Attributes:
     device: int = 0
     mtime: int = 0
     ctime: int = 0
+    atime: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What setattr(2) calls ask; None leaves a field alone. `mtime_now`: mtime is the present, as touch(1) asks."""
+    """What setattr(2) calls ask; None leaves a field alone. `mtime_now`: mtime is the present, as touch(1) asks.
+    `atime`: also when the present was asked for, unless mtime is the same."""
 
     mode: int | None = None
     uid: int | None = None
@@ -82,6 +84,7 @@ class Change:
     size: int | None = None
     mtime: int | None = None
     mtime_now: bool = False
+    atime: int | None = None
     handle: int | None = None
 
 

@@ -6,6 +6,7 @@ or does its own, and does not ask again), hard links by EPERM (link(2): the file
 """
 
 import errno
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -287,11 +288,13 @@ def _split(seconds: float) -> tuple[int, int]:
 
 
 def _attr(given: Attributes) -> bytes:
-    (seconds, rest), (changed, changed_rest) = divmod(given.mtime, _BILLION), divmod(given.ctime, _BILLION)
+    (read, read_rest), (seconds, rest), (changed, changed_rest) = (
+        divmod(each, _BILLION) for each in (given.atime, given.mtime, given.ctime)
+    )
     mask = (1 << 64) - 1  # a time before 1970 goes as two's complement
-    seconds, changed = seconds & mask, changed & mask
+    read, seconds, changed = read & mask, seconds & mask, changed & mask
     return wire.ATTR.pack(
-        given.node, given.size, given.blocks, seconds, seconds, changed, rest, rest, changed_rest,
+        given.node, given.size, given.blocks, read, seconds, changed, read_rest, rest, changed_rest,
         given.mode, given.links, given.uid, given.gid, given.device, wire.PAGE, 0,
     )  # fmt: skip
 
@@ -308,15 +311,28 @@ def _dirent(node: int, following: int, mode: int, name: bytes) -> bytes:
 
 
 def _change(body: memoryview) -> Change:
-    (valid, _, handle, size, _, _, mtime, _, _, mtime_rest, _, mode, _, uid, gid, _) = wire.SETATTR_IN.unpack_from(body)
-    signed = mtime - (1 << 64) if mtime >> 63 else mtime
+    (valid, _, handle, size, _, atime, mtime, _, atime_rest, mtime_rest, _, mode, _, uid, gid, _) = (
+        wire.SETATTR_IN.unpack_from(body)
+    )
     now = bool(valid & wire.FATTR_MTIME_NOW)
     return Change(
         mode=mode & 0o7777 if valid & wire.FATTR_MODE else None,
         uid=uid if valid & wire.FATTR_UID else None,
         gid=gid if valid & wire.FATTR_GID else None,
         size=size if valid & wire.FATTR_SIZE else None,
-        mtime=signed * _BILLION + mtime_rest if valid & wire.FATTR_MTIME and not now else None,
+        mtime=_time(mtime, mtime_rest) if valid & wire.FATTR_MTIME and not now else None,
         mtime_now=now,
+        atime=_accessed(valid, _time(atime, atime_rest)),
         handle=handle if valid & wire.FATTR_FH else None,
     )
+
+
+def _time(seconds: int, rest: int) -> int:
+    return (seconds - (1 << 64) if seconds >> 63 else seconds) * _BILLION + rest
+
+
+def _accessed(valid: int, given: int) -> int | None:
+    """With `touch` both times are the present: then the atime is that of mtime (0), and nothing more to be stored."""
+    if not valid & wire.FATTR_ATIME_NOW:
+        return given if valid & wire.FATTR_ATIME else None
+    return 0 if valid & wire.FATTR_MTIME_NOW else time.time_ns()

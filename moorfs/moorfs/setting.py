@@ -31,7 +31,7 @@ class Setting:
             raise FileError(errno.EISDIR, "a folder has no size")
         if self._volume.knowledge.lacks(folder):
             self._volume.heads.one(folder)
-        before = folder.mode, folder.uid, folder.gid, folder.mtime
+        before = folder.mode, folder.uid, folder.gid, folder.mtime, folder.changed, folder.accessed
         _put(folder, change)
         if (mtime := _mtime(change)) is not None:
             folder.mtime, folder.worked = mtime, 0
@@ -39,7 +39,7 @@ class Setting:
             if not folder.gone:
                 self._volume.mark(folder)
         except BaseException:
-            folder.mode, folder.uid, folder.gid, folder.mtime = before
+            folder.mode, folder.uid, folder.gid, folder.mtime, folder.changed, folder.accessed = before
             raise
         self._note(folder)
 
@@ -48,14 +48,14 @@ class Setting:
             raise FileError(errno.EINVAL, "only files have a size")
         if not leaf.busy and not leaf.gone:
             self._learn(leaf)
-        before = leaf.mode, leaf.uid, leaf.gid
+        before = leaf.mode, leaf.uid, leaf.gid, leaf.changed, leaf.accessed
         _put(leaf, change)
         try:
             if change.size is not None:
                 self._volume.file(leaf).truncate(change.size)
             self._store(leaf, change)
         except BaseException:
-            leaf.mode, leaf.uid, leaf.gid = before
+            leaf.mode, leaf.uid, leaf.gid, leaf.changed, leaf.accessed = before
             raise
         self._note(leaf)
 
@@ -68,7 +68,7 @@ class Setting:
 
     def _store(self, leaf: Leaf, change: Change) -> None:
         mtime = _mtime(change)
-        owned = change.mode is not None or change.uid is not None or change.gid is not None
+        owned = any(each is not None for each in (change.mode, change.uid, change.gid, change.atime or None))
         if not owned and mtime is None:
             return
         if (leaf.kind == stat.S_IFREG and self._along(leaf, change, mtime, owned)) or leaf.gone:
@@ -113,6 +113,8 @@ def _put(node: Node, change: Change) -> None:
         node.mode = node.kind | stat.S_IMODE(change.mode)
     node.uid = node.uid if change.uid is None else change.uid
     node.gid = node.gid if change.gid is None else change.gid
+    node.accessed = node.accessed if change.atime is None else change.atime
+    node.changed = time.time_ns()
 
 
 def _mtime(change: Change) -> int | None:

@@ -13,10 +13,14 @@ def attributes(node: Node) -> Attributes:
     """
     if not isinstance(node, Leaf):
         mtime = max(node.mtime, node.worked) if isinstance(node, Folder) else node.mtime
-        return Attributes(node.id, node.mode, 0, 0, 1, node.uid, node.gid, 0, mtime, mtime)
+        changed = max(mtime, node.changed)
+        return Attributes(node.id, node.mode, 0, 0, 1, node.uid, node.gid, 0, mtime, changed, node.accessed or mtime)
     size, mtime, blocks = node.size, node.mtime, -(-node.size // BLOCK)
     local = node.file.local() if node.file is not None else None
     if local is not None:
         size, mtime, blocks = local.size, local.mtime, local.blocks
     links = 0 if node.gone else 1
-    return Attributes(node.id, node.mode, size, blocks, links, node.uid, node.gid, node.device, mtime, mtime)
+    return Attributes(
+        node.id, node.mode, size, blocks, links, node.uid, node.gid, node.device, mtime,
+        max(mtime, node.changed), node.accessed or mtime,
+    )  # fmt: skip

@@ -46,7 +46,7 @@ FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, FOPEN_PASSTHROUGH = 1 << 1, 1 << 5, 1 << 7
 
 # Which fields of fuse_setattr_in count
 FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-FATTR_MTIME, FATTR_FH, FATTR_MTIME_NOW = 1 << 5, 1 << 6, 1 << 8
+FATTR_ATIME, FATTR_MTIME, FATTR_FH, FATTR_ATIME_NOW, FATTR_MTIME_NOW = 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 8
 
 GETATTR_FH = 1 << 0  # fuse_getattr_in.getattr_flags
 

@@ -49,7 +49,7 @@ def page_of(body: bytes, token: str | None = None) -> Page:
 
 def _listed(entry: ElementTree.Element, encoded: bool) -> Listed:
     fields = {each.tag.rpartition("}")[2]: each.text or "" for each in entry}
-    key = unquote_plus(fields.get("Key", "")) if encoded else fields.get("Key", "")
+    key = _plain(fields.get("Key", "")) if encoded else fields.get("Key", "")
     size = fields.get("Size", "0")
     return Listed(
         key=key,
@@ -125,4 +125,9 @@ def _text(tree: ElementTree.Element, name: str) -> str:
 
 def _key(tree: ElementTree.Element, name: str, encoded: bool) -> str:
     text = _text(tree, name)
-    return unquote_plus(text) if encoded else text
+    return _plain(text) if encoded else text
+
+
+def _plain(text: str) -> str:
+    """A key that is no UTF-8 has lone surrogates: no other key is taken for it, and no name has them (names.py)."""
+    return unquote_plus(text, errors="surrogateescape")

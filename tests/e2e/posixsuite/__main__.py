@@ -1,6 +1,9 @@
-"""`python -m posixsuite [--plain-only] [--page]`: run the suites, write docs/posix.md, say what has no reason.
+"""`python -m posixsuite [--part volumes|object] [--plain-only] [--page]`: run the suites, write the pages, say what has
+no reason.
 
-`--plain-only`: without a cluster, on a plain XFS alone. `--page`: only write the page anew from what was found.
+The part `volumes` (shared and local ones, docs/posix.md) starts a cluster; the part `object` (docs/posix-object.md)
+needs none, but tests/unit/moorfs in PYTHONPATH. Without `--part` both run. `--plain-only`: on a plain XFS alone.
+`--page`: only write the pages anew from what was found.
 """
 
 from __future__ import annotations
@@ -16,26 +19,29 @@ from harness.kube import Kube
 from harness.manifests import volume
 from posixsuite import outcome
 from posixsuite.outcome import Case
-from posixsuite.page import page
+from posixsuite.page import OBJECT, VOLUMES, page
 from posixsuite.places import Place, Pods, all_cases, plain_xfs
 from posixsuite.programs import ensure_programs, recipe
 
-RESULTS = ROOT / "build" / "posix.json"
-PAGE = ROOT / "docs" / "posix.md"
+RESULTS = {VOLUMES: ROOT / "build" / "posix.json", OBJECT: ROOT / "build" / "posix-object.json"}
+PAGES = {VOLUMES: ROOT / "docs" / "posix.md", OBJECT: ROOT / "docs" / "posix-object.md"}
 NAMESPACE = "posix"
 KINDS = ("shared", "local")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m posixsuite", description=__doc__)
+    parser.add_argument("--part", choices=(VOLUMES, OBJECT), action="append")
     parser.add_argument("--plain-only", action="store_true")
     parser.add_argument("--page", action="store_true")
     asked = parser.parse_args()
     if asked.plain_only:
         return 1 if outcome.unexplained(plain(), outcome.load_reasons()) else 0
-    if not asked.page:
-        outcome.save(RESULTS, [*on_volumes(choose()), *plain()])
-    return judge(outcome.load(RESULTS))
+    parts: list[str] = asked.part or [VOLUMES, OBJECT]
+    for part in [] if asked.page else parts:
+        found = on_buckets() if part == OBJECT else on_volumes(choose())
+        outcome.save(RESULTS[part], [*found, *plain()])
+    return max([judge(part, outcome.load(RESULTS[part])) for part in parts])
 
 
 def on_volumes(bed: Provider) -> list[Case]:
@@ -62,6 +68,18 @@ def on_volume(kube: Kube, kind: str, node: str) -> list[Case]:
         kube.delete("StorageVolume", kind, NAMESPACE)
 
 
+def on_buckets() -> list[Case]:
+    """The suites on mounts of buckets of this machine."""
+    from posixsuite.objects import buckets  # only this part needs what is imported there
+
+    cases: list[Case] = []
+    with buckets(ensure_programs()) as places:
+        for opened in places:
+            with opened() as place:
+                cases += told(place)
+    return cases
+
+
 def plain() -> list[Case]:
     with plain_xfs(ensure_programs()) as place:
         return told(place)
@@ -78,14 +96,14 @@ def told(place: Place) -> list[Case]:
     return cases
 
 
-def judge(cases: list[Case]) -> int:
+def judge(part: str, cases: list[Case]) -> int:
     """Write the page; 1 if a case that did not pass has no reason."""
     reasons = outcome.load_reasons()
-    PAGE.write_text(page(cases, reasons))
+    PAGES[part].write_text(page(part, cases, reasons))
     unknown = outcome.unexplained(cases, reasons)
     for case in unknown:
         print(f"no reason: {case.place}: {case.state}: {case.name}: {case.message}")
-    print(f"{PAGE}: {outcome.counts(cases)}")
+    print(f"{PAGES[part]}: {outcome.counts(cases)}")
     return 1 if unknown else 0
 
 

@@ -1,4 +1,4 @@
-"""docs/posix.md, written from the results of a run and the reasons."""
+"""docs/posix.md and docs/posix-object.md, written from the results of a run and the reasons."""
 
 from __future__ import annotations
 
@@ -9,13 +9,28 @@ from posixsuite.programs import CRATES
 
 STATES: tuple[State, ...] = ("passed", "failed", "skipped")
 UNKNOWN = "**no reason is known**"
-_HEAD = """# POSIX
+VOLUMES, OBJECT = "volumes", "object"
+_HEADS = {
+    VOLUMES: """# POSIX
 
 Written by `make posix` (`tests/e2e/posixsuite`); the reasons are those of `tests/e2e/posixsuite/reasons.yaml`. A case
 that fails or is skipped without a reason there fails the target. *shared* is a pod that runs as root on a node with the
 kernel's NFS client, on a shared volume as Moorage makes it; *local* the same on a local volume; *plain XFS* is the same
-program on a new XFS of the machine itself, which shows what the suite expects of a disk.
-"""
+program on a new XFS of the machine itself, which shows what the suite expects of a disk. Object volumes have a
+[page of their own](posix-object.md).
+""",
+    OBJECT: """# POSIX on object volumes
+
+Written by `make posix`, or by this part alone, which needs no cluster (the root of the repository, as root):
+
+    PYTHONPATH=core:moorfs:tests/e2e:tests/unit/moorfs python -m posixsuite --part object
+
+The reasons are those of `tests/e2e/posixsuite/reasons.yaml`. Each row is a mount of an empty bucket of the embedded
+engine: *moorfs*; *moorfs before 6.9*, as it is on older kernels (no FUSE passthrough, no requests sent again); *s3fs*
+as the mounter starts it. *plain XFS* is a disk. What else a bucket cannot do is in
+[object-volumes.md](object-volumes.md#what-holds-and-what-does-not).
+""",
+}
 _ABOUT = {
     "pjdfstest": f"""
 ## pjdfstest {CRATES["pjdfstest"]}
@@ -32,9 +47,9 @@ written. A case is one run.
 }
 
 
-def page(cases: Sequence[Case], reasons: Sequence[Reason]) -> str:
-    """The whole page."""
-    parts = [_HEAD]
+def page(part: str, cases: Sequence[Case], reasons: Sequence[Reason]) -> str:
+    """The whole page of a part: VOLUMES or OBJECT."""
+    parts = [_HEADS[part]]
     for suite, about in _ABOUT.items():
         own = [case for case in cases if case.suite == suite]
         parts += [about, _table(["where", *STATES], _counts(own))]

@@ -84,15 +84,16 @@ class Pods:
 
 
 class Folder:
-    """A folder of this machine."""
+    """A folder of this machine. `enter`: what a command line begins with that shall see the folder (nsenter)."""
 
-    def __init__(self, name: str, programs: Path, data: Path, other: Path) -> None:
+    def __init__(self, name: str, programs: Path, data: Path, other: Path, enter: Sequence[str] = ()) -> None:
         self.name = name
+        self._enter = enter
         self._programs = programs
         self._folders = {"data": str(data), "other": str(other), "config": str(CONFIGURATION)}
 
     def run(self, program: str, arguments: Sequence[str]) -> str:
-        argv = [str(self._programs / program), *(word.format(**self._folders) for word in arguments)]
+        argv = [*self._enter, str(self._programs / program), *(word.format(**self._folders) for word in arguments)]
         environment = {"NO_COLOR": "1", "PATH": "/usr/bin:/bin"}
         with tempfile.TemporaryDirectory() as scratch:  # fsx leaves what it found there
             done = subprocess.run(

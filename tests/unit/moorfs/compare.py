@@ -1,13 +1,16 @@
 """Random operations on files of a mount and on the same files of a local disk, compared at every step.
 
-    python -m compare [--seconds 600] [--seed N] [--kills] [--server]
+    python -m compare [--seconds 600] [--each 60] [--seed N] [--kills] [--server] [--old] [--parts]
 
-`--kills`: the server is killed about every second, and another takes over. `--server`: without passthrough. At each
-close and fsync the object is read back with boto3 and compared as well.
+`--kills`: the server is killed about every second, and another takes over. `--server`: without passthrough. `--old`:
+as on kernels before 6.9, where with `--kills` each server hands over to the next. `--parts`: bigger files, in parts. At
+each close and fsync the object is read back with boto3 and compared as well. Every `--each` seconds a new mount and the
+next seed begin; what is printed at a difference repeats it.
 """
 
 import argparse
 import contextlib
+import ctypes
 import errno
 import hashlib
 import itertools
@@ -25,7 +28,11 @@ from typing import Any
 from fusemount import Mount, make
 from s3engine import Engine, running
 
-NAMES = ("a", "b", "c", "d/e", "d/f")
+NAMES = ("a", "b", "c", "d/e", "d/f", "g/e")
+FOLDERS = ("d", "g")
+LINK = "l"
+PUNCH, ZERO, KEEP = 2, 16, 1  # modes of fallocate(2)
+_libc = ctypes.CDLL(None, use_errno=True)
 Fetch = Callable[[str], bytes | None]
 
 
@@ -61,7 +68,7 @@ class Comparer:
         """
         dice, end, verbs = random.Random(self.seed), time.monotonic() + seconds, self._verbs()  # noqa: S311
         for side in (self.mount, self.local):
-            (side / "d").mkdir(exist_ok=True)
+            (side / FOLDERS[0]).mkdir(exist_ok=True)
         try:
             for step in itertools.count() if steps is None else steps:
                 if time.monotonic() > end:
@@ -81,7 +88,8 @@ class Comparer:
         often = [self._pwrite, self._pread] * 4 + [self._open] * 3 + [self._close] * 2
         return [
             *often, self._append, self._truncate, self._ftruncate, self._map, self._fsync, self._rename, self._unlink,
-            self._stat, self._read, self._chmod, self._utime, self._list, self._duplicate,
+            self._stat, self._read, self._chmod, self._utime, self._list, self._duplicate, self._allocate, self._folder,
+            self._link,
         ]  # fmt: skip
 
     def _both(self, said: str, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Any:
@@ -107,8 +115,9 @@ class Comparer:
     def _open(self, dice: random.Random) -> None:
         if len(self.pairs) >= 6:
             return
-        name, flags = dice.choice(NAMES), dice.choice((os.O_RDWR | os.O_CREAT, os.O_RDWR, os.O_RDONLY))
-        flags |= dice.choice((0, 0, 0, os.O_TRUNC if flags & os.O_RDWR else 0))
+        name, flags = dice.choice(NAMES), dice.choice((os.O_RDWR, os.O_WRONLY, os.O_WRONLY, os.O_RDONLY))
+        if flags != os.O_RDONLY:
+            flags |= dice.choice((os.O_CREAT, os.O_CREAT, 0)) | dice.choice((0, 0, 0, os.O_TRUNC, os.O_APPEND))
         opened: list[int] = []
 
         def work(side: Path) -> bool:
@@ -116,7 +125,7 @@ class Comparer:
             return True
 
         if self._paths(f"open {name} {flags:o}", work) is True:
-            self.pairs.append(Pair(name, opened[0], opened[1], bool(flags & os.O_RDWR)))
+            self.pairs.append(Pair(name, opened[0], opened[1], bool(flags & os.O_ACCMODE)))
 
     def _close(self, dice: random.Random) -> None:
         if pair := self._pick(dice):
@@ -205,6 +214,42 @@ class Comparer:
                 pair.gone = pair.gone or pair.name == new
                 pair.name = new if pair.name == old and not pair.gone else pair.name
 
+    def _folder(self, dice: random.Random) -> None:
+        old, new = dice.sample(FOLDERS, 2)
+        work = dice.choice((self._make, self._remove, self._move, self._move))
+        work(old, new)
+
+    def _make(self, name: str, _: str) -> None:
+        self._paths(f"mkdir {name}", lambda side: os.mkdir(side / name))
+
+    def _remove(self, name: str, _: str) -> None:
+        self._paths(f"rmdir {name}", lambda side: os.rmdir(side / name))
+
+    def _move(self, old: str, new: str) -> None:
+        if self._paths(f"rename {old} {new}", lambda side: os.rename(side / old, side / new)) is None:
+            for pair in self.pairs:
+                if pair.name.startswith(f"{old}/") and not pair.gone:
+                    pair.name = f"{new}/{pair.name.removeprefix(f'{old}/')}"
+
+    def _link(self, dice: random.Random) -> None:
+        target = dice.choice(NAMES)
+        work: Callable[[Path], Any] = dice.choice(
+            (
+                lambda side: os.symlink(target, side / LINK), lambda side: os.unlink(side / LINK),
+                lambda side: os.readlink(side / LINK), lambda side: (side / LINK).read_bytes(),
+            )
+        )  # fmt: skip
+        self._paths(f"symbolic link to {target}", work)
+
+    def _allocate(self, dice: random.Random) -> None:
+        if pair := self._pick(dice, writable=True):
+            mode, place = dice.choice((0, KEEP, PUNCH | KEEP, ZERO, ZERO | KEEP)), self._place(dice)
+            size = dice.randrange(1, 50_000)
+            self._both(
+                f"fallocate {pair.name} mode {mode}, {size} at {place}",
+                lambda: _fallocate(pair.ours, mode, place, size), lambda: _fallocate(pair.theirs, mode, place, size),
+            )  # fmt: skip
+
     def _unlink(self, dice: random.Random) -> None:
         name = dice.choice(NAMES)
         if self._paths(f"unlink {name}", lambda side: os.unlink(side / name)) is None:
@@ -233,7 +278,7 @@ class Comparer:
         self._paths(f"read {name}", lambda side: (side / name).read_bytes())
 
     def _list(self, dice: random.Random) -> None:
-        where = dice.choice((".", "d"))
+        where = dice.choice((".", *FOLDERS))
         self._paths(f"list {where}", lambda side: sorted(os.listdir(side / where)))
 
     def _place(self, dice: random.Random) -> int:
@@ -245,6 +290,12 @@ class Comparer:
             with contextlib.suppress(FileNotFoundError):
                 wanted = (self.local / name).read_bytes()
                 assert self.fetch(name) == wanted, f"the object {name} at the end"
+
+
+def _fallocate(file: int, mode: int, place: int, size: int) -> None:
+    """fallocate(2); Python has only that of POSIX."""
+    if _libc.fallocate(file, mode, ctypes.c_int64(place), ctypes.c_int64(size)):
+        raise OSError(ctypes.get_errno(), "fallocate")
 
 
 def _told(found: os.stat_result) -> tuple[int, ...]:
@@ -282,34 +333,77 @@ def compared(
     while kills and job.running:
         time.sleep(kills)
         if job.running:
-            mount.replace()
+            _follow(mount)
             deaths += 1
     counts = job.result(seconds + 60)
     counts["deaths"] = deaths
     return counts
 
 
+def _follow(mount: Mount) -> None:
+    """Another server: after a death where the kernel sends requests again, else after a handover."""
+    if mount.settings.resend:
+        return mount.replace()
+    assert mount.ask("handover")["finished"] is True
+    assert mount.server
+    assert mount.server.wait(30) == 4
+    return mount.start(takeover=True)
+
+
+@dataclass(frozen=True)
+class Road:
+    """How files are served, and whether servers die meanwhile."""
+
+    kills: bool
+    server: bool
+    old: bool
+    parts: bool
+
+    def run(self, home: Path, seed: int, seconds: float) -> Counter[str]:
+        with running(home / "engine") as engine:
+            part = {"multipart_from": 5 << 20, "part_size": 5 << 20} if self.parts else {}
+            direct = not (self.server or self.old)
+            settings = make(
+                home / "a", engine, engine.bucket(), passthrough=direct, resend=not self.old, log_level="INFO", **part
+            )
+            mount = Mount(home / "a", settings)
+            try:
+                mount.mount()
+                mount.start()
+                most = 12 << 20 if self.parts else 200_000
+                counts = compared(mount, engine, home / "local", seed, seconds, 1.0 if self.kills else None, most=most)
+                assert "Traceback" not in mount.log, "moorfs met a mistake of its own"
+                return counts
+            except BaseException:
+                print(mount.log[-6000:])
+                raise
+            finally:
+                mount.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--each", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--kills", action="store_true")
-    parser.add_argument("--server", action="store_true")
+    roads = ("kills", "server", "old", "parts")
+    for each in roads:
+        parser.add_argument(f"--{each}", action="store_true")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="moorfs-compare-") as home, running(Path(home) / "engine") as engine:
-        settings = make(Path(home) / "a", engine, engine.bucket(), passthrough=not given.server, log_level="INFO")
-        mount = Mount(Path(home) / "a", settings)
-        try:
-            mount.mount()
-            mount.start()
-            kills = 1.0 if given.kills else None
-            counts = compared(mount, engine, Path(home) / "local", given.seed, given.seconds, kills)
-            print(f"seed {given.seed}: no difference; " + ", ".join(f"{n} {c}" for n, c in sorted(counts.items())))
-        except BaseException:
-            print(mount.log[-6000:])
-            raise
-        finally:
-            mount.close()
+    road, end = Road(**{each: getattr(given, each) for each in roads}), time.monotonic() + given.seconds
+    words = "".join(f" --{each}" for each in roads if getattr(given, each))
+    for seed in itertools.count(given.seed):
+        seconds = min(given.each, end - time.monotonic())
+        if seconds < 1:
+            return
+        with tempfile.TemporaryDirectory(prefix="moorfs-compare-") as home:
+            try:
+                counts = road.run(Path(home), seed, seconds)
+            except BaseException:
+                print(f"seed {seed}: repeat it by: python -m compare --seed {seed} --seconds {given.each:.0f}{words}")
+                raise
+        said = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        print(f"seed {seed}{words}: no difference; {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -320,6 +320,47 @@ def times() -> None:
 
 
 @check
+def the_mtime_of_a_new_file_stays() -> None:
+    for number in range(20):
+        file = os.open(f"f{number}", os.O_CREAT | os.O_WRONLY)
+        first = os.fstat(file).st_mtime_ns
+        os.close(file)
+        os.chmod(f"f{number}", 0o600)
+        assert os.stat(f"f{number}").st_mtime_ns == first
+
+
+@check
+def times_of_access_that_were_set() -> None:
+    Path("f").write_bytes(b"x")
+    os.utime("f", ns=(1_900_000_000_000_000_007, 1_950_000_000_000_000_000))
+    with open("f", "rb") as file:
+        assert file.read() == b"x"
+    assert os.stat("f").st_atime_ns == 1_900_000_000_000_000_007
+    os.mkdir("d")
+    os.utime("d", ns=(5, 77))
+    assert (os.stat("d").st_atime_ns, os.stat("d").st_mtime_ns) == (5, 77)
+
+
+@check
+def times_of_change() -> None:
+    Path("f").write_bytes(b"x")
+    os.mkdir("d")
+    os.mkfifo("p")
+    changes: list[Callable[[str], None]] = [
+        lambda name: os.chmod(name, 0o700),
+        lambda name: os.chown(name, 5, 6),
+        lambda name: os.utime(name, ns=(7, 8)),
+    ]
+    for name in ("f", "d", "p"):
+        for change in changes:
+            before = os.stat(name).st_ctime_ns
+            time.sleep(0.02)
+            change(name)
+            assert os.stat(name).st_ctime_ns > before
+    assert os.stat("f").st_mtime_ns == 8
+
+
+@check
 def mtime_of_a_folder() -> None:
     os.mkdir("d")
     os.utime("d", ns=(0, 1_000_000_000))

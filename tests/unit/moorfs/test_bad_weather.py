@@ -6,12 +6,9 @@ import multiprocessing
 import os
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 
 import fault
 import fusemount
@@ -19,12 +16,13 @@ import pytest
 import s3engine
 from fault import Rule
 from fusemount import Mount
+from weather import admin, body, read, refusal, write
 
 from harness.ports import free_ports
-from moorage import sigv4
 
 Mounting = Callable[..., Mount]
 MIB = 1 << 20
+DOWN = float(os.environ.get("MOORFS_DOWN_SECONDS", "3"))
 KINDS = pytest.mark.parametrize("passthrough", [True, False], ids=["passthrough", "server"])
 
 
@@ -32,29 +30,6 @@ KINDS = pytest.mark.parametrize("passthrough", [True, False], ids=["passthrough"
 def proxy(engine: s3engine.Engine) -> Iterator[fault.Proxy]:
     with fault.before(engine.port) as made:
         yield made
-
-
-def body(engine: s3engine.Engine, bucket: str, key: str) -> bytes:
-    return bytes(engine.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-
-
-def write(name: str, data: bytes) -> None:
-    with open(name, "wb") as file:
-        file.write(data)
-
-
-def read(name: str) -> bytes:
-    with open(name, "rb") as file:
-        return file.read()
-
-
-def refusal(work: Callable[[], Any]) -> int:
-    """The errno that the mount gave; 0 when it gave none."""
-    try:
-        work()
-    except OSError as error:
-        return error.errno or -1
-    return 0
 
 
 @KINDS
@@ -67,7 +42,7 @@ def test_writers_wait_for_an_engine_that_is_down_and_go_on(
 
     writers = [made.begin(lambda name=name: write(name, name.encode() * MIB)) for name in ("a", "b")]
     with pytest.raises(TimeoutError):
-        writers[0].result(3)
+        writers[0].result(DOWN)
     told = made.ask("stats")
     proxy.up()
     for each in writers:
@@ -250,19 +225,6 @@ def _rotate(made: Mount, engine: s3engine.Engine, port: int) -> None:
     stop.touch()
 
     assert all(each.result() for each in writers)
-
-
-def admin(engine: s3engine.Engine, port: int, verb: str, new: str = "", **query: str) -> None:
-    """A call of versitygw's admin API with the root key."""
-    account = f"<Account><Access>{new}</Access><Secret>{'s' * 40}</Secret><Role>admin</Role></Account>"
-    body = account.encode() if new else b""
-    host = f"127.0.0.1:{port}"
-    asked = sigv4.Request("PATCH", f"/{verb}", {"host": host}, tuple(query.items()), body)
-    key = sigv4.Key(engine.access, engine.secret)
-    headers = sigv4.signed_headers(asked, key, sigv4.Scope("us-east-1"), datetime.now(UTC))
-    url = f"http://{host}/{verb}?{sigv4.encode_query(asked.query)}"
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PATCH"), timeout=20) as answer:
-        assert answer.status in (200, 201)
 
 
 def test_a_bucket_that_is_deleted_is_an_error_and_not_an_empty_folder(

@@ -37,6 +37,16 @@ def test_they_do_so_while_the_server_dies_every_second(
     assert "Traceback" not in made.log
 
 
+def test_they_do_so_on_an_old_kernel_while_servers_hand_over(mount: Mounting, engine: Engine, tmp_path: Path) -> None:
+    made = mount(passthrough=False, resend=False)
+
+    counts = compared(made, engine, tmp_path / "local", seed=4, seconds=SECONDS, kills=1.0)
+
+    assert counts["objects"] > 0
+    assert counts["deaths"] > 0
+    assert "Traceback" not in made.log
+
+
 def test_random_operations_on_files_of_several_parts(mount: Mounting, engine: Engine, tmp_path: Path) -> None:
     made = mount(passthrough=False, multipart_from=5 << 20, part_size=5 << 20)
 

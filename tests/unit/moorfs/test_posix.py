@@ -1,7 +1,8 @@
-"""The POSIX table, on both roads of the data: passthrough, and reads and writes by the server."""
+"""The POSIX table, on all roads of the data: passthrough; reads and writes by the server; kernels before 6.9."""
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,18 @@ import pytest
 from posixchecks import CHECKS
 from s3engine import Engine
 
+ROADS: dict[str, dict[str, bool]] = {
+    "passthrough": {},
+    "server": {"passthrough": False},
+    "old": {"passthrough": False, "resend": False},
+}
 
-@pytest.fixture(scope="module", params=[True, False], ids=["passthrough", "server"])
+
+@pytest.fixture(scope="module", params=ROADS)
 def posix(request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One mount for all checks of a road."""
     home = tmp_path_factory.mktemp("posix")
-    made = fusemount.Mount(home, fusemount.make(home, engine, engine.bucket(), passthrough=request.param))
+    made = fusemount.Mount(home, fusemount.make(home, engine, engine.bucket(), **ROADS[request.param]))
     try:
         made.mount()
         made.start()
@@ -47,7 +54,7 @@ def test_what_one_mount_makes_another_sees(mount: Callable[..., Any]) -> None:
         Path("d/f").write_bytes(b"0123456789")
         os.chown("d/f", 11, 12)
         os.chmod("d/f", 0o4640)
-        os.utime("d/f", ns=(0, 1_234_567_890_987_654_321))
+        os.utime("d/f", ns=(12_345_678_901, 1_234_567_890_987_654_321))
         os.symlink("f", "d/l")
         os.mkfifo("d/p", 0o620)
         os.chown("d", 21, 22)
@@ -58,12 +65,13 @@ def test_what_one_mount_makes_another_sees(mount: Callable[..., Any]) -> None:
         found = [os.lstat(each) for each in ("d", "d/f", "d/l", "d/p")]
         shown = [(oct(each.st_mode), each.st_uid, each.st_gid, each.st_size) for each in found[1:]]
         folder = (oct(found[0].st_mode), found[0].st_uid, found[0].st_gid)
-        return [folder, *shown, os.readlink("d/l"), found[1].st_mtime_ns, found[0].st_mtime, sorted(os.listdir("d"))]
+        return [folder, *shown, os.readlink("d/l"), found[1].st_mtime_ns, found[0].st_mtime, sorted(os.listdir("d")),
+            found[1].st_atime_ns, found[1].st_ctime > time.time() - 600]  # fmt: skip
 
     mount("one").do(make)
 
     assert mount("other").do(look) == [
         (oct(stat.S_IFDIR | 0o2750), 21, 22), (oct(stat.S_IFREG | 0o4640), 11, 12, 10),
         (oct(stat.S_IFLNK | 0o777), 0, 0, 1), (oct(stat.S_IFIFO | 0o620), 0, 0, 0),
-        "f", 1_234_567_890_987_654_321, 77, ["f", "l", "p"],
+        "f", 1_234_567_890_987_654_321, 77, ["f", "l", "p"], 12_345_678_901, True,
     ]  # fmt: skip

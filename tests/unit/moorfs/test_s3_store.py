@@ -12,6 +12,7 @@ import s3engine
 
 from moorfs.ports import Changed, Condition, Missing, Range, StoreError
 from moorfs.s3.connection import Connection
+from moorfs.s3.listing import page_of
 from moorfs.s3.pool import Pool
 from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
@@ -221,6 +222,12 @@ def test_odd_keys_survive_put_list_and_delete(store: S3Store) -> None:
     )
     store.delete_many(keys)
     assert store.list("").objects == ()
+
+
+def test_a_key_that_is_no_utf8_is_no_other_key() -> None:
+    body = b"<R><EncodingType>url</EncodingType><Contents><Key>a%ff+b</Key></Contents></R>"
+
+    assert [each.key for each in page_of(body).objects] == ["a\udcff b"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from posixsuite.outcome import Case, Reason, Unfinished, fsx, load_reasons, pjdfstest, reason_for, unexplained
-from posixsuite.page import page
+from posixsuite.page import OBJECT, VOLUMES, page
 
 SAID = """\
 chmod::ctime::regular                                                         ok
@@ -62,11 +62,20 @@ def test_a_reason_holds_for_its_state_and_places_only() -> None:
 def test_the_page_tells_counts_and_why_and_what_nobody_knows() -> None:
     cases = [*pjdfstest("shared", SAID), Case("shared", "fsx", "seed 1, 9 operations", "failed", "miscompare")]
 
-    text = page(cases, [LINKS])
+    text = page(VOLUMES, cases, [LINKS])
 
     assert "| shared | 2 | 1 | 1 |" in text
     assert "| shared | `unlink::open_file_not_freed` | NFS keeps it |" in text
     assert "**no reason is known**: miscompare" in text
+
+
+def test_object_volumes_have_a_page_of_their_own() -> None:
+    cases = [Case("moorfs", "pjdfstest", "link::nlink", "passed"), Case("s3fs", "pjdfstest", "link::nlink", "failed")]
+
+    text = page(OBJECT, cases, [])
+
+    assert text.startswith("# POSIX on object volumes")
+    assert "| moorfs | 1 | 0 | 0 |\n| s3fs | 0 | 1 | 0 |" in text
 
 
 def test_the_reasons_of_the_file_are_whole() -> None:
