@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from moorage import names
 from moorage.errors import DeadlineExceeded, InUse, InvalidInput
+from moorage.objectmount import is_fuse
 from moorage.view import View, check_mount_as
 from moorage_csi import lookup, mounts
 from moorage_csi.api import Api
@@ -55,7 +56,7 @@ class HostMounts:
         present = mounts.at(wanted.host)
         if present and mounts.shows(present, base, wanted.folder, wanted.readonly):
             return
-        if present and before and present.device == before.device:  # an older life of the volume, dead by now
+        if present and before and _is_of(before, present):  # an older life of the volume, dead by now
             await mounts.ensure_unmounted(self._runner, wanted.host)
         elif present:
             raise InUse(
@@ -69,7 +70,7 @@ class HostMounts:
         if not known.host:
             return False
         present = mounts.at(known.host)
-        return present is None or present.device != known.device
+        return present is None or not _is_of(known, present)
 
     async def remove(self, volume_id: str, known: Publication) -> None:
         """Nothing of ours is mounted at `known.host`; raises InUse while somebody uses it and may go on using it."""
@@ -96,3 +97,11 @@ class HostMounts:
         if mounts.at(path) is None:
             with suppress(OSError):  # somebody has put something there, or it is gone
                 os.rmdir(path)
+
+
+def _is_of(known: Publication, present: Mount) -> bool:
+    """Whether a mount is the one that was made for the publication. Device numbers are used again, and a bucket whose
+    mount was replaced has another one than it had."""
+    if known.fstype and (known.fstype, known.source) != (present.fstype, present.source):
+        return False
+    return known.device == present.device or (bool(known.fstype) and is_fuse(known.fstype))

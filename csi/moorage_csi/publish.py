@@ -90,7 +90,8 @@ class Publisher:
         async with self._locks[wanted.host]:
             self._check_taken(known.volume_id, wanted.host)
             earlier = before or next((p for p in known.targets.values() if p.host == wanted.host), None)
-            self._store.save(known.published(target, replace(wanted, device=base.device)))
+            made = replace(wanted, device=base.device, fstype=base.fstype, source=base.source)
+            self._store.save(known.published(target, made))
             await self._hosts.ensure(base, wanted, earlier)
 
     def _check_taken(self, volume_id: str, host: str) -> None:

@@ -18,8 +18,10 @@ from moorage.view import View
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
-_READABLE = (1, 2)  # version 1 knew nothing of folders, host mounts and fingerprints of publications: all have defaults
+VERSION = 3
+# Version 1 knew nothing of folders, host mounts and fingerprints of publications, version 2 nothing of types and
+# sources of host mounts: all have defaults.
+_READABLE = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Publication:
     fingerprint: str = ""  # of the request; empty when it was not remembered
     host: str = ""  # where else on the node the same is mounted, for a StorageAttachment
     device: str = ""  # of the mount at `host`: what has another one there is not ours
+    fstype: str = ""  # of that mount; empty in what version 2 wrote
+    source: str = ""
     attachment: str = ""  # <namespace>/<name> of that StorageAttachment
 
     def of(self, view: View) -> "Publication":

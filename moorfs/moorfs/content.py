@@ -110,6 +110,8 @@ class Content:
         self.body, self.etag = body_of(self.means, self.node, writes)
         if isinstance(self.body, Whole):
             self.saving.mark(self.body)
+        elif isinstance(self.body, Streamed):  # who takes over must know which object it was
+            self.saving.log_mark(None)
 
     def _hold(self, flags: int) -> Opened:
         opened = self.handles.add(flags, self._open_body(), self._kernel_may_keep())

@@ -16,14 +16,28 @@ _TRIES = 4
 
 
 class Streamed:
-    """An object that is read without the cache, because its disk is full. It cannot be written."""
+    """An object that is read without the cache, because its disk is full. It cannot be written.
 
-    __slots__ = ("_node", "_stream")
+    `etag`, `size`: of the object; empty and None where they are not known, as after a takeover: the engine is asked
+    when somebody reads, not before, since it may be down.
+    """
 
-    def __init__(self, means: Means, node: FileNode, etag: str) -> None:
-        size = node.size
+    __slots__ = ("_etag", "_means", "_node", "_size", "_stream")
+
+    def __init__(self, means: Means, node: FileNode, etag: str, size: int | None) -> None:
+        self._means = means
         self._node = node
-        self._stream = Stream(means, lambda: (node.key, etag, size))
+        self._etag = etag
+        self._size = size
+        self._stream = Stream(means, self._source)
+
+    def _source(self) -> tuple[str, str, int]:
+        if self._size is None:
+            head = self._means.store.head(self._node.key)
+            if self._etag not in ("", head.etag):
+                raise Changed(errno.ESTALE, f"{self._node.key} is another object now")
+            self._etag, self._size = head.etag, head.size
+        return self._node.key, self._etag, self._size
 
     def read(self, handle: int, offset: int, size: int) -> bytes:
         try:
@@ -88,7 +102,7 @@ def body_of(means: Means, node: FileNode, writes: bool) -> tuple[Whole | Partial
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or writes:
                 raise refused(error, f"fetching {node.key} into the cache") from None
             log.warning("%s: no room in the cache, reading it without", node.key)
-            return Streamed(means, node, node.etag), node.etag
+            return Streamed(means, node, node.etag, node.size), node.etag
     raise FileError(errno.ESTALE, f"{node.key} changes too fast to be fetched")
 
 

@@ -9,7 +9,7 @@ from moorage.errors import InUse, InvalidInput, NotFound, Retry
 from moorfs.blocks import Blocks
 from moorfs.content import Content
 from moorfs.dirty import Clean
-from moorfs.fetch import body_of, known_blocks, remove
+from moorfs.fetch import Streamed, known_blocks, remove
 from moorfs.lost import LostNode
 from moorfs.means import Means
 from moorfs.partial import Partial
@@ -53,8 +53,8 @@ def _restore_file(cache: "Cache", file: Content, handles: list[Handle], mark: Ma
     file.body = _body_here(cache.means, file.node, mark)
     file.etag = file.body.blocks.etag if isinstance(file.body, Partial) else (mark.etag if mark else "")
     file.conflict = record is not None and record.conflict
-    if file.body is None and handles:
-        file.body, file.etag = body_of(cache.means, file.node, False)
+    if file.body is None and handles:  # it was streamed; nothing is asked here: the engine may be down
+        file.body = Streamed(cache.means, file.node, file.etag, None)
     if file.body is None:
         return
     if isinstance(file.body, Partial):  # stat(2) of an open, clean file shows these; the state log does not tell them

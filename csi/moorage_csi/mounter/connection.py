@@ -4,15 +4,20 @@ Source: linux/Documentation/filesystems/fuse, and mount(2).
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Sequence
 
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, NotFound
 from moorage_csi import mounts
 
 _DEVICE = "/dev/fuse"
 _MS_NODEV = 4
 _FLAGS = {"ro": 1, "nosuid": 2, "nodev": _MS_NODEV, "noexec": 8, "noatime": 1024}
+
+
+class EndedError(NotFound):
+    """Nobody shows the file system any more: its connection has ended."""
 
 
 def open_mounted(target: str, fstype: str, source: str, options: Sequence[str] = ()) -> int:
@@ -21,21 +26,30 @@ def open_mounted(target: str, fstype: str, source: str, options: Sequence[str] =
     Nobody serves it yet: whoever looks into `target` waits.
     """
     device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
-    data = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
-    flags = _MS_NODEV
-    for option in options:
-        flags |= _FLAGS.get(option, 0)
     try:
-        _mount(source, target, fstype, flags, data)
+        _mount(device, target, fstype, source, options)
     except BaseException:
         os.close(device)
         raise
     return device
 
 
-def _mount(source: str, target: str, fstype: str, flags: int, data: str) -> None:
+def show_again(device: int, target: str, fstype: str, source: str, options: Sequence[str] = ()) -> None:
+    """The file system of a connection that others still show, mounted at `target` too: open files go on.
+
+    Raises EndedError when nobody shows it, MoorageError where the kernel cannot do so (before 5.15).
+    """
+    _mount(device, target, fstype, source, options)
+
+
+def _mount(device: int, target: str, fstype: str, source: str, options: Sequence[str]) -> None:
+    data = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
+    flags = _MS_NODEV
+    for option in options:
+        flags |= _FLAGS.get(option, 0)
     libc = ctypes.CDLL(None, use_errno=True)
     words = (source.encode(), mounts.canonical(target).encode(), fstype.encode())
     if libc.mount(*words, ctypes.c_ulong(flags), data.encode()):
         number = ctypes.get_errno()
-        raise MoorageError(f"mount of {source} ({fstype}) at {target} failed: {os.strerror(number)}")
+        kind = EndedError if number == errno.ENOTCONN else MoorageError
+        raise kind(f"mount of {source} ({fstype}) at {target} failed: {os.strerror(number)}")

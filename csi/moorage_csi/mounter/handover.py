@@ -17,6 +17,8 @@ from moorage_csi.mounter.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
+_TAKE_SECONDS = 10.0  # for a node plugin to hand over what it keeps
+
 
 class Handover:
     def __init__(self, supervisor: Supervisor, programs: Programs) -> None:
@@ -68,7 +70,8 @@ class Handover:
     async def _serve(self, packets: Packets) -> None:
         news = asyncio.Queue[str]()
         try:
-            await self._take_back(packets)
+            async with asyncio.timeout(_TAKE_SECONDS):
+                await self._take_back(packets)
             self._peers.add(news)
             for kept in self._supervisor.mounts:
                 news.put_nowait(kept.recipe.target)
@@ -76,6 +79,8 @@ class Handover:
                 await self._send(packets, await news.get())
         except Closed:
             log.info("the node plugin has gone")
+        except TimeoutError:
+            log.warning("the node plugin did not hand over in %g s what it keeps", _TAKE_SECONDS)
         finally:
             self._peers.discard(news)
             packets.close()

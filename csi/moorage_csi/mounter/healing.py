@@ -35,13 +35,14 @@ class Healing:
         self._runner = runner
 
     async def heal(self, device: str, target: str) -> None:
-        """Every place that shows file system `device` shows what is mounted at `target`; raises for what does not."""
+        """Every place that shows file system `device`, an older life of what is mounted at `target`, shows that; raises
+        for what does not."""
         mount = mounts.at(target)
         if mount is None or mount.device == device:  # the number of a dead one that nobody shows any more is used again
             return
         failures: list[str] = []
         for pid in namespaces():
-            for dead in showing(pid, device):
+            for dead in showing(pid, device, mount):
                 if dead.mount.target == mounts.canonical(target) and pid == os.getpid():
                     continue
                 failures += await self._replace(dead, target)
@@ -81,12 +82,14 @@ def _namespace(pid: int) -> str:
         return ""
 
 
-def showing(pid: int, device: str) -> list[Dead]:
-    """Where the process sees file system `device` and nothing on top of it."""
+def showing(pid: int, device: str, successor: Mount) -> list[Dead]:
+    """Where the process sees file system `device` and nothing on top of it. Numbers are used again: what has another
+    type or source than its successor is another volume's."""
     try:
         with open(f"/proc/{pid}/mountinfo", "rb") as file:
             table = mounts.parse(file.read().decode("latin-1"))
     except OSError:
         return []
     topmost = {mount.target: mount for mount in table}
-    return [Dead(pid, mount) for mount in topmost.values() if mount.device == device]
+    wanted = (device, successor.fstype, successor.source)
+    return [Dead(pid, each) for each in topmost.values() if (each.device, each.fstype, each.source) == wanted]

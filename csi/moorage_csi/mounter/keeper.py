@@ -64,9 +64,9 @@ class Keeper:
 
     async def _visit(self) -> None:
         """Hand over what is kept, then take what is new, until the mounter goes."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
-            connection.connect(str(self._path))
+            connection.connect(str(self._path))  # BlockingIOError, and another try, when its queue is full (unix(7))
         except BaseException:
             connection.close()
             raise

@@ -67,8 +67,8 @@ class Kept:
         """Mounted and answering when this returns; raises the program's last words as an error when it ends."""
         recipe = self.recipe
         mounts.make_directory(recipe.target)
-        if recipe.connection and self.device is None:
-            self.device = connection.open_mounted(recipe.target, recipe.fstype, recipe.source, recipe.flags)
+        if recipe.connection:
+            self._connect()
         place = Place(self.folder, self.device, taking_over)
         self.write(recipe.files(place))
         handed = () if self.device is None else (self.device,)
@@ -83,6 +83,23 @@ class Kept:
         answered = taking_over or await self._probe(runner)
         if await self.process.wait(_SETTLE_SECONDS) or not answered:
             raise self.failure()
+
+    def _connect(self) -> None:
+        """A connection, mounted. Raises EndedError when an old one is shown nowhere any more."""
+        recipe, found = self.recipe, mounts.at(self.recipe.target)
+        if self.device is None:
+            self.device = connection.open_mounted(recipe.target, recipe.fstype, recipe.source, recipe.flags)
+        elif found is None or found.fstype != recipe.fstype:  # somebody has unmounted it; containers may show it still
+            connection.show_again(self.device, recipe.target, recipe.fstype, recipe.source, recipe.flags)
+            log.warning("%s was unmounted from outside: the same file system is mounted there again", recipe.target)
+
+    async def end(self) -> None:
+        """Its process has ended. Raises NotReady when it does not: there are never two at once."""
+        if self.process and not await self.process.stop():
+            raise NotReady(
+                f"process {self.process.pid} of {self.recipe.target} does not end, not even when killed: the kernel "
+                "holds it (state D); if that lasts, restart the node"
+            )
 
     def write(self, files: Mapping[str, str]) -> None:
         """The program's files, each written whole and moved into place: it may read one again at any time."""

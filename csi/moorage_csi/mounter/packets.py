@@ -12,6 +12,7 @@ from typing import Any, cast
 from moorage_csi.mounter.wire import Fields
 
 _MOST = 64 * 1024  # bytes of one packet
+_SEND_SECONDS = 10.0  # for the other side to make room for a packet
 
 
 class Closed(Exception):
@@ -48,13 +49,16 @@ class Packets:
         return cast("Fields", found), handed[0] if handed else None
 
     async def send(self, fields: Fields, handed: int | None = None) -> None:
-        """Raises Closed when nobody listens any more."""
+        """Raises Closed when nobody listens any more, or does not take what is sent."""
         data = json.dumps(fields).encode()
+        until = self._loop.time() + _SEND_SECONDS
         while True:
             try:
                 socket.send_fds(self._socket, [data], [] if handed is None else [handed])
                 return
             except BlockingIOError:
+                if self._loop.time() > until:
+                    raise Closed from None
                 await asyncio.sleep(0.01)
             except OSError as error:
                 raise Closed from error

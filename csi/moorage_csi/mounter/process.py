@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 _LINES = 40  # kept for error messages
 _LINE = 500  # characters of one
 _STAMP = re.compile(r"^\S+Z \[[A-Z]{3}\] \S+\(\d+\): ")
+STOP_SECONDS = (10.0, 5.0)  # to end when asked, and when killed
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 
 
@@ -91,13 +92,14 @@ class Process:
                 await self.exited.wait()
         return not self.running
 
-    async def stop(self) -> None:
-        """Ask it to end, then kill it. A FUSE process in D state is left to the kernel."""
-        for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+    async def stop(self) -> bool:
+        """Ask it to end, then kill it. False: it has not ended, because it waits inside of the kernel (state D)."""
+        for number, seconds in zip((signal.SIGTERM, signal.SIGKILL), STOP_SECONDS, strict=True):
             self.signal(number)
             if await self.wait(seconds):
-                return
+                return True
         log.error("process %d does not die", self.pid)
+        return False
 
     def _ended(self) -> None:
         self._loop.remove_reader(self._pidfd)

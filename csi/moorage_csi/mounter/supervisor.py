@@ -7,33 +7,22 @@ same path with growing pauses, and the dead mounts that containers still show ar
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from moorage.errors import AlreadyExists, MoorageError, Pending
+from moorage.errors import AlreadyExists, NotReady, Pending
 from moorage_csi import mounts
 from moorage_csi.mounter.cages import Cages
 from moorage_csi.mounter.kept import Kept
+from moorage_csi.mounter.process import Process
 from moorage_csi.mounter.recipe import Recipe
+from moorage_csi.mounter.revival import Healer, Revival
 from moorage_csi.runner import Runner
 
 log = logging.getLogger(__name__)
 
-_STORE_SECONDS = 30.0  # for a process to store what it holds after its mount is gone
-_PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)  # before the first, second, ... new mount
-_QUICK_SECONDS = 2.0  # a process that answered no longer died at its start
-_MOST_TAKEOVERS = 5  # failures in a row, whatever their reason
-_QUICK_DEATHS = 3  # in a row, after which its connection is given up: nobody shall wait for it for ever
+_END_SECONDS = 30.0  # for a process to store what it holds after its mount is gone, and to end
 _NO_CAGES = Cages(0)
-CANNOT_TAKE_OVER = 3  # exit status of moorfs (`moorfs.settings`)
-
-
-class Healer(Protocol):
-    """Replaces what containers show of a dead file system (`device`, major:minor) by what is mounted at `target`."""
-
-    async def __call__(self, device: str, target: str) -> None: ...
-
 
 Told = Callable[[str, Kept | None], None]
 
@@ -46,10 +35,11 @@ class Supervisor:
         self._cages = cages
         self._runner = runner
         self._run = run_directory
-        self._heal = heal
+        self._revival = Revival(runner, self._start, lambda kept: self.told(kept.recipe.target, kept), heal)
         self._kept: dict[str, Kept] = {}
         self._begun: set[str] = set()  # targets that are being mounted
         self._unmounted: set[str] = set()  # in this life: what others still keep of them is old
+        self._undead: dict[str, Process] = {}  # by target: killed, and yet not ended
         self.told: Told = lambda target, kept: None  # who else keeps what we keep, in case we die
 
     @property
@@ -78,6 +68,7 @@ class Supervisor:
 
     async def _mount(self, recipe: Recipe) -> None:
         await self._forget(recipe.target)
+        self._check_dead(recipe.target)
         found = mounts.at(recipe.target)  # of an earlier mounter
         await mounts.ensure_unmounted(self._runner, recipe.target)
         kept = self._new(recipe)
@@ -88,7 +79,7 @@ class Supervisor:
             raise
         self._unmounted.discard(recipe.target)
         self._keep(kept)
-        await self._mend({found.device} if found else set(), recipe.target)
+        await self._revival.mend({found.device} if found else set(), recipe.target)
 
     def is_ours(self, target: str) -> bool:
         """Whether we know better than an earlier mounter what shall be at `target`."""
@@ -121,7 +112,7 @@ class Supervisor:
             kept.leaving = True
             await kept.store()
         await mounts.ensure_unmounted(self._runner, target)
-        if kept and kept.process and not await kept.process.wait(_STORE_SECONDS):
+        if kept and kept.process and not await kept.process.wait(_END_SECONDS):
             log.warning("%s: the process goes on after the unmount and is stopped", target)
         self._unmounted.add(target)
         await self._forget(target)
@@ -151,11 +142,18 @@ class Supervisor:
         kept.leaving = True
         if kept.reviver:
             kept.reviver.cancel()
-        if kept.process:
-            await kept.process.stop()
+        if kept.process and not await kept.process.stop():
+            self._undead[kept.recipe.target] = kept.process
         await mounts.ensure_unmounted(self._runner, kept.recipe.target)
         kept.give_up_connection()
         kept.tidy()
+
+    def _check_dead(self, target: str) -> None:
+        """Raises NotReady while an earlier process has not ended: two at once would write to one cache."""
+        undead = self._undead.get(target)
+        if undead and undead.running:
+            raise NotReady(f"process {undead.pid} had {target} before and does not end, though killed (state D)")
+        self._undead.pop(target, None)
 
     async def _start(self, kept: Kept, taking_over: bool = False) -> None:
         await kept.start(self._runner, lambda: self._ended(kept), taking_over)
@@ -167,81 +165,23 @@ class Supervisor:
         if kept.leaving or self._kept.get(kept.recipe.target) is not kept:
             return
         if kept.process and kept.process.status == 0 and mounts.at(kept.recipe.target) is None:
-            log.info("%s was unmounted from outside", kept.recipe.target)
-            kept.leaving = True
-            self._kept.pop(kept.recipe.target)
-            self.told(kept.recipe.target, None)
-            kept.give_up_connection()
-            kept.tidy()
-            return
-        self._revive_soon(kept)
+            self._let_go(kept)
+        else:
+            self._revive_soon(kept)
+
+    def _let_go(self, kept: Kept) -> None:
+        """Nobody has it mounted any more."""
+        log.warning("%s was unmounted from outside, and is not mounted again until somebody asks", kept.recipe.target)
+        kept.leaving = True
+        self._kept.pop(kept.recipe.target)
+        self.told(kept.recipe.target, None)
+        kept.give_up_connection()
+        kept.tidy()
 
     def _revive_soon(self, kept: Kept) -> None:
         if kept.reviver is None or kept.reviver.done():
             kept.reviver = asyncio.ensure_future(self._revive(kept))
 
     async def _revive(self, kept: Kept) -> None:
-        failures = 0
-        while not kept.leaving and not kept.alive:
-            takes_over = kept.device is not None and failures < _MOST_TAKEOVERS and not self._hopeless(kept)
-            if kept.device is not None and not takes_over:
-                kept.give_up_connection()
-                self.told(kept.recipe.target, kept)  # the node plugin lets go too: those who wait get an error
-            if failures or not takes_over:
-                await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-            try:
-                await (self._take_over(kept) if takes_over else self._mount_anew(kept))
-            except Exception as error:  # whatever it was, the next round tries again
-                failures += 1
-                log.warning("%s could not be brought back: %s", kept.recipe.target, error)
-
-    def _hopeless(self, kept: Kept) -> bool:
-        """Whether its connection is to be given up: those who wait on it get an error, and it is mounted anew."""
-        if kept.process is None:
-            return False
-        kept.quick_deaths = kept.quick_deaths + 1 if kept.served < _QUICK_SECONDS else 1
-        if kept.quick_deaths < _QUICK_DEATHS and kept.process.status != CANNOT_TAKE_OVER:
-            return False
-        log.error("%s: its connection is given up (%s)", kept.recipe.target, kept.process.last_words)
-        kept.quick_deaths = 0
-        return True
-
-    async def _take_over(self, kept: Kept) -> None:
-        self._tell_death(kept)
-        if kept.process:
-            await kept.process.stop()
-        await self._start(kept, taking_over=True)
-
-    async def _mount_anew(self, kept: Kept) -> None:
-        self._tell_death(kept)
-        if kept.process:
-            await kept.process.stop()
-        if kept.filesystem:
-            kept.dead.add(kept.filesystem)
-        await mounts.ensure_unmounted(self._runner, kept.recipe.target)
-        try:
-            await self._start(kept)
-        except BaseException:
-            if kept.process:
-                await kept.process.stop()
-            raise
-        self.told(kept.recipe.target, kept)
-        await self._mend(kept.dead, kept.recipe.target)
-        kept.dead.clear()
-
-    def _tell_death(self, kept: Kept) -> None:
-        if kept.process is None:
-            log.info("%s is taken over from an earlier mounter", kept.recipe.target)
-            return
-        kept.restarts += 1
-        log.warning("%s died (%s): new start %d", kept.recipe.target, kept.process.last_words, kept.restarts)
-
-    async def _mend(self, dead: Iterable[str], target: str) -> None:
-        """The mount itself is well: what fails here concerns containers that run already."""
-        if self._heal is None:
-            return
-        for device in tuple(dead):
-            try:
-                await self._heal(device, target)
-            except MoorageError as error:
-                log.warning("what showed %s before is not replaced everywhere: %s", target, error)
+        if not await self._revival.revive(kept) and self.at(kept.recipe.target) is kept:
+            self._let_go(kept)

@@ -4,13 +4,18 @@
 import asyncio
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from moorage import errors, names
 from moorage_csi import api, mounts
+from moorage_csi.hostmounts import HostMounts
+from moorage_csi.mounter import connection
+from moorage_csi.mounts import Mount
 from moorage_csi.node import Node
+from moorage_csi.state import Publication, Store
 
 from .conftest import SHARED, Bench, capability
 
@@ -377,3 +382,43 @@ async def test_stats_and_health_tell_when_the_mount_on_the_node_is_lost(bench: B
     assert condition.abnormal is True and f"not mounted at {_on_node(bench)}" in condition.message
     (entry,) = (await node.NodeGetVolumeHealth(ID, target)).volume_health.health_statuses
     assert entry.reason == "NodeMountLost"
+
+
+BUCKET = Publication(False, "MULTI_NODE_MULTI_WRITER", fstype="fuse.moorfs", source="models")
+
+
+def _mount_bucket(path: Path, source: str) -> Mount:
+    """A mount of a bucket that nobody serves."""
+    path.mkdir()
+    os.close(connection.open_mounted(str(path), "fuse.moorfs", source))
+    found = mounts.at(str(path))
+    assert found is not None
+    return found
+
+
+def test_another_mount_with_the_device_number_that_ours_had_is_not_ours(bench: Bench, tmp_path: Path) -> None:
+    found = _mount_bucket(tmp_path / "data", "others")
+    hosts = HostMounts(bench.runner, str(bench.mnt), lambda: bench.api)
+    assert hosts.lost(replace(BUCKET, host=str(tmp_path / "data"), device=found.device))
+
+
+def test_a_bucket_that_was_mounted_anew_has_another_number_and_is_not_lost(bench: Bench, tmp_path: Path) -> None:
+    found = _mount_bucket(tmp_path / "data", "models")
+    hosts = HostMounts(bench.runner, str(bench.mnt), lambda: bench.api)
+    assert not hosts.lost(replace(BUCKET, host=str(tmp_path / "data"), device=f"{found.device}9"))
+
+
+async def test_a_strangers_mount_on_the_node_with_the_number_that_ours_had_is_not_taken_away(
+    bench: Bench, node: Node
+) -> None:
+    target = await _publish(node, bench)
+    subprocess.run(["umount", str(_on_node(bench))], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "stranger", str(_on_node(bench))], check=True)
+    stranger, store = mounts.at(str(_on_node(bench))), Store(bench.kubelet / "plugin" / "state")
+    (volume,) = store.all()
+    assert stranger is not None
+    store.save(volume.published(target, replace(volume.targets[target], device=stranger.device)))
+
+    await node.NodeUnpublishVolume(ID, target)
+
+    assert mounts.at(str(_on_node(bench))) == stranger

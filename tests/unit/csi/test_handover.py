@@ -1,18 +1,21 @@
-# ruff: noqa: ASYNC110 - the loop of a test has nothing else to do
+# ruff: noqa: ASYNC110, ASYNC221, ASYNC240 - the loop of a test has nothing else to do
 """A mount of moorfs outlives its process and its mounter: the node plugin keeps the connection meanwhile."""
 
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from moorage_csi import mounts
+from moorage_csi.mounter import handover, packets
 from moorage_csi.mounter.handover import Handover
 from moorage_csi.mounter.healing import Healing
 from moorage_csi.mounter.keeper import Keeper
@@ -48,21 +51,27 @@ class Bed:
     @asynccontextmanager
     async def mounter(self) -> AsyncIterator[Supervisor]:
         supervisor = Supervisor(Processes(), self.folder / "run", Healing(Processes()).heal)
-        handover = Handover(supervisor, self.programs)
-        supervisor.told = handover.tell
-        listener = handover.listen(self.folder / "keeper.sock")
+        ours = Handover(supervisor, self.programs)
+        supervisor.told = ours.tell
+        listener = ours.listen(self.folder / "keeper.sock")
         try:
             yield supervisor
         finally:
-            await handover.close()
+            await ours.close()
             listener.close()
             await supervisor.close()
             for kept in supervisor.mounts:
                 kept.give_up_connection()
 
-    def looks(self) -> bool:
+    def looks(self, path: str = "") -> bool:
         """Whether the mount answers; never waits long."""
-        return subprocess.run(["timeout", "2", "stat", self.target], capture_output=True).returncode == 0
+        return subprocess.run(["timeout", "2", "stat", path or self.target], capture_output=True).returncode == 0
+
+    def show(self) -> str:
+        """Another place that shows the mount, as a container does."""
+        (self.folder / "shown").mkdir()
+        subprocess.run(["mount", "--bind", "-c", self.target, self.folder / "shown"], check=True)
+        return str(self.folder / "shown")
 
 
 @pytest.fixture
@@ -194,3 +203,110 @@ async def test_deaths_after_some_time_of_service_never_give_the_connection_up(be
 
         assert bed.log == ["fresh first", *["takeover first"] * 4]
         assert mounts.at(bed.target) == before and bed.looks()
+
+
+async def test_a_mount_that_was_unmounted_on_the_host_is_shown_there_again_when_its_process_is_replaced(
+    bed: Bed, keeper: Keeper
+) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+        shown, before = bed.show(), mounts.at(bed.target)
+        subprocess.run(["umount", "-c", bed.target], check=True)
+        assert kept.process is not None
+        os.kill(kept.process.pid, signal.SIGKILL)
+        await eventually(lambda: len(bed.log) == 2 and kept.alive and kept.served > 0)
+
+        assert bed.log == ["fresh first", "takeover first"]
+        assert mounts.at(bed.target) == before and bed.looks() and bed.looks(shown)
+        subprocess.run(["umount", shown], check=True)
+
+
+async def test_the_next_mounter_shows_again_what_was_unmounted_on_the_host_meanwhile(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as first:
+        await first.mount(bed.recipe())
+        await eventually(lambda: bed.target in keeper.targets)
+    shown, before = bed.show(), mounts.at(bed.target)
+    subprocess.run(["umount", "-c", bed.target], check=True)
+
+    async with bed.mounter() as second:
+        await eventually(lambda: any(kept.served > 0 for kept in second.mounts))
+
+        assert bed.log == ["fresh first", "takeover first"]
+        assert mounts.at(bed.target) == before and bed.looks() and bed.looks(shown)
+        subprocess.run(["umount", shown], check=True)
+
+
+async def test_what_nobody_shows_any_more_is_told_once_and_not_mounted_again(
+    bed: Bed, keeper: Keeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bed.mounter() as first:
+        await first.mount(bed.recipe())
+        await eventually(lambda: bed.target in keeper.targets)
+    subprocess.run(["umount", "-c", bed.target], check=True)
+
+    async with bed.mounter() as second:
+        await eventually(lambda: not keeper.targets)
+
+        assert (bed.log, second.mounts, mounts.at(bed.target)) == (["fresh first"], (), None)
+        assert caplog.text.count("was unmounted from outside") == 1
+
+
+async def test_an_aborted_connection_is_given_up_at_once_and_mounted_anew(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+        before = mounts.at(bed.target)
+        assert before is not None
+        connection = Path("/sys/fs/fuse/connections", before.device.partition(":")[2], "abort")
+        if not connection.exists():
+            subprocess.run(["mount", "-t", "fusectl", "none", "/sys/fs/fuse/connections"], check=True)
+        connection.write_text("1")
+        await eventually(lambda: len(bed.log) == 2 and kept.alive and kept.served > 0)
+
+        assert bed.log == ["fresh first"] * 2 and bed.looks()
+
+
+async def test_a_mounter_that_takes_no_connections_never_holds_up_the_node_plugin(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(tmp_path / "keeper.sock"))
+        listener.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(3)]
+        with suppress(BlockingIOError):
+            for each in waiting:
+                each.setblocking(False)
+                each.connect(str(tmp_path / "keeper.sock"))
+        rescue = threading.Timer(20, listener.shutdown, (socket.SHUT_RDWR,))  # ends a connect(2) that waits
+        rescue.start()
+        task = asyncio.ensure_future(Keeper(tmp_path / "keeper.sock").keep())
+        await asyncio.sleep(0.05)
+
+        assert not rescue.finished.is_set(), "the event loop stood still"
+        rescue.cancel()
+        task.cancel()
+        for each in waiting:
+            each.close()
+
+
+async def test_a_node_plugin_that_hands_over_nothing_is_not_waited_for(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "_TAKE_SECONDS", 0.1)
+    async with bed.mounter():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+            silent.settimeout(15)
+            silent.connect(str(bed.folder / "keeper.sock"))
+
+            assert await asyncio.to_thread(silent.recv, 1) == b""
+
+
+async def test_a_mounter_that_takes_no_packets_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packets, "_SEND_SECONDS", 0.1)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        sender = packets.Packets(ours)
+        with pytest.raises(packets.Closed):
+            async with asyncio.timeout(15):
+                while True:
+                    await sender.send({"text": "x" * 10_000})
+        sender.close()

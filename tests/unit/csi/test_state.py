@@ -55,7 +55,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 def test_the_version_is_written(tmp_path: Path) -> None:
     Store(tmp_path).save(VOLUME)
     (file,) = tmp_path.glob("*.json")
-    assert json.loads(file.read_text())["version"] == 2
+    assert json.loads(file.read_text())["version"] == 3
 
 
 @pytest.mark.parametrize("volume_id", ["../../etc/passwd", "/etc/passwd", "a\0b", "x" * 5000])
@@ -67,10 +67,11 @@ def test_a_hostile_id_stays_in_the_directory(tmp_path: Path, volume_id: str) -> 
     assert loaded is not None and loaded.volume_id == volume_id
 
 
-def test_files_of_version_1_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_files_of_earlier_versions_are_read(tmp_path: Path, version: int) -> None:
     store = Store(tmp_path)
     store.save(VOLUME)
     (file,) = tmp_path.glob("*.json")
     targets = {"/pods/a": {"readonly": True, "access_mode": "MULTI_NODE_READER_ONLY"}}
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"version": 1, "targets": targets}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"version": version, "targets": targets}))
     assert store.load("team/data/abc") == VOLUME

@@ -5,17 +5,24 @@ import asyncio
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from moorage.errors import AlreadyExists, MoorageError, NotFound, NotReady, Unauthenticated
 from moorage_csi import mounts
+from moorage_csi.mounter import connection, process
+from moorage_csi.mounter import supervisor as supervisors
 from moorage_csi.mounter.kept import Kept
+from moorage_csi.mounter.process import Process
 from moorage_csi.mounter.recipe import Recipe
 from moorage_csi.mounter.supervisor import Supervisor
 from moorage_csi.runner import Processes
+
+from . import tinyfuse
 
 # Unmounts itself when asked to end, and ends when its mount is taken away, as a FUSE process does.
 PROGRAM = """
@@ -163,3 +170,74 @@ async def test_a_secret_that_a_program_prints_is_not_logged(
 async def test_a_process_has_a_session_of_its_own(supervisor: Supervisor, target: str) -> None:
     await supervisor.mount(_recipe(target))
     assert os.getsid(_pid(supervisor)) == _pid(supervisor) != os.getsid(0)
+
+
+class Hung:
+    """A FUSE mount whose server takes every request and answers the first one only: who asks cannot be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.path = str(folder)
+        self.asked = threading.Event()
+        self._device = connection.open_mounted(self.path, "fuse.moorfs", "hung")
+        threading.Thread(target=self._serve, args=(os.dup(self._device),), daemon=True).start()
+
+    def _serve(self, device: int) -> None:
+        _, _, unique, *_ = tinyfuse.IN.unpack_from(os.read(device, 1 << 18))
+        body = tinyfuse.answer(tinyfuse.INIT)
+        os.write(device, tinyfuse.OUT.pack(tinyfuse.OUT.size + len(body), 0, unique) + body)
+        os.read(device, 1 << 18)
+        os.close(device)
+        self.asked.set()
+
+    def release(self) -> None:
+        """Who has asked gets an error."""
+        if self._device >= 0:
+            os.close(self._device)
+            self._device = -1
+
+
+@pytest.fixture
+def hung(tmp_path: Path, private_mounts: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hung]:
+    monkeypatch.setattr(process, "STOP_SECONDS", (0.1, 0.1))
+    monkeypatch.setattr(supervisors, "_END_SECONDS", 0.1)
+    made = Hung(tmp_path / "hung")
+    yield made
+    made.release()
+
+
+async def test_a_process_that_cannot_be_killed_is_told(hung: Hung) -> None:
+    program = Process(("stat", hung.path), (), lambda: None)
+    assert await asyncio.to_thread(hung.asked.wait, 15)
+
+    assert await program.stop() is False
+    hung.release()
+    assert await program.wait(15) and await program.stop() is True
+
+
+async def test_while_an_unmounted_volumes_process_does_not_end_there_is_no_second_one(
+    supervisor: Supervisor, target: str, hung: Hung
+) -> None:
+    stuck = f'mount -t tmpfs fake "$0" && exec stat {hung.path}'
+    await supervisor.mount(_recipe(target, stuck))
+    assert await asyncio.to_thread(hung.asked.wait, 15)
+    await supervisor.unmount(target)
+
+    assert mounts.at(target) is None
+    with pytest.raises(NotReady, match="does not end"):
+        await supervisor.mount(_recipe(target))
+    assert mounts.at(target) is None
+    hung.release()
+    async with asyncio.timeout(15):
+        while mounts.at(target) is None:
+            await asyncio.sleep(0.02)
+            with suppress(NotReady):
+                await supervisor.mount(_recipe(target))
+
+
+async def test_a_process_that_does_not_end_is_never_replaced(supervisor: Supervisor, target: str, hung: Hung) -> None:
+    await supervisor.mount(_recipe(target, f'mount -t tmpfs fake "$0" && exec stat {hung.path}'))
+    assert await asyncio.to_thread(hung.asked.wait, 15)
+
+    with pytest.raises(NotReady, match="not even when killed"):
+        await _only(supervisor).end()

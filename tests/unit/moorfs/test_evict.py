@@ -111,6 +111,57 @@ def test_readers_go_on_without_the_cache_when_its_disk_is_full(tmp_path: Path) -
         rig.cache.close()
 
 
+def _taken_over_while_streamed(disk: Path) -> tuple[Rig, int]:
+    """A rig whose one file, "a", is open and was too big for the disk when the process before died; its handle."""
+    rig = Rig(disk)
+    (disk / "others").write_bytes(bytes(15 * MIB))
+    stored(rig, "a", body(7, 3 * MIB))
+    node = rig.node("a")
+    opened = rig.cache.of(node).open(os.O_RDONLY)
+    node.size, node.etag = 0, ""  # the state log does not tell them
+    rig.store.calls.clear()
+    rig.crash()
+    return rig, opened.handle
+
+
+def test_a_takeover_asks_the_engine_nothing_for_a_file_that_is_open_and_has_no_cache_file(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        rig, handle = _taken_over_while_streamed(disk)
+        assert rig.store.calls == {}
+        file = rig.cache.of(rig.nodes[2])
+        assert file.read(handle, MIB, 4096) == body(7, 3 * MIB)[MIB:][:4096]
+        assert file.read(handle, 3 * MIB, 4096) == b""
+        file.release(handle)
+        rig.cache.close()
+
+
+def test_a_takeover_while_the_engine_is_down_keeps_the_reader_who_reads_on_once_it_is_back(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        rig, handle = _taken_over_while_streamed(disk)
+        file = rig.cache.of(rig.nodes[2])
+
+        def down(kind: str, key: str) -> None:
+            raise StoreError(errno.ETIMEDOUT, "the engine is down")
+
+        rig.store.before = down
+        with pytest.raises(FileError) as refused:
+            file.read(handle, 0, 4096)
+        assert refused.value.errno == errno.ETIMEDOUT
+        rig.store.before = lambda kind, key: None
+        assert file.read(handle, 0, 4096) == body(7, 3 * MIB)[:4096]
+        rig.cache.close()
+
+
+def test_after_a_takeover_a_streamed_reader_never_gets_bytes_of_another_object(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        rig, handle = _taken_over_while_streamed(disk)
+        stored(rig, "a", body(8, 3 * MIB))
+        with pytest.raises(FileError) as refused:
+            rig.cache.of(rig.nodes[2]).read(handle, 0, 4096)
+        assert refused.value.errno == errno.ESTALE
+        rig.cache.close()
+
+
 def test_a_writer_gets_a_clean_enospc_and_what_it_wrote_before_is_stored(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 16 * MIB) as disk:
         rig = Rig(disk)
