@@ -15,8 +15,19 @@ WRITE = "while :; do dd if=/dev/zero of=/data/big bs=64k count=64 conv=fsync 2>/
 def no_server(kube: Kube, namespace: str) -> Iterator[None]:
     """Afterwards the NFS server is there again, before the namespace (hence its name here) is emptied."""
     yield
-    kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=1")
-    kube("rollout", "status", "statefulset/moorage-nfs", "-n", NAMESPACE, "--timeout=180s", timeout=190)
+    bring_back(kube, "moorage-nfs")
+
+
+@pytest.fixture
+def no_engine(kube: Kube, namespace: str) -> Iterator[None]:
+    """Afterwards the S3 server is there again, before the namespace is emptied."""
+    yield
+    bring_back(kube, "moorage-s3")
+
+
+def bring_back(kube: Kube, server: str) -> None:
+    kube("scale", f"statefulset/{server}", "-n", NAMESPACE, "--replicas=1")
+    kube("rollout", "status", f"statefulset/{server}", "-n", NAMESPACE, "--timeout=180s", timeout=190)
 
 
 @pytest.mark.usefixtures("no_server")
@@ -60,3 +71,22 @@ def test_what_waits_for_the_server_goes_on_when_it_is_back(kube: Kube, namespace
     kube("scale", "statefulset/moorage-nfs", "-n", NAMESPACE, "--replicas=1")
 
     kube.wait_pod("early", namespace, timeout=240)
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_pod_that_writes_objects_ends_while_the_engine_is_gone(
+    kube: Kube, namespace: str, workers: list[str]
+) -> None:
+    kube.apply(volume("models", namespace, type="object", mounter="moorfs"))
+    kube.wait_phase("StorageVolume", "models", "READY", namespace)
+    kube.apply(pod("w", by_claim("models"), namespace, workers[0], command=WRITE))
+    kube.wait_pod("w", namespace, timeout=180)
+    wait_for("it writes", lambda: kube.exec("w", "ls", "/tmp", namespace=namespace), 60)
+
+    kube("scale", "statefulset/moorage-s3", "-n", NAMESPACE, "--replicas=0")
+    kube.wait_gone("pod", "moorage-s3-0", NAMESPACE, timeout=120)
+    kube("delete", "pod", "w", "-n", namespace, "--wait=false")
+
+    kube.wait_gone("pod", "w", namespace, timeout=60)
+    left = kube.cluster.node_exec(workers[0], ["cat", "/proc/mounts"])
+    assert [line for line in left.splitlines() if "/volumes/kubernetes.io~csi/" in line and "fuse" in line] == []
