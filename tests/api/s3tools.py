@@ -1,7 +1,8 @@
 """S3 tools as users have them, run with nothing but what the Secret of a Bucket or BucketKey says.
 
-aws and s3cmd are Python packages, pinned by requirements/tools.lock, in an environment of their own (they need other
-versions of libraries than we do); s5cmd and rclone are built from Go modules. Each is made once, into the user's cache.
+aws, s3cmd and AIStore's packages are pinned by requirements/tools.lock, in an environment of their own (they need
+other versions of libraries than we do); s5cmd and rclone are built from Go modules. Each is made once, into the user's
+cache.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ GO = Toolchain(
 
 
 def program(name: str) -> Path:
-    """aws, s3cmd, s5cmd or rclone; made if the cache lacks it."""
+    """aws, s3cmd, s5cmd, rclone, or the python that has AIStore's packages; made if the cache lacks it."""
     return GO.tool(name) if name in ("s5cmd", "rclone") else packages() / name
 
 
@@ -53,17 +54,24 @@ def packages() -> Path:
 
 @dataclass
 class Shell:
-    """What a pod has that takes a Secret as its environment and mounts its files. `said`: standard output."""
+    """What a pod has that takes a Secret as its environment and mounts its files. `hosts`: its /etc/hosts, if given."""
 
     secret: dict[str, str]
     home: Path
+    hosts: str = ""
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
-        for name in ("rclone.conf", "s3cfg"):
+        for name in ("rclone.conf", "s3cfg", *(["ca.crt"] if self.ca else [])):
             (self.home / name).write_text(self.secret[name])
         plain = {name: value for name, value in self.secret.items() if name.isupper()}
-        self.environment = {**plain, "PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
+        bundle = {"AWS_CA_BUNDLE": str(self.ca)} if self.ca else {}
+        self.environment = {**plain, **bundle, "PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
+
+    @property
+    def ca(self) -> Path | None:
+        """The file with the CA of the server, if the Secret has one."""
+        return self.home / "ca.crt" if "ca.crt" in self.secret else None
 
     @property
     def bucket(self) -> str:
@@ -91,19 +99,28 @@ class Shell:
         return await asyncio.to_thread(self._attempt, *argv, given=given)
 
     def _attempt(self, tool: str | Path, *argv: str | Path, given: bytes | None) -> tuple[int, str, str]:
-        command = [str(program(str(tool))), *self._defaults(str(tool)), *(str(word) for word in argv)]
+        words = [*self._defaults(str(tool)), *(str(word) for word in argv)]
+        command = [*self._namespace(), str(program(str(tool))), *words]
         done = subprocess.run(
             command, input=given or b"", env=self.environment, cwd=self.home, capture_output=True, timeout=120
         )
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def _defaults(self, tool: str) -> list[str]:
-        """s5cmd knows AWS_ENDPOINT_URL under its own name only; the others are told where their file is."""
+        """s5cmd knows AWS_ENDPOINT_URL under its own name only; the others are told where their files are."""
         return {
             "s5cmd": ["--endpoint-url", self.secret["AWS_ENDPOINT_URL"]],
-            "rclone": ["--config", str(self.home / "rclone.conf")],
-            "s3cmd": ["--config", str(self.home / "s3cfg")],
+            "rclone": ["--config", str(self.home / "rclone.conf"), *(["--ca-cert", str(self.ca)] if self.ca else [])],
+            "s3cmd": ["--config", str(self.home / "s3cfg"), *(["--ca-certs", str(self.ca)] if self.ca else [])],
         }.get(tool, [])
+
+    def _namespace(self) -> list[str]:
+        """A view of the file system with another /etc/hosts: in place of the DNS that users have."""
+        if not self.hosts:
+            return []
+        script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+        private = ["unshare", "--mount", "--propagation", "private"]
+        return [*private, "sh", "-c", script, str(self.file("hosts", self.hosts))]
 
     def boto(self, **config: Any) -> Any:
         """boto3 with nothing set but what the Secret says, and `config`."""
@@ -113,6 +130,7 @@ class Shell:
             region_name=self.secret["AWS_REGION"],
             aws_access_key_id=self.secret["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.secret["AWS_SECRET_ACCESS_KEY"],
+            verify=str(self.ca) if self.ca else None,
             config=Config(retries={"max_attempts": 1}, **config),
         )
 
@@ -124,13 +142,13 @@ class Desk:
         self._bed = bed
         self._home = home
 
-    async def shell(self, name: str = "data", **spec: Any) -> Shell:
+    async def shell(self, name: str = "data", hosts: str = "", **spec: Any) -> Shell:
         """With the own key of a new Bucket `name`."""
         await self._bed.make("Bucket", name, spec=spec)
         await self._bed.condition(name, "Ready", "True", "Bucket")
         home = self._home / name
         home.mkdir()
-        return Shell(await self._secret(f"{name}-s3"), home)
+        return Shell(await self._secret(f"{name}-s3"), home, hosts)
 
     async def _secret(self, name: str) -> dict[str, str]:
         found = part(await self._bed.get("Secret", name, "v1"), "data")

@@ -317,28 +317,6 @@ async def test_a_lock_is_set_and_what_a_tenant_writes_is_stamped(bed: Bed, s3_se
         )
 
 
-async def test_a_tenant_changes_neither_the_rule_nor_a_retention(bed: Bed) -> None:
-    key = await ready(bed, versioning=True, objectLock=LOCK)
-    client, name = boto(key), key["BUCKET"]
-    client.put_object(Bucket=name, Key="k", Body=b"1")
-    version = client.list_object_versions(Bucket=name)["Versions"][0]["VersionId"]
-    soon = datetime.now(UTC) + timedelta(seconds=30)
-    off = {"ObjectLockEnabled": "Enabled"}
-    short = {"Mode": "GOVERNANCE", "RetainUntilDate": soon}
-
-    for call in (
-        lambda: client.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=off),
-        lambda: client.put_object_retention(Bucket=name, Key="k", VersionId=version, Retention=short),
-        lambda: client.put_object(Bucket=name, Key="x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=soon),
-        lambda: client.put_object_legal_hold(Bucket=name, Key="k", LegalHold={"Status": "OFF"}),
-        lambda: client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"}),
-        lambda: client.delete_object(Bucket=name, Key="k", VersionId=version),
-        lambda: client.delete_object(Bucket=name, Key="k", VersionId=version, BypassGovernanceRetention=True),
-    ):
-        with pytest.raises(ClientError, match="AccessDenied"):
-            call()
-
-
 async def test_a_lock_that_somebody_loosens_is_put_back_and_one_made_stricter_stays(bed: Bed, s3_server: Any) -> None:
     key = await ready(bed, versioning=True, objectLock=LOCK)
     root, name = as_root(key, s3_server), key["BUCKET"]

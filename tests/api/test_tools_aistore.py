@@ -1,13 +1,15 @@
 """S3 tools as they are on a real AIStore, with the Secret that our operator made: no patch, no redirects.
 
-AIStore's own botocore patch is for servers that redirect; ours has the reverse proxy on (see moorage_operator.engines).
+AIStore's own botocore patch is for servers that redirect; ours has the reverse proxy on (test_tools_aistore_sdk.py).
 """
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bed import Bed
@@ -65,17 +67,73 @@ async def test_aws(shell: Shell) -> None:
     assert listed.split()[2:] == [str(len(data)), "big"]
 
 
+async def test_each_call_of_aistores_own_table_by_aws(shell: Shell) -> None:
+    """Those that AIStore's documentation names for `aws s3api`; a run of aws takes a second, so some run at once."""
+    s3, part = shell.boto(), shell.file("part", "0123456789")
+    await asyncio.to_thread(s3.put_object, Bucket=shell.bucket, Key="k", Body=b"0123456789")
+
+    async def ask(operation: str, *argv: str, key: str = "k") -> Any:
+        where = ("--bucket", shell.bucket, *(["--key", key] if key else []), "--output", "json")
+        said = await shell.run("aws", "s3api", operation, *where, *argv)
+        return json.loads(said) if said.strip() else {}
+
+    piece, head, _, state, begun = await asyncio.gather(
+        ask("get-object", "--range", "bytes=2-4", "piece"),
+        ask("head-object"),
+        ask("copy-object", "--copy-source", f"{shell.bucket}/k", key="copy"),
+        ask("get-bucket-versioning", key=""),
+        ask("create-multipart-upload", key="parts"),
+    )
+    upload = ("--upload-id", begun["UploadId"])
+    sent = await ask("upload-part", *upload, "--part-number", "1", "--body", str(part), key="parts")
+    listed = (await ask("list-parts", *upload, key="parts"))["Parts"]
+    wanted = {"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]}
+    await ask("complete-multipart-upload", *upload, "--multipart-upload", json.dumps(wanted), key="parts")
+    before = await ask("list-objects-v2", key="")
+    gone = await ask("delete-objects", "--delete", json.dumps({"Objects": [{"Key": "k"}, {"Key": "copy"}]}), key="")
+    left = await asyncio.to_thread(s3.get_object, Bucket=shell.bucket, Key="parts")
+
+    assert ((shell.home / "piece").read_bytes(), piece["ContentLength"], head["ContentLength"]) == (b"234", 3, 10)
+    assert [each["Key"] for each in before["Contents"]] == ["copy", "k", "parts"]
+    assert ([each["PartNumber"] for each in listed], left["Body"].read()) == ([1], b"0123456789")
+    assert (state["Status"], sorted(each["Key"] for each in gone["Deleted"])) == ("Enabled", ["copy", "k"])
+
+
+async def test_buckets_by_aws_and_s3cmd(shell: Shell) -> None:
+    """Whoever reaches AIStore makes and removes buckets, with any key."""
+    s3 = shell.boto()
+
+    async def life(bucket: str, known: tuple[str, ...], *words: str) -> str:
+        await shell.run(*words, "mb", f"s3://{bucket}")
+        listed = await shell.run(*words, "ls")
+        await shell.run(*known)
+        await shell.run(*words, "rb", f"s3://{bucket}")
+        return listed
+
+    by_aws, by_s3cmd = await asyncio.gather(
+        life("by-aws", ("aws", "s3api", "head-bucket", "--bucket", "by-aws"), "aws", "s3"),
+        life("by-s3cmd", ("s3cmd", "info", "s3://by-s3cmd"), "s3cmd"),
+    )
+    left = {each["Name"] for each in (await asyncio.to_thread(s3.list_buckets))["Buckets"]}
+
+    assert ("by-aws" in by_aws, "by-s3cmd" in by_s3cmd, shell.bucket in by_aws, shell.bucket in left) == (True,) * 4
+    assert left.isdisjoint({"by-aws", "by-s3cmd"})
+
+
 async def test_s3cmd(shell: Shell) -> None:
     where, data = f"s3://{shell.bucket}", os.urandom(17 * MIB)
     shell.file("big", data)
 
     await shell.run("s3cmd", "put", "big", f"{where}/d/big")
     await shell.run("s3cmd", "get", f"{where}/d/big", "back")
+    info = await shell.run("s3cmd", "info", f"{where}/d/big")
     listed = await shell.run("s3cmd", "ls", "--recursive", where)
     await shell.run("s3cmd", "del", f"{where}/d/big")
 
     assert (shell.home / "back").read_bytes() == data
     assert listed.split()[-1] == f"{where}/d/big"
+    assert f"File size: {len(data)}" in info
+    assert "Last mod:" in info
 
 
 async def test_rclone(shell: Shell) -> None:

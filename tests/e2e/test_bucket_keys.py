@@ -3,45 +3,15 @@
 from typing import Any
 
 from harness import s3
+from harness.keypod import keypod, use
 from harness.kube import Kube, wait_for
-from harness.manifests import API, MOORAGE, bucket, by_claim, pod, volume
-
-# GET and PUT with the environment that the Secret gives, by nothing but what is in our image; prints the two statuses.
-TOOL = """
-import os, urllib.request, urllib.error
-from datetime import UTC, datetime
-from moorage import sigv4
-def ask(method, name, body=b""):
-    url = os.environ["AWS_ENDPOINT_URL"]
-    key = sigv4.Key(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    path = "/" + os.environ["BUCKET"] + "/" + name
-    request = sigv4.Request(method, path, {"host": url.split("://")[1]}, (), body)
-    headers = sigv4.signed_headers(request, key, sigv4.Scope(os.environ["AWS_REGION"]), datetime.now(UTC))
-    try:
-        asked = urllib.request.Request(url + path, body or None, headers, method=method)
-        with urllib.request.urlopen(asked, timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, ""
-print(*ask("GET", "hello"), ask("PUT", "mine", b"x")[0])
-"""
+from harness.manifests import API, bucket, by_claim, pod, volume
 
 
 def key(name: str, namespace: str, access: str, **spec: Any) -> dict[str, Any]:
     buckets = [{"name": "models", "access": access}]
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": API, "kind": "BucketKey", "metadata": metadata, "spec": {"buckets": buckets, **spec}}
-
-
-def tool(name: str, namespace: str, secret: str) -> dict[str, Any]:
-    """A pod with the Secret as its environment."""
-    made = pod(name, None, namespace, image=MOORAGE)
-    made["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": secret}}]
-    return made
-
-
-def use(kube: Kube, name: str, namespace: str) -> str:
-    return kube.exec(name, "/opt/moorage/venv/bin/python", "-c", TOOL, namespace=namespace, timeout=60).strip()
 
 
 def test_a_pod_reads_with_a_key_that_can_not_write_until_it_is_revoked(kube: Kube, namespace: str) -> None:
@@ -51,7 +21,7 @@ def test_a_pod_reads_with_a_key_that_can_not_write_until_it_is_revoked(kube: Kub
     own = s3.secret(kube, "models-s3", namespace)
     with s3.client(kube, own) as client:
         client.put_object(Bucket=own["BUCKET"], Key="hello", Body=b"world")
-    kube.apply(tool("p", namespace, "reader-key"))
+    kube.apply(keypod("p", namespace, "reader-key"))
     kube.wait_pod("p", namespace, timeout=180)
 
     with_key = use(kube, "p", namespace)

@@ -8,7 +8,8 @@ from cluster.toolchain import Source, Toolchain
 HOME = Path(__file__).parent / "tools"
 SOURCES = {
     "minio": Source("github.com/minio/minio", module="minio"),
-    "aisnode": Source("github.com/NVIDIA/aistore/cmd/aisnode", module="aistore"),
+    # tag aws: with the backend that passes presigned requests on
+    "aisnode": Source("github.com/NVIDIA/aistore/cmd/aisnode", module="aistore", tags="aws"),
 }
 
 

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Generator
 from contextlib import contextmanager
+from tempfile import NamedTemporaryFile
 from typing import Any, cast
 
 import boto3  # pyright: ignore[reportMissingTypeStubs]
@@ -20,13 +21,17 @@ def secret(kube: Kube, name: str, namespace: str = "default") -> dict[str, str]:
 
 
 @contextmanager
-def client(kube: Kube, key: dict[str, str]) -> Generator[Any]:
-    """A boto3 S3 client that acts with the key of a bucket's Secret."""
-    with kube.port_forward("service/moorage-s3", 7070, NAMESPACE) as address:
+def client(kube: Kube, key: dict[str, str], namespace: str = NAMESPACE) -> Generator[Any]:
+    """A boto3 S3 client that acts with the key of a bucket's Secret. `namespace`: of the chart's server."""
+    secure = key["S3_USE_HTTPS"] == "1"
+    with kube.port_forward("service/moorage-s3", 7070, namespace) as address, NamedTemporaryFile("w") as ca:
+        ca.write(key.get("ca.crt", ""))
+        ca.flush()
         make: Any = cast(Any, boto3).client
         yield make(
             "s3",
-            endpoint_url=f"http://{address}",
+            endpoint_url=f"{'https' if secure else 'http'}://{address}",
+            verify=ca.name if "ca.crt" in key else None,
             aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
             region_name=key["AWS_REGION"],

@@ -63,3 +63,43 @@ def test_the_table_of_engines_is_that_of_the_code() -> None:
 
     assert features.table() in text, "write features.table() into docs/engines.md"
     assert all(f"\n## {each}" in text for each in model.S3Flavor)
+
+
+def tables_of_tests(text: str) -> list[tuple[str, list[list[str]]]]:
+    """Each table of a page that names tests: the text that its cells' files are to be found in, and its rows' cells."""
+    found: list[tuple[str, list[list[str]]]] = []
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()]
+        if "`test_" in block:
+            before = text[: text.index(block)].rsplit("\n\n", 2)[-2:]
+            found.append(("".join(before), rows))
+    return found
+
+
+def files_of(text: str) -> list[str]:
+    """The one file that it names, if any."""
+    return re.findall(r"`(test_\w+\.py)`", text)[:1]
+
+
+def named_in(file: str) -> set[str]:
+    return set(re.findall(r"^(?:async )?def (test_\w+)", (ROOT / "tests/api" / file).read_text(), re.MULTILINE))
+
+
+def test_each_row_of_a_table_of_tests_names_tests_that_exist() -> None:
+    """The column's head says in which file of tests/api they are, or else the cell, or the text above the table."""
+    checked, wrong = 0, list[str]()
+    for page in ("docs/engines.md", "docs/buckets.md"):
+        for above, (head, _, *rows) in tables_of_tests((ROOT / page).read_text()):
+            for row in rows:
+                named = [
+                    (file, test)
+                    for title, cell in zip(head, row, strict=True)
+                    for file in files_of(title) or files_of(cell) or files_of(above)
+                    for test in re.findall(r"`(test_\w+)`", cell)
+                ]
+                checked += len(named)
+                wrong += [f"{page}: {file}::{test}" for file, test in named if test not in named_in(file)]
+                wrong += [] if named else [f"{page}: no test is named in: {' | '.join(row)}"]
+
+    assert checked > 60
+    assert wrong == []
