@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,7 +95,8 @@ class Filers:
 
 async def holds(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:
     """Whether it comes true in time."""
-    for _ in range(int(seconds / 0.05)):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         if await check():
             return True
         await asyncio.sleep(0.05)

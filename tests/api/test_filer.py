@@ -56,7 +56,7 @@ async def test_the_worker_ends_when_idle_and_the_next_volume_starts_another(bed:
         pod = await bed.get("Pod", "moorage-filer-nas", "v1")
         return bool(pod and pod["status"].get("phase") == "Succeeded")
 
-    assert await holds(ended, 10)
+    assert await holds(ended, 60)
     before = filers.started
     await asyncio.sleep(1)
     assert filers.started == before
@@ -81,7 +81,7 @@ async def test_a_kept_folder_is_adopted_by_its_id(bed: Bed, filers: Filers, expo
         servers = (await bed.get("StorageBackend", "nas") or {})["status"]["servers"]
         return [each["id"] for each in servers[0]["kept"]] == [id]
 
-    assert await holds(listed, 15)
+    assert await holds(listed, 60)
     await volume(bed, "new", adopt=id)
     found = await bed.phase("new", "READY")
 
@@ -162,7 +162,7 @@ async def test_an_export_that_is_not_there_is_told_on_the_backend_and_its_volume
         return ready["reason"] == "ExportNotFound" and "127.0.0.1:/none does not exist" in ready["message"]
 
     assert found
-    assert await holds(told, 10)
+    assert await holds(told, 60)
     assert "StorageBackend nas" in condition(waiting, "Ready")["message"]
     (tmp_path / "none").mkdir()
     filers.exports["127.0.0.1", "/none"] = tmp_path / "none"

@@ -46,7 +46,7 @@ class Watcher:
 async def watching(bed: Bed, kind: str, name: str) -> AsyncIterator[Watcher]:
     watcher, ready = Watcher(bed, kind, name), asyncio.Event()
     task = asyncio.create_task(watcher.run(ready))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await ready.wait()
     yield watcher
     task.cancel()
@@ -186,19 +186,34 @@ async def test_a_bucket_mirrors_the_volume_that_shows_it(bed: Bed) -> None:
     after = await bed.phase("own", "READY", "Bucket")
     assert condition(bucket, "Ready")["message"] == condition(volume, "Ready")["message"]
     assert after["status"]["attached"] == 1
-    assert (await bed.phase("own", "READY"))["status"]["attached"] == 1
+
+    async def attached() -> bool:
+        found = await bed.phase("own", "READY")
+        return found["status"]["attached"] == 1
+
+    await until(attached, lambda: bed._story("StorageVolume", "own", "attached"))
 
 
 async def test_the_start_of_a_pod_costs_two_writes_and_a_second_one_on_the_node_moves_nothing(bed: Bed) -> None:
     await bed.make("StorageVolume", "data", spec=GANESHA)
     await bed.phase("data", "READY")
+
+    async def made() -> bool:
+        return await writes(bed, "StorageVolume") == 2
+
+    await until(made, lambda: bed._story("StorageVolume", "data", "written twice"))
     before = await writes(bed, "StorageVolume")
 
     await bed.pod("one", claim("data"))
     await bed.phase("data", "ATTACHING")
     await start_pod(bed, "one")
     await bed.phase("data", "READY")
-    first = await writes(bed, "StorageVolume") - before
+
+    async def written() -> float:  # counted after the answer
+        more = await writes(bed, "StorageVolume") - before
+        return more if more >= 2 else 0
+
+    first = await until(written, lambda: bed._story("StorageVolume", "data", "written twice"))
     for name in ("two", "three", "four"):
         await bed.pod(name, claim("data"))
         await start_pod(bed, name)
@@ -217,11 +232,14 @@ async def test_the_time_in_each_phase_is_a_metric(bed: Bed) -> None:
     ready = await bed.phase("data", "READY")
     await bed.make("Bucket", "models", spec={})
     await bed.phase("models", "READY", "Bucket")
-    assert bed.operator
 
-    lines = bed.operator.metrics.text().decode().splitlines()
+    async def counted() -> dict[str, float]:  # after the status was written
+        assert bed.operator
+        lines = bed.operator.metrics.text().decode().splitlines()
+        shown = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+        return shown if 'moorage_phase_seconds_count{kind="Bucket",phase="PROVISIONING"}' in shown else {}
 
-    shown = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+    shown = await until(counted, lambda: bed._story("Bucket", "models", "in the metrics"))
     assert shown['moorage_phase_seconds_count{kind="StorageVolume",phase="PROVISIONING"}'] == 1
     assert shown['moorage_phase_seconds_count{kind="Bucket",phase="PROVISIONING"}'] == 1
     assert shown['moorage_phase_transitions_total{kind="StorageVolume",phase="READY"}'] == 1

@@ -50,14 +50,12 @@ async def test_a_ready_volume_is_not_written_again(bed: Bed) -> None:
     ready = await bed.phase("data", "READY")
     assert bed.operator
 
-    writes = bed.operator.metrics.status_writes.labels("StorageVolume")._value.get()
     await asyncio.sleep(5)  # more than two resyncs
 
     after = await bed.get("StorageVolume", "data")
     assert after
     assert after["metadata"]["resourceVersion"] == ready["metadata"]["resourceVersion"]
-    assert bed.operator.metrics.status_writes.labels("StorageVolume")._value.get() == writes
-    assert writes == 2  # placed, and READY
+    assert bed.operator.metrics.status_writes.labels("StorageVolume")._value.get() == 2  # placed, and READY
 
 
 async def test_a_volume_without_claim_gets_none(bed: Bed) -> None:
@@ -462,17 +460,17 @@ async def test_what_was_deleted_while_no_operator_ran_is_finished(bed: Bed) -> N
 
 
 async def test_one_lease_has_one_holder_and_passes_on(bed: Bed) -> None:
-    first = Lease(bed.cluster, bed.namespace, "first", duration=1.0)
-    second = Lease(bed.cluster, bed.namespace, "second", duration=1.0)
+    first = Lease(bed.cluster, bed.namespace, "first", duration=5.0)
+    second = Lease(bed.cluster, bed.namespace, "second", duration=5.0)
     await first.acquire()
 
     waiting = asyncio.create_task(second.acquire())
     keeping = asyncio.create_task(first.keep())
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(7)
     both = (first.held, second.held)
     keeping.cancel()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await waiting
     assert both == (True, False)
     assert second.held
