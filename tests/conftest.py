@@ -1,10 +1,13 @@
 """How the tests are dealt out to processes (pytest-xdist, ADR 26): whole files, and all of tests/e2e as one."""
 
+import contextlib
+import os
 from typing import Any
 
 import pytest
 
 CLUSTER = "tests/e2e/"
+POLITE = 10  # nice(2) of what runs beside the cluster, whose recovery times are measured
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -17,3 +20,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return CLUSTER if nodeid.startswith(CLUSTER) else nodeid.split("::")[0]
 
     return Files(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with contextlib.suppress(PermissionError):  # back again, for a process that goes on for one that died
+            os.setpriority(os.PRIO_PROCESS, 0, 0 if item.nodeid.startswith(CLUSTER) else POLITE)
