@@ -14,6 +14,7 @@ from moorage import (
     origin,
     placement,
     quantity,
+    writable,
 )
 from moorage.actions import Action, Create, Problem
 from moorage.facts import VolumeFacts, backend_trouble
@@ -148,6 +149,8 @@ def _find_bucket(facts: VolumeFacts) -> Backing | Waiting:
         return Waiting(
             Phase.PENDING, Problem("BucketDestroying", f"Bucket {bucket.metadata['name']} is being destroyed")
         )
+    if refused := writable.refused(facts, bucket.status.placement):
+        return Waiting(Phase.FAILED, refused)
     if conditions.is_true(bucket.status.conditions, conditions.READY) or facts.volume.status.attributes:
         return _bucket_backing(facts, bucket)
     return _bucket_not_ready(bucket)
@@ -156,6 +159,8 @@ def _find_bucket(facts: VolumeFacts) -> Backing | Waiting:
 def _no_bucket(facts: VolumeFacts) -> Waiting:
     ref = facts.volume.spec.bucket
     if ref is None:
+        if refused := writable.foreseen(facts):
+            return Waiting(Phase.FAILED, refused)
         problem = Problem("BucketCreating", f"Bucket {facts.volume.metadata['name']} is being made")
         return Waiting(Phase.PROVISIONING, problem, actions=(Create(manifests.owned_bucket(facts.volume)),))
     namespace = facts.volume.metadata["namespace"]

@@ -24,6 +24,7 @@ class Feature(StrEnum):
     public_read = "publicRead"
     conditional_writes = "conditionalWrites"
     part_copy = "partCopy"
+    metadata = "metadata"
     keys = "keys"
     usage = "usage"
     slash_conflict = "slashConflict"
@@ -41,6 +42,7 @@ MEANING: Mapping[Feature, str] = {
     Feature.public_read: "lets everybody read a bucket's objects, if asked",
     Feature.conditional_writes: "If-Match and If-None-Match on writes: of two that race, one wins",
     Feature.part_copy: "copies ranges of objects into a multipart upload",
+    Feature.metadata: "keeps metadata of objects and empty folders, without which files cannot be written",
     Feature.keys: "makes keys that open named buckets only, and checks them",
     Feature.usage: "tells objects and bytes of a bucket in one call, without a listing",
     Feature.slash_conflict: "(a limit) cannot hold the keys `a` and `a/b` at once",
@@ -49,7 +51,7 @@ MEANING: Mapping[Feature, str] = {
 _F = Feature
 _ALL_S3 = frozenset(
     {_F.versioning, _F.object_lock, _F.tags, _F.lifecycle, _F.abort_multipart, _F.cors, _F.public_read,
-     _F.conditional_writes, _F.part_copy}
+     _F.conditional_writes, _F.part_copy, _F.metadata}
 )  # fmt: skip
 
 ROWS: Mapping[S3Flavor, frozenset[Feature]] = {
@@ -62,6 +64,7 @@ ROWS: Mapping[S3Flavor, frozenset[Feature]] = {
             _F.public_read,
             _F.conditional_writes,
             _F.part_copy,
+            _F.metadata,
             _F.keys,
             _F.slash_conflict,
         }

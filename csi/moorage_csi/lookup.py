@@ -14,7 +14,7 @@ from moorage_csi.api import Api, Object
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _ID = re.compile(r"[a-z0-9]{1,16}(-[a-z0-9]{1,16})?")
 _SHORT_ID = re.compile(r"[a-z0-9]{1,16}")
-_NOT_SHARED = "NotShared"
+NOT_SHARED = "NotShared"
 CLONES_NOT_OFFERED = "ClonesNotOffered"  # the backend makes no snapshots and clones
 
 
@@ -128,7 +128,7 @@ def _not_ready(kind: str, found: Object) -> MoorageError:
     """What to tell a pod whose volume cannot be mounted now."""
     status, metadata = api.part(found, "status"), found["metadata"]
     conditions: list[dict[str, str]] = status.get("conditions", [])
-    refused = next((each for each in conditions if each.get("reason") == _NOT_SHARED), None)
+    refused = next((each for each in conditions if each.get("reason") == NOT_SHARED), None)
     what = f"{kind} {metadata['namespace']}/{metadata['name']}"
     if refused:
         return Forbidden(f"{what} may not have its volume: {refused.get('message') or explanation(found)}")

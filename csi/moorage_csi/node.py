@@ -9,7 +9,7 @@ from moorage import mount as plans
 from moorage import names
 from moorage.errors import AlreadyExists, InUse, NotFound, NotReady
 from moorage.view import View
-from moorage_csi import capability, inline, lookup, mounts, rpc, topology
+from moorage_csi import capability, consent, inline, lookup, mounts, rpc, topology
 from moorage_csi.api import Api
 from moorage_csi.hostmounts import HostMounts
 from moorage_csi.inlinemounts import InlineMounts
@@ -103,6 +103,8 @@ class Node(rpc.Servicer):
         flags, group = volume_capability.mount.mount_flags, volume_capability.mount.volume_mount_group
         wanted = fingerprint(plan, flags, group)
         known = self._staged_otherwise(volume_id, path, wanted)
+        if known is None:
+            await consent.check(self._tools.api, volume_id, plan)
         if isinstance(plan, plans.ObjectMount) and not secrets:
             secrets = await lookup.secrets_for(self._tools.api(), volume_id)
         with self._health.attempt(volume_id):
@@ -158,6 +160,8 @@ class Node(rpc.Servicer):
         if isinstance(plan, plans.Local):
             plan.check(volume_capability.mount.mount_flags, view.folder)
         before = self._store.load(volume_id)
+        if before is None or target not in before.targets:
+            await consent.check(self._tools.api, volume_id, plan)
         host = await self._hosts.wanted(volume_id, view, volume_context, before.targets.get(target) if before else None)
         base = await self._staged(volume_id, staging_target_path, plan, volume_capability.mount)
         known = self._store.load(volume_id) or Volume(volume_id, base.target)

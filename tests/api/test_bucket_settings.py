@@ -453,10 +453,16 @@ async def test_a_volume_of_another_namespace_shows_a_bucket_that_is_shared_with_
     waiting = await until(lambda: seen("PENDING"), lambda: bed._story("Bucket", "models", "not shared"))
     await change(bed, share={"from": "Names", "names": [elsewhere]})
     volume = await until(lambda: seen("READY"), lambda: bed._story("Bucket", "models", "shared"))
+    await change(bed, share=None)
+    withdrawn = await until(lambda: seen("PENDING"), lambda: bed._story("Bucket", "models", "withdrawn"))
+    await change(bed, share={"from": "Names", "names": [elsewhere]})
+    again = await until(lambda: seen("READY"), lambda: bed._story("Bucket", "models", "shared again"))
     await bed.delete("Bucket", "models")
     held = await says(bed, "DeletionBlocked", "InUse")
 
     assert condition(waiting, "Provisioned")["reason"] == "NotShared"
+    assert condition(withdrawn, "Provisioned")["reason"] == "NotShared", "the node plugin refuses new mounts by this"
+    assert again["status"]["attributes"] == volume["status"]["attributes"]
     assert volume["status"]["bucketName"] == key["BUCKET"]
     assert volume["status"]["secretRef"] == {"name": "models-s3", "namespace": bed.namespace}
     assert f"StorageVolume {elsewhere}/view" in held

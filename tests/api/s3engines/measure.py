@@ -119,6 +119,16 @@ def _part_copy(client: Any, bucket: str, server: Server) -> bool:
     return client.get_object(Bucket=bucket, Key="c")["Body"].read() == b"2345"
 
 
+def _metadata(client: Any, bucket: str, server: Server) -> bool:
+    client.put_object(Bucket=bucket, Key="k", Body=b"1", Metadata={"mode": "420"})
+    client.put_object(Bucket=bucket, Key="folder/", Body=b"", Metadata={"mode": "493"})
+    keys = [each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", ())]
+    if "folder/" not in keys:
+        return False
+    kept = [client.head_object(Bucket=bucket, Key=key).get("Metadata") for key in ("k", "folder/")]
+    return kept == [{"mode": "420"}, {"mode": "493"}]
+
+
 def _slash_conflict(client: Any, bucket: str, server: Server) -> bool:
     client.put_object(Bucket=bucket, Key="a", Body=b"1")
     try:
@@ -139,5 +149,6 @@ ASK: Mapping[Feature, Callable[[Any, str, Server], bool]] = {
     Feature.public_read: _public_read,
     Feature.conditional_writes: _conditional_writes,
     Feature.part_copy: _part_copy,
+    Feature.metadata: _metadata,
     Feature.slash_conflict: _slash_conflict,
 }

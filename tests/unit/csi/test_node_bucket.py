@@ -232,3 +232,54 @@ async def test_no_half_of_a_key_is_remembered_or_logged(
     files = "".join(each.read_text() for each in (bench.kubelet / "plugin" / "state").glob("*.json"))
     assert "team/models-s3" in files
     assert "half-of-second" not in files + caplog.text
+
+
+# A bucket of another namespace, which its owner may stop sharing.
+
+THEIRS = {**CONTEXT, "secret": "owners/models-s3"}
+
+
+def _withdraw(bench: Bench) -> None:
+    message = "Bucket owners/models is not there, or not shared with namespace team: ask its owner"
+    condition = {"type": "Provisioned", "status": "False", "reason": "NotShared", "message": message}
+    bench.api.objects[api.volume_path("team", "models")] = {"status": {"id": "abcd2345", "conditions": [condition]}}
+
+
+async def test_a_withdrawn_share_refuses_new_pods_and_leaves_those_that_run(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, THEIRS)
+    runs = bench.target("runs")
+    await node.NodePublishVolume(ID, runs, capability(), bench.staging, False, THEIRS)
+    _withdraw(bench)
+
+    with pytest.raises(errors.Forbidden, match="may not have its bucket for new pods: Bucket owners/models is not"):
+        await node.NodePublishVolume(ID, bench.target("new"), capability(), bench.staging, False, THEIRS)
+
+    # As the kubelet repeats them after its own restart.
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, THEIRS)
+    await node.NodePublishVolume(ID, runs, capability(), bench.staging, False, THEIRS)
+    assert mounts.at(runs) is not None and mounts.at(bench.target("new")) is None
+    await node.NodeUnpublishVolume(ID, runs)
+    await node.NodeUnstageVolume(ID, bench.staging)
+
+
+async def test_a_withdrawn_share_refuses_the_mount_on_another_node(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    _withdraw(bench)
+
+    for volume_id in (ID, f"{ID}-attached"):
+        with pytest.raises(errors.Forbidden, match="ask its owner"):
+            await node.NodeStageVolume(volume_id, bench.staging, capability(), KEY, THEIRS)
+    assert mounter.asked == []
+
+
+async def test_a_bucket_of_the_volumes_own_namespace_is_mounted_without_asking_anybody(
+    bench: Bench, node: Node, mounter: TmpfsMounter
+) -> None:
+    _withdraw(bench)
+
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, {**CONTEXT, "secret": "team/models-s3"})
+
+    assert len(mounter.asked) == 1

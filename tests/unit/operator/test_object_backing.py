@@ -1,12 +1,13 @@
 """What an object volume asks is what its attributes say, and what the mounter gives its program."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from moorage import backing, objectmount
 from moorage.facts import VolumeFacts
-from moorage.model import Bucket, StorageVolume
+from moorage.model import Bucket, Phase, StorageBackend, StorageVolume
 from moorage.mount import parse
 from moorage.objectmount import ObjectMount
 
@@ -75,3 +76,63 @@ def test_options_reach_the_command_line_of_s3fs() -> None:
 
 def test_a_volume_that_says_nothing_gets_nothing_but_the_bucket() -> None:
     assert attributes({}).keys() - {"secret"} == {"type", "mount", "endpoint", "bucket", "prefix", "region"}
+
+
+# An engine that keeps no metadata: its buckets are read as files, and not written.
+
+
+def engine(flavor: str, *lacks: str) -> StorageBackend:
+    secret = {"name": "root", "namespace": "moorage"}
+    block = {"flavor": flavor, "endpoint": "http://ais:51080/s3", "credentialsSecret": secret, "lacks": lacks}
+    ready = {"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": NOW}
+    return StorageBackend.model_validate(
+        {"metadata": {"name": "object", "uid": "e"}, "spec": {"engine": {"s3": block}},
+         "status": {"conditions": [ready]}}
+    )  # fmt: skip
+
+
+def on(backend: StorageBackend, spec: dict[str, Any], known: dict[str, str] | None = None, made: bool = True) -> Any:
+    seen = facts(spec, known)
+    return backing.find_backing(replace(seen, backends=(backend,), bucket=seen.bucket if made else None))
+
+
+def test_a_volume_that_nobody_could_write_is_refused_with_what_to_do() -> None:
+    found = on(engine("aistore"), {})
+
+    assert isinstance(found, backing.Waiting)
+    assert (found.phase, found.problem.reason) == (Phase.FAILED, "NotOffered")
+    assert "engine aistore has no metadata" in found.problem.message
+    assert "write spec.object.readOnly: true" in found.problem.message
+
+
+def test_no_bucket_is_made_for_it() -> None:
+    found = on(engine("aistore"), {"bucket": None, "backend": "object"}, made=False)
+
+    assert isinstance(found, backing.Waiting)
+    assert (found.problem.reason, found.actions) == ("NotOffered", ())
+
+
+@pytest.mark.parametrize(
+    ("backend", "spec", "known"),
+    [
+        (engine("aistore"), {"object": {"readOnly": True}}, None),
+        (engine("aistore"), {}, {"type": "object", "mount": "s3fs"}),  # READY before this was known
+        (engine("s3"), {}, None),
+    ],
+)
+def test_what_can_be_had_is_not_refused(
+    backend: StorageBackend, spec: dict[str, Any], known: dict[str, str] | None
+) -> None:
+    assert isinstance(on(backend, spec, known), backing.Backing)
+
+
+def test_a_read_only_volume_without_a_bucket_makes_one() -> None:
+    found = on(engine("aistore"), {"bucket": None, "object": {"readOnly": True}}, made=False)
+
+    assert isinstance(found, backing.Waiting) and found.problem.reason == "BucketCreating"
+
+
+def test_a_server_that_is_said_to_keep_no_metadata_is_treated_alike() -> None:
+    found = on(engine("s3", "metadata"), {})
+
+    assert isinstance(found, backing.Waiting) and "engine s3 has no metadata" in found.problem.message
