@@ -3,6 +3,7 @@
 data/N, data/N.map     bytes of node N (hex); with a map only some blocks
 unsaved/NAME.json      what the engine does not have though it was closed, see `unsaved`
 unsaved/NAME[.map]     its bytes, if no node of this mount has them
+uploads/*              multipart uploads under way, see `unfinished`
 writer                 names this mount, see `saving.TAG`
 """
 
@@ -18,7 +19,6 @@ from pathlib import Path
 from moorfs import restoring
 from moorfs.content import Content
 from moorfs.dirty import is_fine
-from moorfs.early import forget_uploads
 from moorfs.evict import Shelf, used
 from moorfs.keeper import Keeper
 from moorfs.mapping import is_seen
@@ -26,6 +26,7 @@ from moorfs.means import Means, log
 from moorfs.ports import Backing, FileError, FileLog, FileNode, Handle, Mark, ObjectStore
 from moorfs.settings import Settings
 from moorfs.transfer.workers import Workers
+from moorfs.unfinished import abort_earlier
 from moorfs.unsaved import Ledger, Unsaved
 
 _RESERVE = 256 << 20
@@ -63,7 +64,7 @@ class Cache:
         self._contents: dict[int, Content] = {}
         self.lost: list[Content] = []
         self.keeper = Keeper(self._tick)
-        forget_uploads(self.means, f"{self.folder}/data")
+        abort_earlier(store, self.means.up, self.means.uploads)
         if not takeover:
             self._begin_anew()
         self.means.writer = _writer(f"{self.folder}/writer")

@@ -6,13 +6,10 @@ when an upload begins: such an object has no mtime of its own, and Last-Modified
 utimens(2), and a mode or owner that changed meanwhile, are put right by a copy in place.
 """
 
-import contextlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from moorfs.means import Means
-from moorfs.ports import StoreError
 from moorfs.transfer.growing import MOST_PARTS, Growing
 from moorfs.upload import Goal, part_of
 
@@ -25,18 +22,14 @@ class Early:
         self.key = key
         self._metadata = metadata
         self._seen = 0
-        self._over = False
-        self._note = path + ".up"
-        """Which upload, for who comes after a crash: see `forget_uploads`."""
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._growing = Growing(means.store, means.up, key, self._fd, metadata, part_of(means))
+        self._growing = Growing(means.noting, means.up, key, self._fd, metadata, part_of(means))
 
     def grew(self, size: int) -> None:
         """The file is so long now; what is behind its end is supposed to be written."""
         if size > self._seen:
             self._growing.wrote(self._seen, size - self._seen)
             self._seen = size
-            self._write_note()
 
     def wrote(self, offset: int, length: int) -> None:
         """These bytes were written."""
@@ -62,17 +55,8 @@ class Early:
         self._growing.abandon()
         self._end()
 
-    def _write_note(self) -> None:
-        upload = self._growing.upload_id
-        if upload and not self._over and not os.path.exists(self._note):
-            with contextlib.suppress(OSError):  # the bucket's life cycle takes what nobody remembers
-                Path(self._note).write_text(f"{upload}\n{self.key}", encoding="utf-8")
-
     def _end(self) -> None:
-        self._over = True
         os.close(self._fd)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._note)
 
 
 def without_mtime(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -82,17 +66,3 @@ def without_mtime(metadata: Mapping[str, str]) -> dict[str, str]:
 def _without_time(metadata: Mapping[str, str]) -> dict[str, str]:
     """The writer's tag has a time too."""
     return {name: value for name, value in metadata.items() if name not in ("mtime", "moorfs-writer")}
-
-
-def forget_uploads(means: Means, folder: str) -> None:
-    """Abort what a process before had begun, in the background."""
-    for note in Path(folder).glob("*.up"):
-        with contextlib.suppress(OSError):
-            upload, _, key = note.read_text(encoding="utf-8").partition("\n")
-            note.unlink()
-            means.up.submit(lambda key=key, upload=upload: _abort(means, key, upload))
-
-
-def _abort(means: Means, key: str, upload: str) -> None:
-    with contextlib.suppress(StoreError):
-        means.store.resume(key, upload).abort()

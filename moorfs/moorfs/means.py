@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from moorfs.ports import Backing, FileError, FileLog, ObjectStore
 from moorfs.settings import Settings
 from moorfs.transfer.workers import Workers
+from moorfs.unfinished import Noting
 
 log = logging.getLogger("moorfs.data")
 T = TypeVar("T")
@@ -52,6 +53,16 @@ class Means:
     @property
     def folder(self) -> str:
         return self.settings.cache
+
+    @property
+    def uploads(self) -> str:
+        """Where multipart uploads under way are noted."""
+        return f"{self.settings.cache}/uploads"
+
+    @property
+    def noting(self) -> ObjectStore:
+        """The engine for uploads: those in parts are noted while they last."""
+        return Noting.of(self.store, self.uploads)
 
     def path_of(self, number: int) -> str:
         """The cache file of a node."""

@@ -254,6 +254,11 @@ class ObjectStore(Protocol):
 class Upload(Protocol):
     """A multipart upload. Parts may be put by several threads, in any order, and again (the last one counts)."""
 
+    @property
+    def id(self) -> str:
+        """What the engine calls it."""
+        ...
+
     def part(self, number: int, body: Range) -> None:
         """`number` from 1; all but the last are at least 5 MiB."""
         ...

@@ -28,7 +28,7 @@ def put_file(means: Means, goal: Goal, fd: int, size: int) -> str:
     """The first `size` bytes of the file. Returns the object's ETag; the engine has checked the bytes."""
     if not size:
         return means.store.put(goal.key, b"", goal.metadata, goal.condition)
-    return _upload(means, means.store, goal, Range(fd, 0, size), None)
+    return _upload(means, means.noting, goal, Range(fd, 0, size), None)
 
 
 def _upload(means: Means, store: ObjectStore, goal: Goal, body: Range, kept: Kept | None) -> str:
@@ -70,7 +70,7 @@ def put_partial(means: Means, goal: Goal, body: Partial, size: int) -> str:
         else:
             body.load(start // BLOCK, count(end))
     source = Kept(goal.key, body.blocks.etag, tuple(kept))
-    engine = cast("ObjectStore", _Copying(means.store, body))
+    engine = cast("ObjectStore", _Copying(means.noting, body))
     return _upload(means, engine, goal, Range(body.fd, 0, size), source)
 
 
@@ -93,6 +93,10 @@ class _Copying:
 class _CopyingUpload:
     upload: Upload
     body: Partial
+
+    @property
+    def id(self) -> str:
+        return self.upload.id
 
     def part(self, number: int, body: Range) -> None:
         self.upload.part(number, body)

@@ -39,11 +39,6 @@ class Growing:
     def begun(self) -> bool:
         return self._parts is not None
 
-    @property
-    def upload_id(self) -> str:
-        """What the engine calls the upload, for the log of intents; empty before it is begun."""
-        return getattr(self._parts.upload, "id", "") if self._parts else ""
-
     def wrote(self, offset: int, length: int) -> None:
         """These bytes of the file were written. Never waits."""
         first, last = offset // self._part + 1, (offset + length - 1) // self._part + 1

@@ -116,7 +116,6 @@ def test_after_a_crash_the_upload_is_begun_anew_and_the_old_one_aborted(rig: Rig
     writer.append(70 * MIB)
     until(lambda: rig.store.calls.get("part", 0) >= 3)
     writer.append(MIB)
-    until(lambda: (Path(rig.path(writer.node) + ".up")).exists())
     (old,) = rig.store.uploads
     rig.crash()
     until(lambda: old not in rig.store.uploads)

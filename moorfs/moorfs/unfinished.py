@@ -1,0 +1,91 @@
+"""Multipart uploads under way, each noted beside the cache files: whoever comes after a crash aborts them.
+
+Otherwise their parts would lie in the bucket, unseen and paid for, until a rule of its life cycle takes them. The bytes
+themselves are the cache's matter: what was not stored is stored again, from its beginning.
+
+A note is a file `uploads/<any name>`: the engine's name of the upload, a line feed, the key. It is not synced to the
+disk: after a power loss the bucket's life cycle has to do.
+"""
+
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from moorfs.ports import ALWAYS, Condition, ObjectStore, Range, StoreError, Upload
+from moorfs.transfer.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Noting:
+    """Of an engine what uploads need of it; those that begin here are noted until they have ended."""
+
+    store: ObjectStore
+    folder: Path
+
+    @classmethod
+    def of(cls, store: ObjectStore, folder: str) -> ObjectStore:
+        return cast("ObjectStore", cls(store, Path(folder)))
+
+    def put(self, key: str, body: Range | bytes, metadata: Mapping[str, str], condition: Condition = ALWAYS) -> str:
+        return self.store.put(key, body, metadata, condition)
+
+    def begin(self, key: str, metadata: Mapping[str, str]) -> "NotedUpload":
+        made = self.store.begin(key, metadata)
+        note = self.folder / uuid.uuid4().hex
+        with suppress(OSError):  # a full disk: the bucket's life cycle takes what nobody remembers
+            note.write_bytes(f"{made.id}\n{key}".encode())
+        return NotedUpload(made, note)
+
+
+@dataclass(frozen=True, slots=True)
+class NotedUpload:
+    """An upload whose note goes with its end."""
+
+    upload: Upload
+    note: Path
+
+    @property
+    def id(self) -> str:
+        return self.upload.id
+
+    def part(self, number: int, body: Range) -> None:
+        self.upload.part(number, body)
+
+    def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
+        self.upload.copy_part(number, source, start, length, match)
+
+    def md5(self, number: int) -> str:
+        return self.upload.md5(number)
+
+    def complete(self, condition: Condition = ALWAYS) -> str:
+        etag = self.upload.complete(condition)
+        _drop(self.note)
+        return etag
+
+    def abort(self) -> None:
+        self.upload.abort()
+        _drop(self.note)
+
+
+def abort_earlier(store: ObjectStore, workers: Workers, folder: str) -> None:
+    """Abort what a process before had begun and not ended, in the background. What cannot be aborted now is tried
+    again by the next start."""
+    Path(folder).mkdir(exist_ok=True)
+    for note in list(Path(folder).iterdir()):
+        workers.submit(lambda note=note: _abort(store, note))
+
+
+def _abort(store: ObjectStore, note: Path) -> None:
+    with suppress(OSError, ValueError, StoreError):
+        upload, _, key = note.read_bytes().decode().partition("\n")
+        if upload and key:  # else it was half written: there is nothing to go by
+            store.resume(key, upload).abort()
+        _drop(note)
+
+
+def _drop(note: Path) -> None:
+    with suppress(OSError):
+        note.unlink()
