@@ -3,10 +3,11 @@
 Otherwise their parts would lie in the bucket, unseen and paid for, until a rule of its life cycle takes them. The bytes
 themselves are the cache's matter: what was not stored is stored again, from its beginning.
 
-A note is a file `uploads/<any name>`: the engine's name of the upload, a line feed, the key. It is not synced to the
-disk: after a power loss the bucket's life cycle has to do.
+A note is a symbolic link `uploads/<any name>`, which is there whole or not at all; it points at the engine's name of
+the upload, a line feed and the key. It is not synced to the disk: after a power loss the bucket's life cycle has to do.
 """
 
+import os
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from moorfs.ports import ALWAYS, Condition, ObjectStore, Range, StoreError, Upload
+from moorfs.ports import ALWAYS, Condition, ObjectStore, Range, Upload
 from moorfs.transfer.workers import Workers
 
 
@@ -36,7 +37,7 @@ class Noting:
         made = self.store.begin(key, metadata)
         note = self.folder / uuid.uuid4().hex
         with suppress(OSError):  # a full disk: the bucket's life cycle takes what nobody remembers
-            note.write_bytes(f"{made.id}\n{key}".encode())
+            note.symlink_to(f"{made.id}\n{key}")
         return NotedUpload(made, note)
 
 
@@ -79,9 +80,9 @@ def abort_earlier(store: ObjectStore, workers: Workers, folder: str) -> None:
 
 
 def _abort(store: ObjectStore, note: Path) -> None:
-    with suppress(OSError, ValueError, StoreError):
-        upload, _, key = note.read_bytes().decode().partition("\n")
-        if upload and key:  # else it was half written: there is nothing to go by
+    with suppress(OSError):
+        upload, _, key = os.readlink(note).partition("\n")
+        if upload and key:
             store.resume(key, upload).abort()
         _drop(note)
 

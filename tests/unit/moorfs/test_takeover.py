@@ -142,6 +142,37 @@ def test_a_close_that_is_cut_short_is_finished_by_the_next(
     assert _stored(engine, bucket, "f") == data
 
 
+@pytest.mark.parametrize("early", [True, False], ids=["early", "at-close"])
+def test_an_upload_in_parts_that_is_cut_short_leaves_none_behind(
+    mount: Mounting, engine: Engine, bucket: str, early: bool
+) -> None:
+    made = mount(early=early, multipart_from=16 * MiB)
+    piece = random.Random(5).randbytes(MiB)  # noqa: S311
+
+    def write() -> None:
+        with open("big", "wb") as file:
+            for _ in range(96):
+                file.write(piece)
+
+    def noted() -> list[str]:
+        return os.listdir(str(made.cache / "uploads"))
+
+    def left() -> list[Any]:
+        return [*engine.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", ()), *noted()]
+
+    writer = made.begin(write)
+    while writer.running and not noted():
+        time.sleep(0.001)
+    made.replace()
+    writer.result()
+
+    end = time.monotonic() + 60
+    while left() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert left() == []
+    assert _stored(engine, bucket, "big") == piece * 96
+
+
 @both
 @pytest.mark.parametrize("size", [0, 4096, 24 * MiB])
 def test_what_close_acknowledged_is_stored_before_a_kill(
