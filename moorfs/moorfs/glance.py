@@ -9,10 +9,10 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from moorfs.node import Folder, Leaf
-from moorfs.ports import ALWAYS, Condition, Head, ObjectStore, Page, Range, StoreError, Upload
+from moorfs.ports import ALWAYS, Condition, Head, Missing, ObjectStore, Page, Range, StoreError, Upload
 
 SMALL = 64 << 10
 """Bytes: about where a GET costs more than a HEAD and half a round trip."""
@@ -76,6 +76,9 @@ class Glances:
 
     def head(self, key: str) -> Head:
         return self._store.head(key)
+
+    def heads(self, keys: Sequence[str]) -> Generator[tuple[float, Head | Missing | None]]:
+        return self._store.heads(keys)
 
     def get(self, key: str, most: int = 1 << 20) -> tuple[Head, bytes]:
         return self._store.get(key, most)

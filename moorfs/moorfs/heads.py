@@ -1,13 +1,14 @@
 """Metadata of many objects at once."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from moorfs.glance import Glances
 from moorfs.knowledge import Knowledge
 from moorfs.node import Folder, Leaf, Node, stale
-from moorfs.ports import Missing, ObjectStore
+from moorfs.ports import Head, Missing, ObjectStore
 
 WORKERS = 16
 
@@ -19,8 +20,8 @@ class Heads:
         self._store = store
         self._glances = glances
         self._knowledge = knowledge
-        self._wait = wait
-        self._pool = ThreadPoolExecutor(WORKERS, "head")
+        self.wait = wait
+        self.pool = ThreadPoolExecutor(WORKERS, "head")
 
     def one(self, node: Node, looked_up: bool = False) -> bool:
         """Read its metadata. Whether it is there; a folder may be without a marker, which says nothing.
@@ -31,33 +32,51 @@ class Heads:
         glance = looked_up and isinstance(node, Leaf) and self._glances.worthwhile(node)
         try:
             head = self._glances.look(node.key) if glance else self._store.head(node.key)
-        except Missing:
-            if stale(node, began):
-                return True
-            if isinstance(node, Folder):
-                self._knowledge.saw_no_marker(node)
-                return True
-            return not self._knowledge.saw_none(node, began)
-        if not stale(node, began):
+        except Missing as missing:
+            head = missing
+        return self._saw(node, head, began)
+
+    def _saw(self, node: Node, head: Head | Missing, began: float) -> bool:
+        """Whether it is there."""
+        if stale(node, began):
+            return True
+        if isinstance(head, Head):
             self._knowledge.saw_head(node, head, began)
-        return True
+            return True
+        if isinstance(node, Folder):
+            self._knowledge.saw_no_marker(node)
+            return True
+        return not self._knowledge.saw_none(node, began)
 
     def all(self, nodes: Sequence[Node]) -> None:
         """Those that lack theirs. Raises the StoreError of one that failed."""
-        lacking = [node for node in nodes if not node.gone and self._knowledge.lacks(node)]
-        if len(lacking) < 2:
-            for node in lacking:
-                self.one(node)
-            return
-        self._wait()
-        for _ in self._pool.map(self.one, lacking):
-            pass
+        if len(lacking := self.lacking(nodes)) > 1:
+            self.wait()
+            for _ in self.some(lacking):
+                pass
+            lacking = self.lacking(lacking)
+        if len(lacking) > 1:
+            for _ in self.pool.map(self.one, lacking):
+                pass
+        elif lacking:
+            self.one(lacking[0])
+
+    def lacking(self, nodes: Sequence[Node]) -> list[Node]:
+        return [node for node in nodes if not node.gone and self._knowledge.lacks(node)]
+
+    def some(self, nodes: Sequence[Node]) -> Generator[None]:
+        """Those that are easily had, one after the other: who still lacks his afterwards must be asked for alone."""
+        with closing(self._store.heads([node.key for node in nodes])) as heads:
+            for node, (began, head) in zip(nodes, heads, strict=True):
+                if head is not None:
+                    self._saw(node, head, began)
+                yield
 
     def each(self, work: Callable[[str], object], keys: Sequence[str]) -> None:
         """Any work on many keys, such as copies. Raises what the first one that failed raised."""
-        self._wait()
-        for _ in self._pool.map(work, keys):
+        self.wait()
+        for _ in self.pool.map(work, keys):
             pass
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)

@@ -7,77 +7,18 @@ not known (its process died) reads the folder anew and goes on at the offset.
 import stat
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from moorfs.heads import Heads
 from moorfs.knowledge import LINK_MAX, Knowledge
-from moorfs.listing import Listing, Names, local
+from moorfs.listing import Listing
 from moorfs.node import Folder, Node
-from moorfs.ports import Entry, Item, Listed
+from moorfs.pages import Line, Stream
+from moorfs.ports import Entry, Item
 from moorfs.status import attributes
 from moorfs.tree import Tree
 
 AHEAD = 128
 """Names whose metadata is read at once."""
-
-
-@dataclass(slots=True)
-class Line:
-    """One name: an object or (None) a folder; its node where that is known already."""
-
-    name: str
-    listed: Listed | None
-    began: float
-    node: Node | None = None
-
-
-class Stream:
-    """The names of one folder. Keeps the page that is read and the one before it."""
-
-    def __init__(self, listing: Listing, folder: Folder, fresh: bool) -> None:
-        self._listing = listing
-        self._folder = folder
-        self.key = folder.key
-        self.first = 0
-        self._lines: list[Line] = []
-        self._before = 0
-        self._names: Names | None = None
-        self._load(fresh)
-
-    def at(self, index: int) -> list[Line]:
-        """The names from that place on, as far as they are known now; none: the end."""
-        while index >= self.first + len(self._lines) and self._names is not None and self._names.token is not None:
-            self._next(self._names)
-        return self._lines[index - self.first :]
-
-    def _load(self, fresh: bool) -> None:
-        folder = self._folder
-        if not fresh:
-            with folder.listing:
-                self._names = self._listing.first(folder)
-        if self._names is None or self._names.token is None:
-            self._lines = [_line(child) for _, child in sorted(folder.children.items())]
-        else:
-            self._lines = _lines(self._names)
-
-    def _next(self, names: Names) -> None:
-        self._names = self._listing.page(self._folder, names.token, names.held)
-        more = _lines(self._names)
-        if self._names.token is None:
-            more += [_line(child) for child in local(self._folder)]
-        self.first += self._before
-        self._lines = self._lines[self._before :] + more
-        self._before = len(self._lines) - len(more)
-
-
-def _line(node: Node) -> Line:
-    return Line(node.name, None, 0.0, node)
-
-
-def _lines(names: Names) -> list[Line]:
-    found = [Line(name, listed, names.began) for name, listed in names.objects.items()]
-    found += [Line(name, None, names.began) for name in names.folders]
-    return sorted(found, key=lambda line: line.name)
 
 
 class Reading:
@@ -96,27 +37,29 @@ class Reading:
         return self._next
 
     def close(self, handle: int) -> None:
-        self._streams.pop(handle, None)
+        if stream := self._streams.pop(handle, None):
+            stream.stop()
 
     def read(self, folder: Folder, handle: int, offset: int, plus: bool) -> Iterator[Item]:
         for index, (name, node) in enumerate(((b".", folder), (b"..", folder.parent or folder))):
             if offset <= index:
                 yield Item(name, node.id, node.mode, index + 1)
         place = max(offset - 2, 0)
-        stream = self._stream(folder, handle, offset == 0, place)
-        while lines := stream.at(place)[:AHEAD]:
+        stream, goes_on = self._stream(folder, handle, offset == 0, place), place > 0
+        while lines := stream.at(place, goes_on)[:AHEAD]:
+            if plus:
+                stream.learn(place, len(lines), lambda line: self._node(folder, line), goes_on)
             yield from self._items(folder, lines, place + 2, plus)
             place += len(lines)
 
     def _stream(self, folder: Folder, handle: int, anew: bool, place: int) -> Stream:
         stream = self._streams.get(handle)
         if stream is None or anew or place < stream.first or stream.key != folder.key:
-            stream = self._streams[handle] = Stream(self._listing, folder, self._knowledge.listed(folder))
+            self.close(handle)
+            stream = self._streams[handle] = Stream(self._listing, self._heads, folder, self._knowledge.listed(folder))
         return stream
 
     def _items(self, folder: Folder, lines: list[Line], offset: int, plus: bool) -> Iterator[Item]:
-        if plus:
-            self._heads.all([self._node(folder, line) for line in lines])
         for number, line in enumerate(lines, offset + 1):
             node = line.node or folder.children.get(line.name)
             if node is None:

@@ -25,6 +25,7 @@ Consume = Callable[[Connection, Reply], T]
 
 SIGNED_BODY = 1 << 16
 """Bodies up to here are hashed into the signature; above, a checksum header is signed instead."""
+SMALL = 1 << 13  # bytes: with its headers it goes into any socket's buffer
 NOTICED_SKEW = 60.0
 
 
@@ -70,7 +71,7 @@ class Caller:
         self._keys = keys
         self._scope = sigv4.Scope(region)
         self._patience = patience
-        self._on_wait = on_wait
+        self.on_wait = on_wait
         self._closed = threading.Event()
         self._skew = timedelta()
 
@@ -78,6 +79,10 @@ class Caller:
         """Calls under way and all later ones raise StoreError ESHUTDOWN, soon."""
         self._closed.set()
         self._pool.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
 
     def fresh(self, seconds: float) -> bool:
         """Whether some call succeeded that lately: the bucket is there."""
@@ -107,20 +112,18 @@ class Caller:
     def _attempt(self, call: Call, consume: "Consume[T]", trouble: Trouble, again: bool) -> T:
         if self._closed.is_set():
             raise StoreError(errno.ESHUTDOWN, f"{call.what}: the store is being closed")
-        self._on_wait()
         began = time.monotonic()
-        connection = self._pool.take()
+        connection = self._taken(call)
         got = connection.got
         try:
             trouble.key = self._keys.key
-            connection.send(self._head(call, trouble.key), call.body)
+            connection.send(self.signed(call, trouble.key), call.body)
+            self.on_wait()
             reply = connection.reply(bodiless=call.method == "HEAD")
-            self._alive(reply)
+            self.heard(reply)
             if reply.status >= 300:
                 raise refusal(reply.status, reply.headers, connection.body(reply))
-            answer = consume(connection, reply)
-            self.answered = time.monotonic()
-            return answer
+            return consume(connection, reply)
         except Lost as lost:
             if connection.used_before and not connection.got - got and not trouble.failures:
                 self._pool.forget_idle()
@@ -131,6 +134,15 @@ class Caller:
             self.counters.call(call.operation, time.monotonic() - began, call.size, connection.got - got, again)
             self._pool.give(connection)
 
+    def _taken(self, call: Call) -> Connection:
+        """Small requests are out before `on_wait`: they wait for nothing (an idle connection has room for them), and
+        the engine works already while another thread wakes up."""
+        connection = self._pool.idle() if isinstance(call.body, bytes) and call.size <= SMALL else None
+        if connection is None:
+            self.on_wait()
+            connection = self._pool.take()
+        return connection
+
     def _attempt_anew(self, call: Call, consume: "Consume[T]", trouble: Trouble) -> T:
         """A kept connection was dead, which says nothing of the engine: again at once, on a connection of now."""
         trouble.failures += 1
@@ -139,23 +151,27 @@ class Caller:
         finally:
             trouble.failures -= 1
 
-    def _head(self, call: Call, key: sigv4.Key) -> bytes:
+    def signed(self, call: Call, key: sigv4.Key | None = None) -> bytes:
+        """The request up to its body."""
         path = self._endpoint.path(call.key)
         body = call.body if isinstance(call.body, bytes) and len(call.body) <= SIGNED_BODY else None
         digest = sigv4.UNSIGNED if body is None else ""
         request = sigv4.Request(
             call.method, path, {"host": self._endpoint.authority, **call.headers}, call.query, body or b"", digest
         )
-        headers = sigv4.signed_headers(request, key, self._scope, datetime.now(UTC) + self._skew)
+        headers = sigv4.signed_headers(request, key or self._keys.key, self._scope, datetime.now(UTC) + self._skew)
         if call.size or call.method in ("PUT", "POST"):
             headers["content-length"] = str(call.size)
         query = "?" + sigv4.encode_query(call.query) if call.query else ""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{call.method} {sigv4.encode_path(path)}{query} HTTP/1.1\r\n{lines}\r\n".encode()
 
-    def _alive(self, reply: Reply) -> None:
+    def heard(self, reply: Reply) -> None:
+        """The engine answered."""
         if reply.status < 500 or reply.status == 501:
             self.down_since = None
+        if reply.status < 300:
+            self.answered = time.monotonic()
 
     # What follows a failure: seconds to wait before the next attempt, or the error for the caller.
 
@@ -212,7 +228,7 @@ class Caller:
             raise
 
     def _wait(self, call: Call, seconds: float) -> None:
-        self._on_wait()
+        self.on_wait()
         if self._closed.wait(seconds):
             self.counters.error(call.operation)
             raise StoreError(errno.ESHUTDOWN, f"{call.what}: the store is being closed")

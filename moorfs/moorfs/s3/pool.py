@@ -45,7 +45,14 @@ class Pool:
 
     def take(self) -> Connection:
         """An idle connection, or a new one; Lost (nothing was sent) or Distrusted."""
-        connection = self._take_idle() or self._open()
+        return self._busied(self._take_idle() or self._open())
+
+    def idle(self) -> Connection | None:
+        """An idle connection, without waiting."""
+        connection = self._take_idle()
+        return self._busied(connection) if connection else None
+
+    def _busied(self, connection: Connection) -> Connection:
         with self._lock:
             if self._closed:
                 connection.close()

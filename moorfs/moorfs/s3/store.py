@@ -3,12 +3,13 @@
 import base64
 import errno
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableSequence, Sequence
 
 from moorfs.ports import ALWAYS, Changed, Condition, Head, Missing, Page, Range, StoreError
 from moorfs.s3 import listing
 from moorfs.s3.call import Call, Caller
 from moorfs.s3.connection import Connection, Reply
+from moorfs.s3.convoy import BUCKET_KNOWN, Convoy
 from moorfs.s3.endpoint import endpoint_of
 from moorfs.s3.errors import Refusal
 from moorfs.s3.integrity import bare, quoted
@@ -21,7 +22,6 @@ from moorfs.s3.reading import Reading
 from moorfs.s3.sending import Sender, headers_only
 from moorfs.s3.settings import StoreSettings
 
-BUCKET_KNOWN = 10.0
 COPY_PART = 1 << 30
 
 
@@ -32,8 +32,10 @@ class S3Store:
         self.settings = settings
         endpoint = endpoint_of(settings.endpoint, settings.bucket, settings.path_style, settings.address)
         self._keys = KeyFile(settings.key_file)
-        pool = Pool(endpoint, settings.ca_file, settings.timeout, settings.connect_timeout, settings.idle_connections)
-        self.caller = Caller(endpoint, pool, self._keys, settings.region, settings.patience, on_wait)
+        self._pool = Pool(
+            endpoint, settings.ca_file, settings.timeout, settings.connect_timeout, settings.idle_connections
+        )
+        self.caller = Caller(endpoint, self._pool, self._keys, settings.region, settings.patience, on_wait)
         self.sender = Sender(settings, self.caller)
 
     @property
@@ -61,6 +63,10 @@ class S3Store:
         except Missing:
             self._bucket_is_there()
             raise
+
+    def heads(self, keys: Sequence[str]) -> Generator[tuple[float, Head | Missing | None]]:
+        self.caller.on_wait()
+        return Convoy(self.caller, self._pool, keys).run()
 
     def read(self, key: str, sink: Range, start: int, match: str | None) -> Head:
         if not sink.length:

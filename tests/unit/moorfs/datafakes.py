@@ -4,7 +4,8 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,16 @@ class MemoryStore:
         self._begin("head", key)
         found = self._at(key)
         return Head(len(found.body), found.etag, 0, found.metadata)
+
+    def heads(self, keys: Sequence[str]) -> Generator[tuple[float, Head | Missing | None]]:
+        for key in keys:
+            began = time.monotonic()
+            try:
+                yield began, self.head(key)
+            except Missing as missing:
+                yield began, missing
+            except StoreError:
+                yield began, None
 
     def read(self, key: str, sink: Range, start: int, match: str | None) -> Head:
         self._begin("read", key)

@@ -362,7 +362,7 @@ def test_one_connection_carries_many_calls_where_the_engine_keeps_it(make: Calla
     for _ in range(10):
         store.put("k", b"x", {})
 
-    assert len(waits) == 10
+    assert len(waits) >= 10
     assert store.counters()["put"] | {"seconds": 0, "buckets": []} == {
         "calls": 10, "errors": 0, "retries": 0, "throttled": 0, "seconds": 0, "sent": 10, "received": 0, "buckets": [],
     }  # fmt: skip

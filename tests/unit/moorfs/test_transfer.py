@@ -3,12 +3,12 @@
 import errno
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from moorfs.ports import ALWAYS, Changed, Condition, Head, Page, Range, StoreError
+from moorfs.ports import ALWAYS, Changed, Condition, Head, Missing, Page, Range, StoreError
 from moorfs.transfer.growing import Growing
 from moorfs.transfer.upload import Kept, upload
 from moorfs.transfer.workers import Workers
@@ -38,6 +38,9 @@ class Memory:
         return self.uploads[-1]
 
     def head(self, key: str) -> Head:
+        raise NotImplementedError
+
+    def heads(self, keys: Sequence[str]) -> Generator[tuple[float, Head | Missing | None]]:
         raise NotImplementedError
 
     def get(self, key: str, most: int = 1 << 20) -> tuple[Head, bytes]:

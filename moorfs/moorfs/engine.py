@@ -1,0 +1,140 @@
+"""The engine as the parts of moorfs see it: objects, one bucket of them, and errors. Values and protocols, no code."""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class FileError(OSError):
+    """What a caller gets: `FileError(errno.ENOENT, "why, for the log")`. Every refusal is one of these."""
+
+
+class StoreError(FileError):
+    """The engine said no, or did not answer; `errno` is what the caller gets, `s3_code` the engine's error code."""
+
+    def __init__(self, errno: int, message: str, status: int = 0, s3_code: str = "") -> None:
+        super().__init__(errno, message)
+        self.status = status
+        self.s3_code = s3_code
+
+
+class Missing(StoreError):
+    """No such object (ENOENT)."""
+
+
+class Changed(StoreError):
+    """A condition (If-Match, If-None-Match) was not met: somebody else wrote the object (ESTALE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An object without its bytes. `metadata`: the x-amz-meta-* headers by their lowercase ends; mtime: Last-Modified
+    in nanoseconds."""
+
+    size: int
+    etag: str
+    mtime: int
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One object of a listing; `mtime` in nanoseconds."""
+
+    key: str
+    size: int
+    etag: str
+    mtime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing: objects, common prefixes (ending in '/'), and the token of the next page."""
+
+    objects: tuple[Listed, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`length` bytes of an open file, from `offset`."""
+
+    fd: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`match`: only over the object with this ETag; `absent`: only where there is none. Neither: always."""
+
+    match: str | None = None
+    absent: bool = False
+
+
+ALWAYS = Condition()
+
+
+class ObjectStore(Protocol):
+    """One bucket. Keys are whole. Every call retries what may be repeated, within its deadline, and raises StoreError.
+
+    Before it waits for the network it calls the hook it was made with, so that another thread can take the lead.
+    """
+
+    def head(self, key: str) -> Head: ...
+    def heads(self, keys: Sequence[str]) -> Generator[tuple[float, Head | Missing | None]]:
+        """Of many, in their order: when each was asked for (time.monotonic()), and what came. None says only that
+        `head` must be asked."""
+        ...
+
+    def read(self, key: str, sink: Range, start: int, match: str | None) -> Head:
+        """`sink.length` bytes of the object from `start` into the sink; Changed when `match` is another ETag."""
+        ...
+
+    def get(self, key: str, most: int = 1 << 20) -> tuple[Head, bytes]: ...
+    def put(self, key: str, body: Range | bytes, metadata: Mapping[str, str], condition: Condition = ALWAYS) -> str:
+        """The new ETag; the engine has stored exactly these bytes (a checksum went along, the answer was checked)."""
+        ...
+
+    def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
+        """Server-side. `metadata` replaces the object's; None keeps it. `match`: the source's ETag. The new ETag."""
+        ...
+
+    def delete(self, key: str) -> None: ...
+    def delete_many(self, keys: Sequence[str]) -> None: ...
+    def list(
+        self, prefix: str, delimiter: str = "/", token: str | None = None, most: int = 1000, after: str = ""
+    ) -> Page: ...
+    def begin(self, key: str, metadata: Mapping[str, str]) -> "Upload": ...
+    def resume(self, key: str, upload: str) -> "Upload":
+        """An upload that another process began, to abort it."""
+        ...
+
+
+class Upload(Protocol):
+    """A multipart upload. Parts may be put by several threads, in any order, and again (the last one counts)."""
+
+    @property
+    def id(self) -> str:
+        """What the engine calls it."""
+        ...
+
+    def part(self, number: int, body: Range) -> None:
+        """`number` from 1; all but the last are at least 5 MiB."""
+        ...
+
+    def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
+        """A part out of an object that is there (UploadPartCopy); StoreError ENOSYS where the engine cannot."""
+        ...
+
+    def md5(self, number: int) -> str:
+        """Of the part as the engine has it, in hex; empty where that is not known."""
+        ...
+
+    def complete(self, condition: Condition = ALWAYS) -> str:
+        """The object's ETag."""
+        ...
+
+    def abort(self) -> None: ...
