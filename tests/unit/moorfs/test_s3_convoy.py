@@ -10,6 +10,7 @@ import pytest
 import s3engine
 from fault import Rule
 
+from harness.ports import free_ports
 from moorfs.ports import Head, Missing
 from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
@@ -114,6 +115,6 @@ def test_who_has_seen_enough_leaves_connections_that_work(make: Callable[..., S3
 
 
 def test_an_engine_that_is_down_answers_nothing(make: Callable[..., S3Store]):
-    store = make(endpoint=f"http://127.0.0.1:{s3engine.free_port()}")
+    store = make(endpoint=f"http://127.0.0.1:{free_ports(1)[0]}")
 
     assert sizes(store, KEYS) == [None] * 60
