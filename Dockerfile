@@ -62,7 +62,16 @@ COPY --from=venv /opt/moorage/venv /opt/moorage/venv
 ENV PATH=/opt/moorage/app/bin:/opt/moorage/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONUNBUFFERED=1
 
+# ---- rclone, which shows the buckets of volumes with mounter: rclone: built from the sums in images/rclone
+FROM golang:1.26-trixie AS rclone-build
+WORKDIR /src
+COPY images/rclone/ ./
+RUN CGO_ENABLED=0 go build -trimpath \
+      -ldflags "-s -w -X github.com/rclone/rclone/fs.Version=$(go list -m -f '{{.Version}}' github.com/rclone/rclone)" \
+      -o /out/rclone .
+
 FROM runtime AS moorage
+COPY --from=rclone-build /out/rclone /usr/bin/rclone
 COPY --from=app /opt/moorage/app /opt/moorage/app
 USER 65532:65532
 

@@ -21,6 +21,7 @@ CAPACITY_LOW = "CapacityLow"
 DELETION_BLOCKED = "DeletionBlocked"
 CONFIGURED = "Configured"
 LOCK_ENFORCED = "ObjectLockEnforced"
+CLOSE_IS_STORED = "CloseIsStored"
 
 MESSAGE_MAX = 1024  # the API allows more; nobody reads more
 

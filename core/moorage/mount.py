@@ -3,7 +3,8 @@
 The attributes are what `status.attributes` of a StorageVolume and `volumeAttributes` of its PersistentVolume carry:
 
     shared: type, mount=nfs,  server, path, options
-    object: type, mount=moorfs or s3fs, endpoint, bucket, prefix, region, secret, uid, gid, mode, cache, writeback
+    object: type, mount=moorfs, s3fs or rclone, endpoint, bucket, prefix, region, secret, uid, gid, mode, cache,
+            writeback, lacks
     local:  type, mount=local, share
 
 and, of a StorageAttachment: mountFrom, readOnly, mountAs, attachment (`moorage.view`)

@@ -1,6 +1,7 @@
 """Mount plans of object volumes: which program shows the bucket, and how. Pure.
 
-The mounters: `moorfs` is ours; `s3fs` is durable at close and fsync, and slow; see docs/object-volumes.md.
+The mounters: `moorfs` is ours; `s3fs` is durable at close and fsync, and slow; `rclone` (`moorage.rclonemount`) stores
+what was closed later; see docs/object-volumes.md.
 """
 
 import re
@@ -13,12 +14,12 @@ from moorage.errors import InvalidInput
 from moorage.mountoptions import flatten, matching, only, options, split
 from moorage.view import clean_path
 
-MOORFS, S3FS = "moorfs", "s3fs"
+MOORFS, S3FS, RCLONE = "moorfs", "s3fs", "rclone"
 DEFAULT = S3FS
 CONDITIONAL, PART_COPY = "conditionalWrites", "partCopy"
 NEEDED = (CONDITIONAL, PART_COPY)
 """What moorfs asks of an engine that has it, as `moorage.features` names it (which would load every model here)."""
-FSTYPES: Mapping[str, str] = {MOORFS: "fuse.moorfs", S3FS: "fuse.s3fs"}
+FSTYPES: Mapping[str, str] = {MOORFS: "fuse.moorfs", S3FS: "fuse.s3fs", RCLONE: "fuse.rclone"}
 
 _URL = re.compile(r"^https?://[A-Za-z0-9\[\]:.-]{1,500}(/[A-Za-z0-9_.-]{1,63})?$")
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
@@ -31,6 +32,7 @@ _FLAG = re.compile("^(true|false)?$")
 _WORDS = re.compile("^([A-Za-z]{1,32}(,[A-Za-z]{1,32}){0,7})?$")
 
 _NUMBER = r"[0-9]{1,9}"
+_DURATION = "[1-9][0-9]{0,4}(ms|s|m|h)"
 _COMMON: Mapping[str, str | None] = {
     "noatime": None, "noexec": None, "nosuid": None, "nodev": None, "ro": None, "rw": None,
 }  # fmt: skip
@@ -43,6 +45,10 @@ OPTIONS: Mapping[str, Mapping[str, str | None]] = {
         **_COMMON,
     },
     MOORFS: {"ttl": "[0-9]{1,4}([.][0-9]{1,3})?", "patience": _NUMBER, **_COMMON},
+    RCLONE: {
+        "dir-cache-time": _DURATION, "vfs-write-back": _DURATION, "vfs-cache-max-age": _DURATION,
+        "vfs-read-ahead": "[0-9]{1,4}[KMG]i?", "transfers": "[1-9][0-9]?", "ro": None, "rw": None,
+    },
 }  # fmt: skip
 
 # What every s3fs gets. compat_dir: folders that other S3 tools made implicitly are seen, and a prefix need not exist.
@@ -57,6 +63,11 @@ _S3FS_FLAGS = ("sigv4", "use_path_request_style", "allow_other", "compat_dir", "
 def is_fuse(fstype: str) -> bool:
     """Whether a mount of this type shows a bucket."""
     return fstype in FSTYPES.values()
+
+
+def stores_later(attributes: Mapping[str, str]) -> bool:
+    """Whether close() and fsync() of a volume with these attributes return before the bucket has the bytes."""
+    return attributes.get("mount") == RCLONE or attributes.get("writeback") == "true"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 Deletion is `moorage.release`. Nothing here does I/O, so that every step can be tested and repeated.
 """
 
-from moorage import conditions, manifests, names, placement, quantity, transit, transitions
+from collections.abc import Mapping
+
+from moorage import conditions, manifests, names, objectmount, placement, quantity, transit, transitions
 from moorage.actions import Action, Hold, Plan, Problem
 from moorage.backing import Backing, Waiting, find_backing
 from moorage.claims import claim_actions, claim_conflict
@@ -25,7 +27,7 @@ def plan(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
         )
     refused = claim_conflict(facts)
     actions = () if refused else claim_actions(facts, found)
-    verdicts = (*_backed_verdicts(facts, found, refused), *_enforced(found.placement))
+    verdicts = (*_backed_verdicts(facts, found, refused), *_enforced(found.placement), *_stored(found.attributes))
     return _settle(facts, _backed_status(facts, found), verdicts, (*hold, *actions), RECHECK if refused else None)
 
 
@@ -82,6 +84,19 @@ def _enforced(placed: Placement) -> tuple[Verdict, ...]:
             return (no(conditions.SIZE_ENFORCED, "Advisory", message),)
         case _:
             return (yes(conditions.SIZE_ENFORCED, "Enforced", "its file system ends where its size does"),)
+
+
+def _stored(attributes: Mapping[str, str]) -> tuple[Verdict, ...]:
+    """Said only of a volume whose files can be lost after close()."""
+    if not objectmount.stores_later(attributes):
+        return ()
+    program = attributes.get("mount", "")
+    message = (
+        f"close() and fsync() of {program} return before the bucket has the bytes: what was written in the seconds"
+        " before its node dies can be lost. Where that must not be, make another StorageVolume of the bucket with"
+        " mounter: moorfs and no writeback"
+    )
+    return (no(conditions.CLOSE_IS_STORED, "Writeback", message),)
 
 
 def _resized(facts: VolumeFacts) -> Verdict | None:

@@ -156,7 +156,7 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     metrics.gauges["moorage_mounter_restarts"] = lambda: float(sum(kept.restarts for kept in supervisor.mounts))
     metrics.others = lambda: telemetry.collect(supervisor.mounts)
     stack.push_async_callback(supervisor.close)
-    programs = Programs(chosen.cache_dir, chosen.s3fs, chosen.moorfs.split())
+    programs = Programs(chosen.cache_dir, chosen.s3fs, chosen.moorfs.split(), chosen.rclone)
     handover = Handover(supervisor, programs)
     supervisor.told = handover.tell
     stack.callback(handover.listen(chosen.keeper).close)

@@ -29,7 +29,8 @@ class Settings:
     run_dir: Path  # credentials files of the mounter, on a tmpfs
     s3fs: str
     moorfs: str
-    cache_dir: Path  # of the node's disk, for what moorfs keeps
+    rclone: str
+    cache_dir: Path  # of the node's disk, for what moorfs and rclone keep
     volume_memory: int  # bytes of memory for each program of the mounter; 0: no limit
     keeper: Path  # socket on which the mounter and the node plugin hold each other's connections
     health_host: str
@@ -64,6 +65,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         run_dir=Path(given.run_dir),
         s3fs=given.s3fs,
         moorfs=given.moorfs,
+        rclone=given.rclone,
         cache_dir=Path(given.cache_dir),
         volume_memory=given.volume_memory,
         keeper=plugin / "keeper.sock",
@@ -86,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         "run-dir": ("/run/moorage", "mounter: where credentials files go; a tmpfs"),
         "s3fs": ("s3fs", "mounter: the s3fs program"),
         "moorfs": (f"{sys.executable} -P -m moorfs", "mounter: how moorfs is called"),
-        "cache-dir": ("/var/cache/moorage", "mounter: directory of the node's disk for what moorfs keeps"),
+        "rclone": ("rclone", "mounter: the rclone program"),
+        "cache-dir": ("/var/cache/moorage", "mounter: directory of the node's disk for what moorfs and rclone keep"),
         "log-level": ("INFO", "DEBUG, INFO, WARNING or ERROR"),
         "mount-root": (names.MOUNT_ROOT, "node: directory for the mounts of StorageAttachments, at the same path here"),
     }

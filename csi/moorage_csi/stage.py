@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Protocol
 
 from moorage import names
-from moorage.errors import AlreadyExists, DeadlineExceeded, InvalidInput, MoorageError, NotFound, NotReady, Retry
+from moorage.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    InvalidInput,
+    MoorageError,
+    NotFound,
+    NotReady,
+    Pending,
+    Retry,
+)
 from moorage.mount import Local, MountPlan, Nfs
 from moorage.objectmount import ObjectMount, is_fuse
 from moorage_csi import mounts, stats
@@ -73,7 +82,9 @@ class Stager:
         if mount is None or is_fuse(mount.fstype):
             try:
                 await self._mounter.unmount(path)
-            except Retry as error:  # no mounter, no process to wait for: what was closed or synced is stored
+            except Pending:  # it is there, and busy
+                raise
+            except Retry as error:  # no mounter, no process to wait for: what was closed is stored, or stays in a cache
                 log.warning("%s is unmounted without the mounter: %s", path, error)
         await mounts.ensure_absent(self._runner, path, keep_directory)
 

@@ -20,8 +20,8 @@ class Condition(Model):
     """One aspect of the object's state, as metav1.Condition."""
 
     type: Annotated[str, Field(max_length=64)]
-    """Which aspect: Provisioned, Ready, Attached, Healthy, Resized, SizeEnforced, Configured, ObjectLockEnforced,
-    KeysEnforced, CapacityLow or DeletionBlocked."""
+    """Which aspect: Provisioned, Ready, Attached, Healthy, Resized, SizeEnforced, CloseIsStored, Configured,
+    ObjectLockEnforced, KeysEnforced, CapacityLow or DeletionBlocked."""
     status: ConditionStatus
     """True, False or Unknown."""
     reason: Annotated[str, Field(max_length=128)]

@@ -9,20 +9,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moorage.errors import DeadlineExceeded, MoorageError, NotFound, NotReady, Unauthenticated
+from moorage import rclonemount
+from moorage.errors import DeadlineExceeded, InUse, MoorageError, NotFound, NotReady, Unauthenticated
+from moorage.rclonemount import Unsaved
 from moorage_csi import mounts
 from moorage_csi.mounter import connection, control, wire
 from moorage_csi.mounter.cages import Cages
 from moorage_csi.mounter.process import Process
 from moorage_csi.mounter.programs import CONTROL
 from moorage_csi.mounter.recipe import Place, Recipe
+from moorage_csi.mounter.writeback import Writeback
 from moorage_csi.runner import Runner
 
 log = logging.getLogger(__name__)
 
 _APPEAR_SECONDS = 30.0
 _PROBE_SECONDS = 20.0
-_STORE_SECONDS = 20.0  # for what moorfs has not stored yet
+_STORE_SECONDS = 20.0  # for what moorfs or rclone has not stored yet
+_PATIENCE = 900.0  # seconds for which an unmount is refused because of files that are not stored
 _TELL_SECONDS = 5.0  # for an answer
 _SETTLE_SECONDS = 0.1  # s3fs checks the bucket after it has mounted, and ends when it is refused
 # What a program says when it ends at once; whatever else it says may pass.
@@ -50,6 +54,7 @@ class Kept:
     restarts: int = 0
     quick_deaths: int = 0
     leaving: bool = False
+    refused: float | None = None  # since when its unmount is refused
     reviver: asyncio.Task[None] | None = None
 
     @property
@@ -66,17 +71,21 @@ class Kept:
     async def start(self, runner: Runner, on_exit: Callable[[], None], taking_over: bool = False) -> None:
         """Mounted and answering when this returns; raises the program's last words as an error when it ends."""
         recipe = self.recipe
+        if recipe.check:
+            await recipe.check()
         mounts.make_directory(recipe.target)
         if recipe.connection:
             self._connect()
         place = Place(self.folder, self.device, taking_over)
         self.write(recipe.files(place))
+        if self.writeback:
+            self.writeback.forget_old()
         handed = () if self.device is None else (self.device,)
         self.process = Process(recipe.argv(place), recipe.hidden, on_exit, handed, recipe.environment(place))
         self.cages.hold(recipe.name, self.process.pid)
         self.ready = None
         await self._until(self.process, self._appears)
-        if recipe.connection:
+        if recipe.connection or recipe.writeback:
             await self._until(self.process, self._serves)
         self.ready = time.monotonic()
         # Who takes over serves callers that wait already: one more would prove nothing.
@@ -119,33 +128,61 @@ class Kept:
         self.write(self.recipe.files(Place(self.folder, self.device)))
         await self._tell("rekey")
 
+    @property
+    def writeback(self) -> Writeback | None:
+        """What it holds back, where the program stores after close()."""
+        return self.recipe.writeback(self.folder) if self.recipe.writeback else None
+
     async def store(self) -> None:
-        """What moorfs holds is stored, or stays in its cache on this node until it is mounted here again."""
+        """What it holds is stored, or stays in its cache on this node until it is mounted here again. An rclone that
+        still has something to upload is not unmounted so soon: raises InUse.
+        """
+        if self.writeback:
+            return await self._store_all(self.writeback)
         answer = await self._tell("store", seconds=_STORE_SECONDS)
         if answer.get("stored") is False:
             log.error("%s: not stored yet, kept on this node: %s", self.recipe.target, answer.get("unsaved"))
 
+    async def _store_all(self, writeback: Writeback) -> None:
+        left = await writeback.drain(_STORE_SECONDS)
+        if not left:
+            return
+        now = time.monotonic()
+        self.refused = self.refused or now
+        where = (
+            f"{left} of {self.recipe.volume_id} are on this node only, bucket {self.recipe.source} has not taken them"
+        )
+        if now - self.refused < _PATIENCE:
+            raise InUse(f"{where} yet: rclone goes on with them and the unmount is tried again")
+        log.error("%s: they stay in %s until the volume is mounted on this node again", where, writeback.cache)
+
     async def hand_over(self) -> None:
-        """The process ends; the mount waits for the next mounter."""
+        """The process ends; the mount waits for the next mounter, and so does what rclone could not store in time."""
+        if self.writeback and (left := await self.writeback.drain(_STORE_SECONDS)):
+            log.error("%s: %s are not stored yet, the next mounter goes on with them", self.recipe.target, left)
         await self._tell("handover")
         if self.process:
             await self.process.stop()
 
     async def metrics(self, deadline: float) -> str:
-        """What moorfs tells of this volume, in Prometheus' text format."""
+        """What its program tells of this volume, in Prometheus' text format."""
+        if self.writeback:
+            volume = "/".join(self.recipe.volume_id.split("/")[:2])
+            return rclonemount.metrics(volume, await self.writeback.refused(deadline))
         return str((await self._tell("metrics", deadline)).get("text", ""))
 
     async def trouble(self) -> str:
         """What its users should know, in a sentence: files that the bucket did not take. Empty when all is well."""
-        if not self.recipe.connection:
+        if not self.recipe.connection and not self.recipe.writeback:
             return ""
         if not self.process or not self.process.running:
-            return "its moorfs has died and is being started again"
+            return f"its {self.recipe.kind} has died and is being started again"
+        unsaved = await (self.writeback.refused(_TELL_SECONDS) if self.writeback else self._unsaved())
+        return f"{unsaved} are on this node only: the bucket did not take them yet" if unsaved else ""
+
+    async def _unsaved(self) -> Unsaved:
         figures = (await self._tell("stats")).get("figures", {})
-        count, size = int(figures.get("unsaved_files", 0)), int(figures.get("unsaved_bytes", 0))
-        if not count:
-            return ""
-        return f"{count} files ({size} bytes) are on this node only: the bucket did not take them yet"
+        return Unsaved(int(figures.get("unsaved_files", 0)), int(figures.get("unsaved_bytes", 0)))
 
     async def _tell(
         self, method: str, deadline: float = _STORE_SECONDS + _TELL_SECONDS, **fields: object
@@ -200,5 +237,7 @@ class Kept:
         return True
 
     async def _serves(self) -> bool:
-        """Whether moorfs answers on its control socket."""
+        """Whether it answers on its control socket."""
+        if self.writeback:
+            return await self.writeback.serves()
         return bool(await control.tell(self.folder / CONTROL, _TELL_SECONDS, "stats"))

@@ -1,12 +1,13 @@
 """What the mounter needs to make a mount, again and again."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from moorage import names
 from moorage.errors import InvalidInput
+from moorage_csi.mounter.writeback import Writeback
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How to make one mount. `argv` and `files` (name -> text, mode 0600) get what they need to know; the key is
-    nowhere but in files. `connection`: the mounter itself opens the FUSE connection and keeps it.
+    nowhere but in files. `connection`: the mounter itself opens the FUSE connection and keeps it. `check`: raises
+    before a program is started in vain. `writeback`: of the folder of its files, for a program that stores after close.
     """
 
     volume_id: str
@@ -58,6 +60,8 @@ class Recipe:
     environment: Callable[[Place], Mapping[str, str]] = field(default=lambda _: {}, compare=False, repr=False)
     connection: bool = field(default=False, compare=False)
     flags: Sequence[str] = field(default=(), compare=False)  # of the mount, where the mounter makes it
+    check: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
+    writeback: Callable[[Path], Writeback] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -55,7 +55,7 @@ class Supervisor:
         if kept and kept.alive:
             if kept.recipe != recipe:
                 raise AlreadyExists(f"{recipe.target} is mounted with other parameters: unmount it first")
-            kept.leaving = False  # an unmount that did not end
+            kept.leaving, kept.refused = False, None  # an unmount that did not end
             await self.rekey(recipe)
             return
         if kept and kept.reviver and not kept.reviver.done():
@@ -109,13 +109,25 @@ class Supervisor:
         """Nothing is mounted at `target`, and its process has stored what it held."""
         kept = self._kept.get(target)
         if kept:
-            kept.leaving = True
-            await kept.store()
+            await self._store(kept)
         await mounts.ensure_unmounted(self._runner, target)
         if kept and kept.process and not await kept.process.wait(_END_SECONDS):
             log.warning("%s: the process goes on after the unmount and is stopped", target)
         self._unmounted.add(target)
         await self._forget(target)
+        if kept and kept.writeback:
+            await asyncio.to_thread(kept.writeback.clear)
+
+    async def _store(self, kept: Kept) -> None:
+        """Before an unmount. When it must not be yet, everything goes on as if nothing had been asked."""
+        kept.leaving = True
+        try:
+            await kept.store()
+        except BaseException:
+            kept.leaving = False
+            if not kept.alive:
+                self._revive_soon(kept)
+            raise
 
     async def close(self) -> None:
         """Stop every process; each has stored what was closed or synced. The mounts stay, for the next mounter."""

@@ -1,4 +1,6 @@
-"""Metrics of the object volumes of a node: what each moorfs tells of its own, put together. s3fs counts nothing."""
+"""Metrics of the object volumes of a node: what each moorfs or rclone tells of its own, put together.
+s3fs counts nothing.
+"""
 
 import asyncio
 from collections.abc import Iterable

@@ -123,7 +123,7 @@ def project_recipes() -> list[Recipe]:
     app = (dockerfile, ROOT / "pyproject.toml", locks / "image.lock", ROOT / "images/install.py", *code)
     versitygw = ROOT / "images/versitygw"
     return [
-        _project("moorage", "moorage", *app),
+        _project("moorage", "moorage", *app, ROOT / "images/rclone", volumes=go_volumes),
         _project("ganesha", "nfs-ganesha", *app, ROOT / "images/ganesha/terminated.c"),
         _project("versitygw", "versitygw", dockerfile, versitygw, volumes=go_volumes),
     ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from moorage import backing, objectmount
+from moorage import backing, objectmount, plan, rclonemount
 from moorage.facts import VolumeFacts
 from moorage.model import Bucket, Phase, StorageBackend, StorageVolume
 from moorage.mount import parse
@@ -72,6 +72,31 @@ def test_options_reach_the_command_line_of_s3fs() -> None:
     assert isinstance(mount, ObjectMount)
     argv = objectmount.s3fs_argv("s3fs", mount.parameters((), ""), "/run/passwd", "/target")
     assert {"uid=1000", "umask=0027", "mp_umask=0027"} <= set(argv)
+
+
+def test_options_reach_the_command_line_of_rclone() -> None:
+    mount = parse(attributes({"mounter": "rclone", "object": {"uid": 1000, "mode": "0750", "cacheSize": "2Gi"}}))
+
+    assert isinstance(mount, ObjectMount)
+    files = rclonemount.Files("/run/rclone.conf", "/run/control", "/cache")
+    argv = rclonemount.argv("rclone", mount.parameters((), ""), files, "/target")
+    assert {"--uid=1000", "--dir-perms=0750", f"--vfs-cache-max-size={2 * 2**30}B"} <= set(argv)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"mounter": "rclone"}, [("False", "Writeback")]),
+        ({"mounter": "moorfs", "object": {"writeback": True}}, [("False", "Writeback")]),
+        ({"mounter": "moorfs"}, []),
+        ({"mounter": "s3fs"}, []),
+    ],
+)
+def test_a_volume_whose_closed_files_can_be_lost_says_so(spec: dict[str, Any], told: list[tuple[str, str]]) -> None:
+    found = plan.plan(facts(spec)).status.conditions
+
+    assert [(each.status.value, each.reason) for each in found if each.type == "CloseIsStored"] == told
+    assert [each.status.value for each in found if each.type == "Ready"] == ["True"]
 
 
 def test_a_volume_that_says_nothing_gets_nothing_but_the_bucket() -> None:
