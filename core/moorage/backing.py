@@ -216,8 +216,7 @@ def _lacks(facts: VolumeFacts, placed: Placement) -> dict[str, str]:
     """What the mounter must not ask of the engine; nothing for one that has it all."""
     backend = _backend(facts, placed)
     engine = backend.spec.engine.s3 if backend else None
-    row = features.told(engine) if engine else objectmount.NEEDED
-    lacks = ",".join(each for each in objectmount.NEEDED if each not in row)
+    lacks = features.unasked(engine) if engine else ""
     return {"lacks": lacks} if lacks else {}
 
 

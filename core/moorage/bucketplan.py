@@ -12,6 +12,7 @@ from moorage import (
     bucketusage,
     bucketwish,
     conditions,
+    features,
     keysenforced,
     manifests,
     names,
@@ -124,6 +125,7 @@ def _as_wanted(facts: BucketFacts, engine: S3Engine, wanted: Wish) -> BucketStat
         update={
             "bucket_name": facts.engine_bucket,
             "endpoint": engine.endpoint,
+            "lacks": features.unasked(engine) or None,
             "region": engine.region,
             "secret_name": names.bucket_secret(facts.bucket.metadata["name"]),
             "versioning": _versioning(before, wanted.settings.versioning),

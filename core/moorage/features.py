@@ -7,6 +7,7 @@ lacks is refused with a reason (NotOffered), never ignored.
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from moorage import objectmount
 from moorage.model.engine import S3Engine, S3Flavor
 
 
@@ -85,6 +86,11 @@ def told(engine: S3Engine) -> tuple[str, ...]:
     """The row as the status shows it, in the order of `Feature`."""
     row = features(engine)
     return tuple(each.value for each in Feature if each in row)
+
+
+def unasked(engine: S3Engine) -> str:
+    """What a mounter must not ask of the engine, as volumes' attributes say it; "" for one that has it all."""
+    return ",".join(each for each in objectmount.NEEDED if each not in told(engine))
 
 
 def lacking(engine: S3Engine, needed: Iterable[Feature]) -> str:

@@ -62,11 +62,11 @@ def is_inline(context: Mapping[str, str]) -> bool:
 
 
 def mount_path(root: Path, volume_id: str, plan: MountPlan, group: str) -> str:
-    """Where the volume is mounted. A group changes how a bucket looks, so each group has a mount of its own."""
+    """Where the volume is mounted. A bucket looks different by group and by program: each has a mount of its own."""
     if not volume_id.isalnum():
         raise InvalidInput(f"status.id {volume_id!r} of the StorageVolume is not an id")
-    folder = f"{volume_id}-g{group}" if group and isinstance(plan, ObjectMount) else volume_id
-    return str(root / folder / "mount")
+    shown = (plan.mounter, *((f"g{group}",) if group else ())) if isinstance(plan, ObjectMount) else ()
+    return str(root / "-".join((volume_id, *shown)) / "mount")
 
 
 def in_use(volumes: Iterable[Volume], staging: str) -> bool:

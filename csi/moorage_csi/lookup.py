@@ -111,7 +111,7 @@ async def ready_bucket(client: Api, namespace: str, name: str) -> Found:
         raise _not_ready("Bucket", bucket)
     endpoint, bucket_name, region, secret_name = known
     attributes = {"type": "object", "mount": objectmount.DEFAULT, "endpoint": endpoint, "bucket": bucket_name}
-    attributes |= {"region": region, "secret": f"{namespace}/{secret_name}"}
+    attributes |= {"region": region, "secret": f"{namespace}/{secret_name}", "lacks": status.get("lacks", "")}
     reference = {"namespace": namespace, "name": secret_name}
     id = names.VolumeHandle(namespace, name, str(status.get("id", "")))
     return Found(id, attributes, await secret(client, reference), View())

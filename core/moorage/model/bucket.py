@@ -139,6 +139,8 @@ class BucketStatus(Model):
     """URL of the S3 server."""
     region: Annotated[str | None, Field(max_length=64)] = None
     """Region to sign requests for."""
+    lacks: Annotated[str | None, Field(max_length=128)] = None
+    """What the program that mounts it must not ask of the engine, a list with commas; absent when it has all."""
     secret_name: Annotated[str | None, Field(max_length=253)] = None
     """The Secret, in the Bucket's namespace, with the bucket's own key."""
     key: KeyState | None = None

@@ -132,7 +132,7 @@ async def test_an_attachment_that_is_being_deleted_takes_nobody_new(bench: Bench
 
 @pytest.fixture
 def mounter(monkeypatch: pytest.MonkeyPatch) -> TmpfsMounter:
-    monkeypatch.setitem(cast("dict[str, str]", objectmount.FSTYPES), "s3fs", "tmpfs")
+    monkeypatch.setitem(cast("dict[str, str]", objectmount.FSTYPES), objectmount.DEFAULT, "tmpfs")
     return TmpfsMounter()
 
 
@@ -140,7 +140,7 @@ def mounter(monkeypatch: pytest.MonkeyPatch) -> TmpfsMounter:
 def bucket_node(bench: Bench, mounter: TmpfsMounter) -> Node:
     status = {
         "id": "bckt2345", "endpoint": "http://s3:7070", "bucketName": "models-bckt2345", "region": "eu-1",
-        "secretName": "models-s3", "conditions": _ready(),
+        "secretName": "models-s3", "lacks": "partCopy", "conditions": _ready(),
     }  # fmt: skip
     data = {key: base64.b64encode(value.encode()).decode() for key, value in KEY.items()}
     bench.api.objects[api.bucket_path("team", "models")] = {
@@ -158,9 +158,10 @@ async def test_a_bucket_is_mounted_with_its_own_key_and_shared_by_pods(
     assert os.listdir(second) == ["w.bin"]
     assert {(asked[0], asked[2]["AWS_ACCESS_KEY_ID"]) for asked in mounter.asked} == {("team/models/bckt2345", "key")}
     assert mounter.parameters["bucket"] == "models-bckt2345"
+    assert mounter.parameters["lacks"] == "partCopy"
     for pod, target in (("a", first), ("b", second)):
         await bucket_node.NodeUnpublishVolume(f"csi-{pod}", target)
-    assert not (bench.kubelet / "plugin" / "inline" / "bckt2345").exists()
+    assert os.listdir(bench.kubelet / "plugin" / "inline") == []
 
 
 async def test_a_bucket_of_another_namespace_is_not_found(bench: Bench, bucket_node: Node) -> None:

@@ -41,8 +41,8 @@ def attributes(spec: dict[str, Any], known: dict[str, str] | None = None) -> dic
     [
         ({}, None, objectmount.DEFAULT),
         ({"mounter": "moorfs"}, None, "moorfs"),
-        ({}, {"type": "object", "mount": "moorfs"}, "moorfs"),  # decided before the default changed
-        ({}, {"type": "object", "mount": "s3fs"}, "s3fs"),
+        ({}, {"type": "object", "mount": "moorfs"}, "moorfs"),
+        ({}, {"type": "object", "mount": "s3fs"}, "s3fs"),  # decided before the default changed
     ],
 )
 def test_the_mounter_is_what_the_spec_says_or_was_decided_once(
