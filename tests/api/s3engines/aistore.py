@@ -8,6 +8,7 @@ follow redirects of PUTs fail).
 import json
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -21,20 +22,50 @@ from s3engines.server import Server
 CONFIG = Path(__file__).with_name("aistore.json")
 
 
-def start(home: Path, stack: ExitStack) -> Server:
+@dataclass(frozen=True)
+class Cloud:
+    """An S3 that AIStore has buckets of. `hosts`: /etc/hosts of AIStore, for whom it is Amazon's."""
+
+    endpoint: str
+    key: Key
+    ca: Path
+    hosts: str
+
+
+def start(home: Path, stack: ExitStack, cloud: Cloud | None = None) -> Server:
     ports = free_ports(6)
     proxy = f"http://127.0.0.1:{ports[0]}"
     config = json.loads(CONFIG.read_text())
     config["proxy"] |= {"primary_url": proxy, "original_url": proxy}
+    config["backend"] = {"aws": {}} if cloud else {}
     for role, own, more in (("proxy", ports[:3], ("-ntargets=1",)), ("target", ports[3:], ())):
         folder = home / role
         folder.mkdir()
         (folder / "ais.json").write_text(json.dumps(config))
         (folder / "ais_local.json").write_text(json.dumps(_local(folder, own)))
         files = (f"-config={folder / 'ais.json'}", f"-local_config={folder / 'ais_local.json'}")
-        spawn(home / f"{role}.log", stack, program("aisnode"), *files, f"-role={role}", *more)
+        node = (program("aisnode"), *files, f"-role={role}", *more)
+        spawn(home / f"{role}.log", stack, *_seeing(cloud, home), *node, env=_access(cloud))
     until(lambda: _ready(proxy), "AIStore is not ready", home)
     return Server("aistore", f"{proxy}/s3", Key("any", os.urandom(16).hex()))
+
+
+def _seeing(cloud: Cloud | None, home: Path) -> list[str | Path]:
+    """A view of the file system with the cloud's /etc/hosts: AIStore sends what was signed elsewhere to Amazon only."""
+    if cloud is None:
+        return []
+    hosts = home / "hosts"
+    hosts.write_text(cloud.hosts)
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, hosts]
+
+
+def _access(cloud: Cloud | None) -> dict[str, str]:
+    if cloud is None:
+        return {}
+    key = {"AWS_ACCESS_KEY_ID": cloud.key.access, "AWS_SECRET_ACCESS_KEY": cloud.key.secret}
+    trust = {"SSL_CERT_FILE": str(cloud.ca), "AWS_CA_BUNDLE": ""}  # it can do nothing with a bundle of the machine's
+    return {**key, **trust, "AWS_REGION": "us-east-1", "S3_ENDPOINT": cloud.endpoint}
 
 
 def _local(folder: Path, ports: list[int]) -> dict[str, object]:
