@@ -20,7 +20,9 @@ def refused(facts: VolumeFacts, placed: Placement | Problem | None) -> Problem |
         return None
     lack = f"engine {engine.flavor} has no {Feature.metadata.value} ({features.MEANING[Feature.metadata]})"
     what = f"StorageBackend {placed.backend}: {lack}"
-    return Problem(NOT_OFFERED, f"{what}: write spec.object.readOnly: true, or choose another StorageBackend")
+    return Problem(
+        NOT_OFFERED, f"{what}: make the volume again with object.readOnly: true, or on another StorageBackend"
+    )
 
 
 def foreseen(facts: VolumeFacts) -> Problem | None:

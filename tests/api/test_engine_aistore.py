@@ -186,3 +186,22 @@ async def test_what_it_cannot_is_refused_when_a_bucket_asks(bed: Bed, server: Se
         await bed.phase(name, "FAILED", kind)
         message = (await said(bed, kind, name, "Ready"))["message"]
         assert f"engine aistore has no {lacking}" in message
+
+
+async def test_a_volume_there_is_read_only_or_refused_before_it_has_a_bucket(bed: Bed, server: Server) -> None:
+    backend = await backend_on(bed, server)
+    await bed.make("StorageVolume", "writable", spec={"type": "object", "backend": backend})
+    await bed.phase("writable", "FAILED")
+    refused = await said(bed, "StorageVolume", "writable", "Provisioned")
+    made = [each["metadata"]["name"] for each in await bed.cluster.list_ours("Bucket", bed.namespace)]
+
+    await bed.delete("StorageVolume", "writable")
+    await bed.gone("StorageVolume", "writable")
+    await bed.make(
+        "StorageVolume", "readable", spec={"type": "object", "backend": backend, "object": {"readOnly": True}}
+    )
+    await bed.phase("readable", "READY")
+
+    assert refused["reason"] == "NotOffered"
+    assert "make the volume again with object.readOnly: true" in refused["message"]
+    assert made == []

@@ -161,6 +161,24 @@ async def test_three_deaths_at_the_start_give_the_connection_up_and_it_is_mounte
         assert bed.log[:4] == ["fresh first", "takeover first", "takeover first", "fresh first"]
 
 
+async def test_on_a_kernel_that_cannot_send_again_it_is_mounted_anew_at_once_and_shown_in_containers(
+    bed: Bed, keeper: Keeper
+) -> None:
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+        (bed.folder / "old").touch()
+        dead = mounts.at(bed.target)
+        assert kept.process is not None and dead is not None
+        os.kill(kept.process.pid, signal.SIGKILL)
+        await eventually(lambda: len(bed.log) == 3 and kept.alive and bed.looks())
+
+        fresh = mounts.at(bed.target)
+        assert bed.log == ["fresh first", "takeover first", "fresh first"]
+        assert kept.restarts == 2 and fresh is not None
+        await eventually(lambda: not kept.dead)
+
+
 async def test_a_newer_key_is_for_the_next_process(bed: Bed, keeper: Keeper) -> None:
     async with bed.mounter() as supervisor:
         await supervisor.mount(bed.recipe())

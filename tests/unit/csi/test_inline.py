@@ -12,6 +12,7 @@ import pytest
 from moorage import errors
 from moorage_csi import api, mounts
 from moorage_csi.node import Node
+from moorage_csi.state import Store
 
 from .conftest import SHARED, Bench, capability
 
@@ -55,6 +56,13 @@ async def test_two_pods_share_one_mount_and_the_last_takes_it_away(bench: Bench,
     assert mounts.at(str(_shared(bench))) is None
     assert not _shared(bench).parent.exists()
     assert list((bench.kubelet / "plugin" / "state").iterdir()) == []
+
+
+async def test_it_is_known_by_its_volumes_name(bench: Bench, node: Node) -> None:
+    await _publish(node, bench, "a")
+
+    (known,) = Store(bench.kubelet / "plugin" / "state").all()
+    assert (known.volume_id, known.full_name) == ("csi-a", "team/data")
 
 
 async def test_only_the_folder_of_mount_from_is_seen(bench: Bench, node: Node) -> None:

@@ -1,7 +1,8 @@
 """A FUSE server with an empty root folder, on a connection that another process mounted: as moorfs is called.
 
 tinyfuse.py --fd N --config FILE [--takeover]. It notes its starts in the file `log` beside the cache directory that
-FILE names, and dies at once when the file `die` lies there. It stands for moorfs in tests of the mounter.
+FILE names, and dies at once when the file `die` lies there; where `old` lies it takes nothing over, as moorfs does on a
+kernel that cannot send again. It stands for moorfs in tests of the mounter.
 """
 
 import errno
@@ -69,6 +70,8 @@ def main(arguments: list[str]) -> None:
         print("takeover" if "--takeover" in arguments else "fresh", key, file=log)
     if (folder / "die").exists():
         sys.exit(1)
+    if "--takeover" in arguments and (folder / "old").exists():
+        sys.exit(3)
     threading.Thread(target=control, args=(config["socket"],), daemon=True).start()
     serve(device)
 

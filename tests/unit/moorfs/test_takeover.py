@@ -295,7 +295,7 @@ def test_a_handover_under_writers(mount: Mounting, engine: Engine, bucket: str) 
     assert {each["Key"] for each in found} == {f"f{number}-{count}" for number in range(3) for count in range(30)}
 
 
-def test_an_old_kernel_callers_get_an_error_and_the_next_mount_stores_what_was_written(
+def test_an_old_kernel_callers_get_an_error_and_the_next_mount_has_all_that_was_acknowledged(
     mount: Mounting, engine: Engine, bucket: str
 ) -> None:
     made = mount(passthrough=False, resend=False)
@@ -319,9 +319,17 @@ def test_an_old_kernel_callers_get_an_error_and_the_next_mount_stores_what_was_w
     assert made.server.wait(60) == 3
     made.abort()
 
-    assert writer.result() in (0, errno.ENOTCONN, errno.ECONNABORTED)
+    told = writer.result()
+    assert told in (0, errno.ENOTCONN, errno.ECONNABORTED)
     with pytest.raises(OSError, match=r"not connected|abort"):
         caught.result()
+
+    made.close()
+    again = mount("again", passthrough=False, resend=False, cache=str(made.cache))
+    again.do(lambda: Path("after").write_text("goes on"))
+    assert _stored(engine, bucket, "after") == b"goes on"
+    if told == 0:
+        assert len(_stored(engine, bucket, "f") or b"") == 128 * MiB
 
 
 def test_a_new_process_serves_within_a_second(mount: Mounting) -> None:

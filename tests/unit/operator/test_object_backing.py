@@ -127,7 +127,7 @@ def test_a_volume_that_nobody_could_write_is_refused_with_what_to_do() -> None:
     assert isinstance(found, backing.Waiting)
     assert (found.phase, found.problem.reason) == (Phase.FAILED, "NotOffered")
     assert "engine aistore has no metadata" in found.problem.message
-    assert "write spec.object.readOnly: true" in found.problem.message
+    assert "make the volume again with object.readOnly: true" in found.problem.message
 
 
 def test_no_bucket_is_made_for_it() -> None:
