@@ -16,6 +16,7 @@ Texts = Mapping[str, str]
 CONTROL = "control"  # name of a program's socket among its files
 _KEY, _KEY_CONFIG, _RCLONE_CONFIG = "key.json", "aws.conf", "rclone.conf"
 _TELL_KEY = (sys.executable, "-I", "-S", keytold.__file__)
+_BELIEVED = 60  # seconds after which rclone asks for its key again
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Programs:
         def files(place: Place) -> Texts:
             return {
                 _RCLONE_CONFIG: rclonemount.config(parameters, str(place.folder / _KEY_CONFIG)),
-                _KEY_CONFIG: rclonemount.key_config((*_TELL_KEY, str(place.folder / _KEY))),
+                _KEY_CONFIG: rclonemount.key_config((*_TELL_KEY, str(place.folder / _KEY), str(_BELIEVED))),
                 _KEY: _key_text(key),
             }
 

@@ -5,11 +5,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+import requests
 import s3engine
 
 from cluster.toolchain import Source, Toolchain
+from moorage import sigv4
 from moorage_csi.mounter.kept import Kept
 from moorage_csi.mounter.programs import Programs
 from moorage_csi.mounter.recipe import Recipe
@@ -56,9 +59,23 @@ class RcloneBed:
     def fresh(self) -> Supervisor:
         return Supervisor(Processes(), self.home / "run")
 
-    def recipe(self, secret: str = "", bucket: str = "", **parameters: str) -> Recipe:
+    def admin(self, call: str, body: str = "") -> None:
+        """A call of versitygw's admin API, with the root key."""
+        path, _, query = call.partition("?")
+        pairs = tuple((name, value) for name, _, value in (each.partition("=") for each in query.split("&") if each))
+        host = f"127.0.0.1:{self.engine.port}"
+        wanted = sigv4.Request("PATCH", path, {"host": host}, pairs, body.encode())
+        key = sigv4.Key(self.engine.access, self.engine.secret)
+        headers = sigv4.signed_headers(wanted, key, sigv4.Scope("us-east-1"), datetime.now(UTC))
+        answer = requests.patch(f"{self.engine.endpoint}{call}", data=body.encode(), headers=headers, timeout=60)
+        assert answer.ok, answer.text
+
+    def recipe(self, access: str = "", secret: str = "", bucket: str = "", **parameters: str) -> Recipe:
         given = {"endpoint": self.engine.endpoint, "bucket": bucket or self.bucket, "prefix": "", "options": ""}
-        key = {"AWS_ACCESS_KEY_ID": self.engine.access, "AWS_SECRET_ACCESS_KEY": secret or self.engine.secret}
+        key = {
+            "AWS_ACCESS_KEY_ID": access or self.engine.access,
+            "AWS_SECRET_ACCESS_KEY": secret or self.engine.secret,
+        }
         ca = {"ca.crt": self.engine.ca.read_text()} if self.engine.secure else {}
         programs = Programs(self.home / "cache", rclone=str(program()))
         return programs.recipe(ID, str(self.target), "rclone", given | parameters, key | ca)

@@ -18,7 +18,7 @@ import s3engine
 from moorage.errors import InUse, MoorageError, NotFound, NotReady, Unauthenticated
 from moorage_csi import mounts
 from moorage_csi.mounter import kept as kept_module
-from moorage_csi.mounter import keytold, rc
+from moorage_csi.mounter import keytold, programs, rc
 
 from .rclonebed import RcloneBed, eventually
 
@@ -235,11 +235,38 @@ async def test_the_key_is_in_files_for_the_owner_and_nowhere_else(
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()} == {0o600}
 
 
+async def test_a_key_that_was_rotated_and_revoked_is_followed_by_the_running_rclone(
+    bed: RcloneBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_BELIEVED", 1)
+    for access in ("first", "second"):
+        bed.admin("/create-user", f"<Account><Access>{access}</Access><Secret>secret-of-{access}</Secret>"
+                  "<Role>admin</Role></Account>")  # fmt: skip
+    await bed.supervisor.mount(bed.recipe(access="first", secret="secret-of-first"))
+    pid = _pid(bed)
+
+    await bed.supervisor.rekey(bed.recipe(access="second", secret="secret-of-second"))
+    bed.admin("/delete-user?access=first")
+    await eventually(lambda: _listed(bed.target))
+    await asyncio.to_thread(bed.write, "a", b"by the second key")
+    same = _pid(bed) == pid
+    await bed.supervisor.unmount(str(bed.target))
+
+    assert same and bed.stored("a") == b"by the second key"
+
+
+def _listed(folder: Path) -> bool:
+    try:
+        return os.listdir(folder) == []
+    except OSError:
+        return False
+
+
 def test_who_asks_for_the_key_is_told_the_newest_for_a_minute(tmp_path: Path) -> None:
     key = tmp_path / "key.json"
     for secret in ("old", "new"):
         key.write_text(json.dumps({"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": secret}))
-        argv = [sys.executable, "-I", "-S", keytold.__file__, str(key)]
+        argv = [sys.executable, "-I", "-S", keytold.__file__, str(key), "60"]
         told = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout)
         assert (told["Version"], told["AccessKeyId"], told["SecretAccessKey"]) == (1, "id", secret)
         assert told["Expiration"].endswith("Z")
