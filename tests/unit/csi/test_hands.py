@@ -34,6 +34,7 @@ def alone() -> None:
 async def hands(alone: None) -> AsyncIterator[Hands]:
     found = Hands()
     await found.warm()
+    await _until(lambda: len(_pids()) == 1)  # a process that has just been started has no command line for a moment
     yield found
     await found.close()
 
