@@ -1,86 +1,75 @@
 """`python -m bench.object`: rows of object mounts into build/bench.json. Needs root, /dev/fuse and Debian's mirror.
 
-Every mount gets a bucket of its own with the same objects in it. What moorfs does in its own mount is measured with the
-settings of a volume that says nothing.
+`--part` (again and again) takes some of the parts, `--only` some of the mounts, `--rounds` other than the usual number.
+All mounts are of one bucket of one engine, turn about; each round mounts anew, so caches begin empty.
 """
 
-import shutil
+import argparse
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import fault
-import fusemount
 import s3engine
 
 from bench import record
-from bench.object import bare, load
-from bench.object.peers import PROGRAMS, Mounted, peer
-from bench.record import Figures
+from bench.object import bare, load, rounds, seeding
+from bench.object.mounts import OURS, Mounting, Served, moorfs, mountings
+from bench.object.rounds import Row
 
-Mounting = Callable[[str, str], AbstractContextManager[Mounted]]  # bucket and endpoint to a mount
-STEPS = ("big", "small", "listing", "scattered")
-
-
-def seed(engine: s3engine.Engine) -> str:
-    """A bucket with what the steps read: one big object, small ones, and two folders with many."""
-    bucket = engine.bucket()
-    bare.put_many(engine, bucket, {"seeded/big": load.PAGE * load.BIG})
-    small = {f"seeded/s1/{number}": load.PAGE[:4096] for number in range(load.SMALL)}
-    small |= {f"seeded/s8/{number}": load.PAGE[:4096] for number in range(2 * load.SMALL)}
-    for count in (1000, 10000):
-        small |= {f"seeded/l{count}/{number}": b"" for number in range(count)}
-    bare.put_many(engine, bucket, small)
-    return bucket
+BARE = "bare"
+TITLES = {"rclone-cached": "rclone, cached (close is not stored)", "rclone": "rclone, not cached"}
 
 
-@contextmanager
-def moorfs(engine: s3engine.Engine, home: Path, bucket: str, endpoint: str) -> Generator[fusemount.Mount]:
-    more = {"endpoint": endpoint} if endpoint else {}
-    mount = fusemount.Mount(home, fusemount.make(home, engine, bucket, log_level="WARNING", **more))
-    mount.mount()
-    try:
-        mount.start()
-        yield mount
-    finally:
-        mount.close()
-        shutil.rmtree(home, ignore_errors=True)
+@dataclass(frozen=True)
+class Part:
+    """Steps of the load program; what they read; how often; and the engine itself, by tool."""
+
+    steps: Sequence[str]
+    seeds: Mapping[str, bytes]
+    rounds: int
+    bare: Callable[[s3engine.Engine, str], dict[str, dict[str, float]]] | None = None
 
 
-def mountings(engine: s3engine.Engine, home: Path) -> Mapping[str, Mounting]:
-    @contextmanager
-    def ours(bucket: str, endpoint: str) -> Generator[Mounted]:
-        with moorfs(engine, home / "moorfs", bucket, endpoint) as mount:
-            assert mount.server
-            yield Served(mount)
-
-    def theirs(command: str) -> Mounting:
-        return lambda bucket, endpoint: peer(command, engine, bucket, endpoint)
-
-    return {"moorfs": ours, **{name: theirs(command) for name, command in PROGRAMS.items()}}
+BIG = {f"{seeding.SEEDED}big": load.PAGE * load.BIG}
+PARTS = {
+    "data": Part(("write", "read", "scattered"), BIG, 5, bare.data),
+    "small": Part(("small",), seeding.SMALL, 3, bare.small),
+    "listing": Part(("listing",), seeding.LISTED, 3),
+}
 
 
-class Served(Mounted):
-    """Our mount: the namespace is its keeper's, the costs are those of the server."""
+def measure(part: Part, engine: s3engine.Engine, home: Path, wanted: Sequence[str], times: int) -> rounds.Rounds:
+    found: dict[str, list[Row]] = defaultdict(list)
+    bucket, store = seeding.bucket_with(engine, home, part.seeds)
+    made = {name: mounting for name, mounting in mountings(engine, home).items() if name in wanted}
+    for number in range(times):
+        for name, mounting in made.items():
+            print(f"· {name}, {number + 1} of {times}", file=sys.stderr, flush=True)
+            with mounting(bucket, "") as mounted:
+                found[name].append({**mounted.load(*part.steps), **mounted.cost()})
+            seeding.tidy(store)
+        if BARE in wanted and part.bare:
+            for tool, row in part.bare(engine, bucket).items():
+                found[f"{BARE} S3 ({tool})"].append(row)
+            seeding.tidy(store)
+    store.delete_many(list(part.seeds))
+    return found
 
-    def __init__(self, mount: fusemount.Mount) -> None:
-        super().__init__(mount.namespace, str(mount.home / "mnt"))
-        self.__dict__["_mount"] = mount
 
-    def cost(self) -> dict[str, float]:
-        server = self.__dict__["_mount"].server
-        return Mounted(server.pid, "").cost()
-
-
-def measure(mounting: Mounting, engine: s3engine.Engine) -> dict[str, float]:
-    with mounting(seed(engine), "") as mounted:
-        figures = mounted.load(*STEPS)
-        figures |= mounted.cost()
-    return figures | {"S3 calls of touch": calls_of_touch(mounting, engine)}
+def keep(part: str, found: rounds.Rounds) -> None:
+    """Medians, and ours beside each other's."""
+    rows: record.Figures = {f"object {part}, {TITLES.get(name, name)}": rounds.medians(found[name]) for name in found}
+    for name in found:
+        if OURS in found and name != OURS:
+            rows[f"object {part}, moorfs : {TITLES.get(name, name)}"] = rounds.shares(found[OURS], found[name])
+    record.add(rows)
+    record.table(rows)
 
 
 def calls_of_touch(mounting: Mounting, engine: s3engine.Engine) -> float:
@@ -96,8 +85,9 @@ def calls_of_touch(mounting: Mounting, engine: s3engine.Engine) -> float:
 def takeover(engine: s3engine.Engine, home: Path) -> dict[str, float]:
     """The longest pause of a reader and writer, without a kill and with two."""
     found: dict[str, float] = {}
+    bucket, _ = seeding.bucket_with(engine, home, seeding.SMALL)
     for kills, name in ((0, "undisturbed"), (2, "killed twice")):
-        with moorfs(engine, home / "stall", seed(engine), "") as mount:
+        with moorfs(engine, home / "stall", bucket, "") as mount:
             threads = [threading.Timer(1 + 1.5 * number, mount.replace) for number in range(kills)]
             for thread in threads:
                 thread.start()
@@ -108,36 +98,34 @@ def takeover(engine: s3engine.Engine, home: Path) -> dict[str, float]:
     return found
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.object", description=__doc__)
+    names = [OURS, "s3fs", *TITLES, BARE]
+    parts = [*PARTS, "touch", "takeover"]
+    parser.add_argument("--part", action="append", choices=parts, dest="parts", default=None)
+    parser.add_argument("--only", action="append", choices=names, dest="mounts", default=None)
+    parser.add_argument("--rounds", type=int, default=0)
+    given = parser.parse_args()
+    given.parts, given.mounts = given.parts or parts, given.mounts or names
+    return given
+
+
 def main() -> None:
-    rows: Figures = {}
+    given = arguments()
     with tempfile.TemporaryDirectory(prefix="moorage-bench-") as folder:
         home = Path(folder)
         with s3engine.running(home / "engine") as engine:
-            for name, mounting in mountings(engine, home).items():
-                print(f"· object mount: {name}", file=sys.stderr, flush=True)
-                keep(rows, f"object mount: {name}", measure(mounting, engine))
-            print("· bare S3, takeover", file=sys.stderr, flush=True)
-            keep(rows, "bare S3 (boto3)", bare.measure(engine))
-            keep(rows, "moorfs killed: longest pause", takeover(engine, home))
-    ours, theirs = rows["object mount: moorfs"], rows["object mount: s3fs"]
-    keep(rows, "moorfs : s3fs (more is better for moorfs)", shares(ours, theirs))
-
-
-def keep(rows: Figures, name: str, figures: Mapping[str, float | str]) -> None:
-    """Each row as soon as it is known: a later one may fail."""
-    rows[name] = dict(figures)
-    record.add({name: rows[name]})
-    record.table({name: rows[name]})
-
-
-def shares(ours: Mapping[str, float | str], theirs: Mapping[str, float | str]) -> dict[str, float | str]:
-    """How many times better: rates as they are, times, memory and calls the other way round."""
-    found: dict[str, float | str] = {}
-    for name, value in ours.items():
-        less = name.endswith((" ms", "MiB", " s")) or name.startswith("S3 calls")
-        mine, other = float(value), float(theirs[name])
-        found[name] = round((other / mine if less else mine / other) if mine and other else 0.0, 2)
-    return found
+            for name, part in PARTS.items():
+                if name in given.parts:
+                    keep(name, measure(part, engine, home, given.mounts, given.rounds or part.rounds))
+            if "touch" in given.parts:
+                made = {name: each for name, each in mountings(engine, home).items() if name in given.mounts}
+                calls = {name: [{"S3 calls of touch": calls_of_touch(each, engine)}] for name, each in made.items()}
+                keep("touch", calls)
+            if "takeover" in given.parts:
+                rows: record.Figures = {"moorfs killed: longest pause": dict(takeover(engine, home))}
+                record.add(rows)
+                record.table(rows)
 
 
 if __name__ == "__main__":

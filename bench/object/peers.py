@@ -27,11 +27,11 @@ S3FS = (
 RCLONE = "--allow-other --no-check-certificate --dir-cache-time 1s --attr-timeout 1s"
 PROGRAMS = {
     "s3fs": f"s3fs {{bucket}} /mnt/b {S3FS} -o url={{endpoint}},passwd_file=/tmp/passwd",
-    "rclone, cached (close is not stored)": (
+    "rclone-cached": (
         f"rclone mount s3:{{bucket}} /mnt/b --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode full"
         " --vfs-write-back 0s --cache-dir /tmp/cache"
     ),
-    "rclone, not cached": f"rclone mount s3:{{bucket}} /mnt/b --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode off",
+    "rclone": f"rclone mount s3:{{bucket}} /mnt/b --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode off",
 }
 APPEAR = 30.0
 
