@@ -21,6 +21,7 @@ from moorfs.ports import Backing
 log = logging.getLogger(__name__)
 
 MAX_WRITE = 1 << 20
+READ_AHEAD = 1 << 20  # bytes at most; the kernel begins with less, and the mounter raises that
 BUFFER = MAX_WRITE + wire.PAGE  # the kernel wants room for the largest write and its headers
 _VERSION = 1
 
@@ -77,8 +78,8 @@ def negotiate(body: memoryview, passthrough: bool = True, resend: bool = True) -
         1 if flags & wire.PASSTHROUGH else 0
     )  # file systems stacked: the cache's disk is below, overlayfs may be above
     answer = wire.INIT_OUT.pack(
-        wire.MAJOR, wire.MINOR, readahead, flags & 0xFFFFFFFF, 64, 48, MAX_WRITE, 1, MAX_WRITE // wire.PAGE, 0,
-        flags >> 32, depth, 0,
+        wire.MAJOR, wire.MINOR, max(readahead, READ_AHEAD), flags & 0xFFFFFFFF, 64, 48, MAX_WRITE, 1,
+        MAX_WRITE // wire.PAGE, 0, flags >> 32, depth, 0,
     )  # fmt: skip
     return Features(min(minor, wire.MINOR), flags), answer
 

@@ -27,7 +27,7 @@ def test_a_new_kernel_is_asked_for_passthrough_and_resend() -> None:
     assert (features.minor, features.passthrough, features.resend) == (45, True, True)
     major, minor, readahead, flags, write, pages, depth = _said(answer)
     assert len(answer) == 64
-    assert (major, minor, readahead, write, pages, depth) == (7, 45, 131072, 1 << 20, 256, 1)
+    assert (major, minor, readahead, write, pages, depth) == (7, 45, 1 << 20, 1 << 20, 256, 1)
     assert flags == features.flags
     assert flags & wire.PASSTHROUGH
     assert flags & wire.HAS_RESEND
