@@ -129,8 +129,8 @@ class Upload(Protocol):
         """A part out of an object that is there (UploadPartCopy); StoreError ENOSYS where the engine cannot."""
         ...
 
-    def md5(self, number: int) -> str:
-        """Of the part as the engine has it, in hex; empty where that is not known."""
+    def same(self, number: int, body: Range) -> bool:
+        """Whether the engine's part holds these bytes; False where that is not known."""
         ...
 
     def complete(self, condition: Condition = ALWAYS) -> str:

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 class Growth:
     """Of one file. `early`: the upload that has begun."""
 
-    __slots__ = ("_file", "_means", "early")
+    __slots__ = ("_file", "_means", "_size", "early")
 
     def __init__(self, file: "Content") -> None:
         self._file = file
         self._means = file.means
         self.early: Early | None = None
+        self._size = 0
 
     def taken(self) -> Early | None:
         """What has begun, for who finishes it."""
@@ -39,17 +40,19 @@ class Growth:
         if early is not None:
             early.wrote(offset, length)
 
-    def grew(self) -> None:
-        """A look at a file that the kernel writes by itself."""
+    def grew(self) -> bool:
+        """A look at a file that the kernel writes by itself; whether it is longer than at the last look."""
         with self._file.lock:
             body = self._file.body
             if not isinstance(body, Whole) or not self._may_be:
-                return
+                return False
             size = stamp_of(body.fd).size
             if self.early is not None:
                 self.early.grew(size)
             elif size >= self._means.settings.multipart_from:
                 self._begin(size)
+            grown, self._size = size > self._size, size
+            return grown
 
     def give_up(self) -> None:
         """The file was cut, or got another name."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FIRST, MOST = 1.0, 60.0  # seconds between tries
 WATCH = 0.25  # seconds between looks at a mapping
-GROWTH = 0.1  # seconds between looks at a file that may be growing
-STORE_EVERY = 20  # looks
+GROWTH, LAZY = 0.02, 0.2  # seconds between looks at files that grow; and at those that do not
+STORE = 5.0  # seconds between uploads of a file that stays mapped
 _SIDE_BY_SIDE = 8
 
 
@@ -31,6 +31,21 @@ class Due:
     running: bool = False
 
 
+class Every:
+    """True once in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = -seconds
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
 class Keeper:
     """`tick` is called every second or so."""
 
@@ -39,6 +54,8 @@ class Keeper:
         self._due: dict[Content, Due] = {}
         self._watched: set[Content] = set()
         self._growing: set[Content] = set()
+        self._growth = LAZY
+        """Seconds until the next look at these."""
         self._changed = threading.Condition()
         self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "moorfs-keep")
         self._ended = False
@@ -67,8 +84,10 @@ class Keeper:
     def follow(self, file: "Content") -> None:
         """The kernel writes it by itself: see whether it grows."""
         with self._changed:
+            self._growth = GROWTH
+            if not self._growing:  # else the next look is near: no waking for each of many small files
+                self._wake()
             self._growing.add(file)
-            self._wake()
 
     def forget(self, file: "Content") -> None:
         """It is stored."""
@@ -98,7 +117,7 @@ class Keeper:
         self._changed.notify()
 
     def _loop(self) -> None:
-        ticks, looks = 0.0, 0
+        tick, look, store = Every(1.0), Every(WATCH), Every(STORE)
         while not self._ended:
             with self._changed:
                 self._changed.wait(self._pause())
@@ -107,16 +126,15 @@ class Keeper:
                 with contextlib.suppress(RuntimeError):  # stopped
                     self._pool.submit(self._store, file)
             self._follow()
-            looks += 1
-            self._look(looks % STORE_EVERY == 0)
-            if time.monotonic() - ticks > 1.0:
-                ticks = time.monotonic()
+            if look.due():
+                self._look(store.due())
+            if tick.due():
                 self._tick_safely()
 
     def _pause(self) -> float:
         now = time.monotonic()
         waits = [WATCH] if self._watched else []
-        waits += [GROWTH] if self._growing else []
+        waits += [self._growth] if self._growing else []
         waits += [due.at - now for due in self._due.values() if not due.running]
         return max(0.01, min([1.0, *waits]))
 
@@ -141,15 +159,19 @@ class Keeper:
                 self._due[file] = Due(time.monotonic() + MOST, MOST)
 
     def _follow(self) -> None:
-        for file in list(self._growing):
-            if not file.handles.writers or not file.handles.direct:
-                self._growing.discard(file)
-                continue
-            try:
-                file.growth.grew()
-            except Exception:
-                log.exception("%s: storing it while it grows", file.node.key)
-                self._growing.discard(file)
+        grown = [file for file in list(self._growing) if self._grew(file)]
+        self._growth = GROWTH if grown else min(2 * self._growth, LAZY)
+
+    def _grew(self, file: "Content") -> bool:
+        if not file.handles.writers or not file.handles.direct:
+            self._growing.discard(file)
+            return False
+        try:
+            return file.growth.grew()
+        except Exception:
+            log.exception("%s: storing it while it grows", file.node.key)
+            self._growing.discard(file)
+            return False
 
     def _look(self, store: bool) -> None:
         for file in list(self._watched):

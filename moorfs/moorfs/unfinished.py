@@ -58,8 +58,8 @@ class NotedUpload:
     def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
         self.upload.copy_part(number, source, start, length, match)
 
-    def md5(self, number: int) -> str:
-        return self.upload.md5(number)
+    def same(self, number: int, body: Range) -> bool:
+        return self.upload.same(number, body)
 
     def complete(self, condition: Condition = ALWAYS) -> str:
         etag = self.upload.complete(condition)

@@ -109,8 +109,8 @@ class _CopyingUpload:
                 self.body.load(start // BLOCK, count(start + length))
             raise
 
-    def md5(self, number: int) -> str:
-        return self.upload.md5(number)
+    def same(self, number: int, body: Range) -> bool:
+        return self.upload.same(number, body)
 
     def complete(self, condition: Condition = ALWAYS) -> str:
         return self.upload.complete(condition)

@@ -7,7 +7,7 @@ computed it, or refused the body. Of other engines MD5 is asked: as Content-MD5,
 import base64
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from moorfs.ports import Range
@@ -20,12 +20,32 @@ PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What is known of a body: `crc` in base64, `md5` in hex or empty, and the headers that tell the engine."""
+    """What is known of a body: `crc` in base64, `md5` in hex or empty, and the headers that tell the engine.
+
+    `adler`: of parts, another sum of the same bytes, for `fits`.
+    """
 
     size: int
     crc: str
     md5: str = ""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    adler: int = 0
+
+    def fits(self, body: Range) -> bool:
+        """Whether these bytes are still those that were sealed. Two sums of 32 bits, unlike in kind, at the speed of
+        memory: MD5 would take as long as all the rest of an upload. Another writer of the file is to be noticed, not
+        an enemy."""
+        found = digests(body, with_md5=False, with_adler=True)
+        return body.length == self.size and (found.crc, found.adler) == (self.crc, self.adler)
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """CRC-32 in base64; MD5 in hex and Adler-32, empty unless asked."""
+
+    crc: str
+    md5: str = ""
+    adler: int = 0
 
 
 class Integrity:
@@ -41,14 +61,17 @@ class Integrity:
     def seal(self, body: bytes | Range, part: bool = False) -> Seal:
         size = len(body) if isinstance(body, bytes) else body.length
         by_crc = self.sums_parts or not part
-        crc, md5 = digests(body, with_md5=size <= SMALL or not self.echoes or not by_crc)
-        headers = {CRC: crc} if by_crc else {}
-        if md5:
-            headers["content-md5"] = base64.b64encode(bytes.fromhex(md5)).decode()
-        return Seal(size, crc, md5, headers)
+        # Many parts go out before the first is answered: they are taken to be echoed, and sent again if they are not.
+        echoed = self.echoes or (part and self.echoes is None)
+        sums = digests(body, with_md5=size <= SMALL or not echoed or not by_crc, with_adler=part)
+        headers = {CRC: sums.crc} if by_crc else {}
+        if sums.md5:
+            headers["content-md5"] = base64.b64encode(bytes.fromhex(sums.md5)).decode()
+        return Seal(size, sums.crc, sums.md5, headers, sums.adler)
 
     def judge(self, seal: Seal, headers: Mapping[str, str]) -> bool | None:
-        """Whether the answer proves that these bytes are stored; None: it proves nothing."""
+        """Whether the answer proves that these bytes are stored; None: it proves nothing. False too where a sum was
+        missing that the next seal has."""
         echo, etag = headers.get(CRC), bare(headers.get("etag", ""))
         if echo is not None:
             self.echoes = True
@@ -58,30 +81,37 @@ class Integrity:
         if CRC in seal.headers:
             self.echoes = False
         if not seal.md5:
-            return None
+            return False
         if etag == seal.md5:
             self.etag_is_md5 = True
             return True
         return False if self.etag_is_md5 and looks_md5(etag) else None
 
 
-def digests(body: bytes | Range, with_md5: bool) -> tuple[str, str]:
-    """CRC-32 in base64 and MD5 in hex (empty unless asked). StoreError when the file is shorter than the range."""
-    crc, md5 = 0, hashlib.md5(usedforsecurity=False) if with_md5 else None
-    if isinstance(body, bytes):
-        crc = zlib.crc32(body)
+def digests(body: bytes | Range, with_md5: bool, with_adler: bool = False) -> Digests:
+    """StoreError when the file is shorter than the range."""
+    crc, adler, md5 = 0, 1, hashlib.md5(usedforsecurity=False) if with_md5 else None
+    for piece in _pieces(body):
+        crc = zlib.crc32(piece, crc)
+        if with_adler:
+            adler = zlib.adler32(piece, adler)
         if md5:
-            md5.update(body)
-    else:
-        buffer = memoryview(bytearray(min(PIECE, body.length) or 1))
-        offset, end = body.offset, body.offset + body.length
-        while offset < end:
-            got = read_file(body.fd, buffer[: end - offset], offset)
-            crc = zlib.crc32(buffer[:got], crc)
-            if md5:
-                md5.update(buffer[:got])
-            offset += got
-    return base64.b64encode(crc.to_bytes(4, "big")).decode(), md5.hexdigest() if md5 else ""
+            md5.update(piece)
+    sum_of_all = base64.b64encode(crc.to_bytes(4, "big")).decode()
+    return Digests(sum_of_all, md5.hexdigest() if md5 else "", adler if with_adler else 0)
+
+
+def _pieces(body: bytes | Range) -> Iterator[bytes | memoryview]:
+    """Each is good until the next."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    buffer = memoryview(bytearray(min(PIECE, body.length) or 1))
+    offset, end = body.offset, body.offset + body.length
+    while offset < end:
+        got = read_file(body.fd, buffer[: end - offset], offset)
+        yield buffer[:got]
+        offset += got
 
 
 def bare(etag: str) -> str:

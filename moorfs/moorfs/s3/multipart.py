@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from moorfs.ports import ALWAYS, Changed, Condition, Missing, Range, StoreError
 from moorfs.s3.call import Call
 from moorfs.s3.errors import error_in
-from moorfs.s3.integrity import bare, looks_md5, quoted
+from moorfs.s3.integrity import Seal, bare, looks_md5, quoted
 from moorfs.s3.listing import escape, field_of
 from moorfs.s3.objects import condition_headers, source_header
 
@@ -27,13 +27,15 @@ class S3Upload:
         self._store = store
         self._lock = threading.Lock()
         self._parts: dict[int, tuple[str, int]] = {}
+        self._seals: dict[int, Seal | None] = {}
+        """Of the parts that the engine is proven to have as they were sent."""
 
     def part(self, number: int, body: Range) -> None:
-        headers = self._store.sender.send("part", "PUT", self.key, self._query(number), {}, body)
-        etag = bare(headers.get("etag", ""))
+        sent = self._store.sender.send("part", "PUT", self.key, self._query(number), {}, body)
+        etag = bare(sent.headers.get("etag", ""))
         if not etag:
             raise StoreError(errno.EIO, f"S3 part {number} of {self.key}: the engine's answer has no ETag")
-        self._keep(number, etag, body.length)
+        self._keep(number, etag, body.length, sent.seal)
 
     def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
         store = self._store
@@ -70,9 +72,15 @@ class S3Upload:
             if error.status != 404:
                 raise
 
-    def _keep(self, number: int, etag: str, size: int) -> None:
+    def same(self, number: int, body: Range) -> bool:
+        with self._lock:
+            seal = self._seals.get(number)
+        return seal is not None and seal.fits(body)
+
+    def _keep(self, number: int, etag: str, size: int, seal: Seal | None = None) -> None:
         with self._lock:
             self._parts[number] = (etag, size)
+            self._seals[number] = seal
 
     def _query(self, number: int) -> tuple[tuple[str, str], ...]:
         return (("partNumber", str(number)), ("uploadId", self.id))
@@ -85,12 +93,6 @@ class S3Upload:
             for number, (etag, _) in parts
         )
         return f"<CompleteMultipartUpload>{text}</CompleteMultipartUpload>".encode()
-
-    def md5(self, number: int) -> str:
-        """Of the part as the engine has it, in hex; empty where its ETags are none, or there is no such part."""
-        with self._lock:
-            etag = self._parts.get(number, ("", 0))[0]
-        return etag if looks_md5(etag) else ""
 
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from moorfs.ports import ALWAYS, Changed, Condition, Missing, Range, StoreError
 from moorfs.s3.call import Call, Caller, Query
@@ -12,6 +13,14 @@ from moorfs.s3.objects import condition_headers, head_of
 from moorfs.s3.settings import StoreSettings
 
 ATTEMPTS = 4  # with a body that arrived otherwise than it was sent, or changed between its sum and its sending
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The answer's headers; the body's seal where the engine is proven to have these very bytes."""
+
+    headers: Mapping[str, str]
+    seal: Seal | None
 
 
 class Sender:
@@ -37,8 +46,8 @@ class Sender:
         headers: Mapping[str, str],
         body: bytes | Range,
         condition: Condition = ALWAYS,
-    ) -> dict[str, str]:
-        """The answer's headers. EIO when the engine keeps storing something else."""
+    ) -> Sent:
+        """EIO when the engine keeps storing something else."""
         self.look_before(key, condition)
         for _ in range(ATTEMPTS):
             seal = self._integrity.seal(body, operation == "part")
@@ -48,10 +57,11 @@ class Sender:
             if answer is None:
                 continue
             proven = self._integrity.judge(seal, answer)
+            sent = Sent(answer, seal if proven else None)
             if proven is None and operation == "put":
                 proven = head_of(self.head(key)).size == seal.size
             if proven is not False:
-                return answer
+                return sent
             if condition != ALWAYS:  # the wrong bytes are ours: they may be written over
                 condition = Condition(match=answer.get("etag", ""))
         raise StoreError(errno.EIO, f"S3 {operation} {key}: the engine stores other bytes than it is sent")

@@ -103,8 +103,8 @@ class S3Store:
     # Writing.
 
     def put(self, key: str, body: Range | bytes, metadata: Mapping[str, str], condition: Condition = ALWAYS) -> str:
-        headers = self.sender.send("put", "PUT", check_key(key), (), metadata_headers(metadata), body, condition)
-        return bare(headers.get("etag", ""))
+        sent = self.sender.send("put", "PUT", check_key(key), (), metadata_headers(metadata), body, condition)
+        return bare(sent.headers.get("etag", ""))
 
     def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
         headers = {"x-amz-copy-source": source_header(self.settings.bucket, check_key(source))}

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from moorfs.ports import Condition, ObjectStore
 from moorfs.transfer.upload import PART, Parts
@@ -9,6 +10,7 @@ from moorfs.transfer.workers import Workers
 
 MOST_PARTS = 9_000
 MOST_UNDER_WAY = 4
+PARALLEL = 8
 
 
 class Growing:
@@ -65,29 +67,47 @@ class Growing:
         self._workers.on_wait()
         with self._lock:
             self._closed = True
-            self._lock.wait_for(lambda: not self._running)
-            parts = self._parts
-        if parts is None:
-            return None
-        if (self._next - 2) * self._part >= size:
-            parts.abandon()
+            running = set(self._running)
+        parts = self._begun() if running else self._parts
+        if parts is None or (self._next - 2) * self._part >= size:
+            self.abandon()
             return None
         try:
-            if unseen:
-                parts.recheck(self._workers)
+            self._send_rest(parts, size, running, unseen)
             return parts.finish(self._workers, size, condition)
         except BaseException:
-            parts.abandon()
+            self.abandon()
             raise
+
+    def _send_rest(self, parts: Parts, size: int, running: set[int], unseen: bool) -> None:
+        """All that nobody sends yet, beside what still runs; and what went out before is looked at again."""
+        jobs = [partial(parts.send, *part) for part in parts.unsent(size) if part[0] not in running]
+        if unseen:
+            jobs += [partial(parts.recheck, number) for number in range(1, self._next) if number not in running]
+        self._workers.each(jobs, lambda job: job(), PARALLEL)
+        self._quiet()
+        if unseen:
+            self._workers.each(running, parts.recheck, PARALLEL)
 
     def abandon(self) -> None:
         """Nothing stays at the engine."""
         self._workers.on_wait()
+        self._quiet()
+        if self._parts:
+            self._parts.abandon()
+
+    def _quiet(self) -> None:
+        """No job runs any more."""
         with self._lock:
             self._closed = True
             self._lock.wait_for(lambda: not self._running)
-        if self._parts:
-            self._parts.abandon()
+
+    def _begun(self) -> Parts | None:
+        """None when the engine does not begin it."""
+        try:
+            return self._begin()
+        except OSError:
+            return None
 
     def _job(self, number: int) -> Callable[[], None]:
         def job() -> None:

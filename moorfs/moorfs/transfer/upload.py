@@ -1,8 +1,6 @@
 """A file to the engine: in one request, or in parts by many requests at once."""
 
 import errno
-import hashlib
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ PART = 16 << 20
 SMALLEST_PART = 5 << 20
 MOST_PARTS = 10_000
 LARGEST_COPY = 5 << 30
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +82,15 @@ class Parts:
             for number in range(offset // self.size + 1, (offset + length - 1) // self.size + 2):
                 self._stored.pop(number, None)
 
-    def recheck(self, workers: Workers, parallel: int = 4) -> None:
-        """Parts that were written since they were sent, unseen by us, are to be sent again: those whose MD5 at the
-        engine is not that of the file now, or not known."""
+    def recheck(self, number: int) -> None:
+        """A part that was written since it was sent, unseen by us, is sent again: where the engine is not known to
+        have the bytes that the file has now."""
         with self._lock:
-            stored = list(self._stored.items())
-        workers.each(stored, lambda part: self._recheck(*part), parallel)
-
-    def _recheck(self, number: int, length: int) -> None:
-        known = self.upload.md5(number)
-        digest = hashlib.md5(usedforsecurity=False)
-        start = self._offset + (number - 1) * self.size
-        for at in range(start, start + length, _PIECE):
-            digest.update(os.pread(self._fd, min(_PIECE, start + length - at), at))
-        if digest.hexdigest() != known:
-            self.written((number - 1) * self.size, 1)
+            length = self._stored.get(number)
+        start = (number - 1) * self.size
+        if length and not self.upload.same(number, Range(self._fd, self._offset + start, length)):
+            self.written(start, 1)
+            self.send(number, length)
 
     def unsent(self, total: int) -> Iterable[tuple[int, int]]:
         """(number, length) of the parts of a file of `total` bytes that are not stored as they are to be."""

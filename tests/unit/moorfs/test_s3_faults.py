@@ -435,6 +435,38 @@ def test_without_a_checksum_in_the_answer_the_etag_proves_it(store: S3Store, pro
     assert refused(lambda: store.put("lie", body, {})).errno == errno.EIO
 
 
+@pytest.mark.parametrize("mute", [False, True], ids=["by-its-sum", "by-its-etag"])
+def test_a_part_is_known_to_be_the_files_until_the_file_changes(
+    store: S3Store, proxy: fault.Proxy, fd: int, mute: bool
+) -> None:
+    if mute:
+        proxy.add(Rule(kind="PUT", edit=lambda headers: headers.pop("x-amz-checksum-crc32", None) and None))
+    body, _ = filled(fd, 3 * MIB)
+    upload = store.begin("k", {})
+    upload.part(1, body)
+
+    assert upload.same(1, body)
+    assert not upload.same(1, Range(fd, 0, MIB))
+    assert not upload.same(2, body)
+    os.pwrite(fd, b"another", 2 * MIB)
+    assert not upload.same(1, body)
+    upload.abort()
+
+
+def test_a_part_of_an_engine_that_proves_nothing_is_not_known(store: S3Store, proxy: fault.Proxy, fd: int) -> None:
+    def opaque(headers: dict[str, str]) -> None:
+        headers.pop("x-amz-checksum-crc32", None)
+        headers["etag"] = '"opaque"'
+
+    proxy.add(Rule(kind="PUT", edit=opaque))
+    body, _ = filled(fd, MIB)
+    upload = store.begin("k", {})
+    upload.part(1, body)
+
+    assert not upload.same(1, body)
+    upload.abort()
+
+
 def test_parts_are_proved_by_md5_where_the_engine_takes_no_sums_of_them(
     store: S3Store, proxy: fault.Proxy, fd: int
 ) -> None:
