@@ -16,8 +16,8 @@ from moorage.view import clean_path
 
 MOORFS, S3FS, RCLONE = "moorfs", "s3fs", "rclone"
 DEFAULT = S3FS
-CONDITIONAL, PART_COPY = "conditionalWrites", "partCopy"
-NEEDED = (CONDITIONAL, PART_COPY)
+CONDITIONAL, PART_COPY, METADATA = "conditionalWrites", "partCopy", "metadata"
+NEEDED = (CONDITIONAL, PART_COPY, METADATA)
 """What moorfs asks of an engine that has it, as `moorage.features` names it (which would load every model here)."""
 FSTYPES: Mapping[str, str] = {MOORFS: "fuse.moorfs", S3FS: "fuse.s3fs", RCLONE: "fuse.rclone"}
 

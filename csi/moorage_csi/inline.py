@@ -11,7 +11,7 @@ from pathlib import Path
 from moorage import names
 from moorage.errors import InvalidInput
 from moorage.mount import FOREIGN_PREFIXES, MountPlan
-from moorage.objectmount import ObjectMount
+from moorage.objectmount import METADATA, ObjectMount
 from moorage.view import View
 from moorage_csi import lookup
 from moorage_csi.api import Api
@@ -55,6 +55,15 @@ class Request:
         if self.bucket:
             return await lookup.ready_bucket(client, self.namespace, self.bucket)
         return await lookup.ready_volume(client, self.namespace, self.volume)
+
+
+def check_writable(asked: Request, plan: MountPlan, readonly: bool) -> None:
+    """Raises InvalidInput for a Bucket to be written on an engine that keeps no metadata, which files are made of."""
+    if asked.bucket and isinstance(plan, ObjectMount) and METADATA in plan.lacks.split(",") and not readonly:
+        raise InvalidInput(
+            f"the S3 engine of Bucket {asked.namespace}/{asked.bucket} keeps no metadata, so its files cannot be "
+            f'written: add {names.ATTR_READ_ONLY}: "true" to volumeAttributes'
+        )
 
 
 def is_inline(context: Mapping[str, str]) -> bool:

@@ -47,6 +47,7 @@ class InlineMounts:
         view = asked.view.within(found.view)
         if isinstance(plan, plans.Local):
             plan.check(options.mount_flags, view.folder)
+        inline.check_writable(asked, plan, wanted.readonly or view.readonly)
         path = inline.mount_path(self._root, found.handle.id, plan, group)
         async with self._locks[path]:
             secret = plan.secret if isinstance(plan, plans.ObjectMount) else ""

@@ -164,6 +164,16 @@ async def test_a_bucket_is_mounted_with_its_own_key_and_shared_by_pods(
     assert os.listdir(bench.kubelet / "plugin" / "inline") == []
 
 
+async def test_a_bucket_whose_engine_keeps_no_metadata_is_for_reading(bench: Bench, bucket_node: Node) -> None:
+    bench.api.objects[api.bucket_path("team", "models")]["status"]["lacks"] = "conditionalWrites,partCopy,metadata"
+
+    with pytest.raises(errors.InvalidInput, match='add readOnly: "true" to volumeAttributes'):
+        await _publish(bucket_node, bench, "a", bucket="models")
+
+    target = await _publish(bucket_node, bench, "b", bucket="models", readOnly="true")
+    assert mounts.at(target) is not None
+
+
 async def test_a_bucket_of_another_namespace_is_not_found(bench: Bench, bucket_node: Node) -> None:
     with pytest.raises(errors.NotFound, match="Bucket rivals/models does not exist"):
         await _publish(bucket_node, bench, "a", bucket="models", **{"csi.storage.k8s.io/pod.namespace": "rivals"})
