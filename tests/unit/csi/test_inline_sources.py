@@ -35,10 +35,6 @@ async def _publish(node: Node, bench: Bench, pod: str, **attributes: str) -> str
     return target
 
 
-def _shared(bench: Bench) -> Path:
-    return bench.kubelet / "plugin" / "inline" / "abcd2345" / "mount"
-
-
 @pytest.fixture
 def node(bench: Bench) -> Node:
     bench.api.objects[api.attachment_path("team", "sets")] = _attachment()
