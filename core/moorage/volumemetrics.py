@@ -7,6 +7,7 @@ its own beside these. docs/metrics.md explains all of them to those who read das
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 # Imported by moorfs, once for each volume on a node: nothing heavy (pydantic) may come in by here.
 
@@ -72,8 +73,16 @@ class Labels:
         return cls(namespace, name, type)
 
     def text(self, **more: str) -> str:
-        pairs = {"namespace": self.namespace, "volume": self.volume, "type": self.type, **more}
-        return ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in pairs.items())
+        return f"{_whose(self)},{_pairs(more)}" if more else _whose(self)
+
+
+@lru_cache(maxsize=1024)  # a page has hundreds of samples of each volume
+def _whose(labels: Labels) -> str:
+    return _pairs({"namespace": labels.namespace, "volume": labels.volume, "type": labels.type})
+
+
+def _pairs(labels: Mapping[str, str]) -> str:
+    return ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in labels.items())
 
 
 @dataclass(slots=True)
