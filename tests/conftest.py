@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return CLUSTER if nodeid.startswith(CLUSTER) else nodeid.split("::")[0]
 
     return Files(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """A short name for the folder of this process: the path of a socket in it has 107 characters at most."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        config.option.basetemp = str(Path(config.option.basetemp).with_name(worker.removeprefix("gw")))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -22,6 +22,7 @@ from moorage import names
 
 SHOWN = 5  # failures that are printed
 PROCESSES = 2  # other tests run beside this one
+pytestmark = pytest.mark.timeout(1800)  # the first waits for a story, the next for what is left
 
 SEEDS = (1, 2)
 
@@ -54,7 +55,7 @@ def reports(address: Address, pool: ProcessPoolExecutor, request: pytest.Fixture
 
 @pytest.mark.parametrize("title", STORIES)
 def test_killed_at_any_call_it_ends_in_the_same_place(title: str, reports: Reports) -> None:
-    report = reports[title].result(timeout=600)
+    report = reports[title].result(timeout=1500)
 
     print(f"\n{title}: {report.calls} calls, {report.deaths} deaths, {report.seconds:.1f} s")
     assert not report.failures, f"{len(report.failures)} ended otherwise\n" + "\n\n".join(report.failures[:SHOWN])
@@ -65,6 +66,6 @@ def test_killed_at_any_call_it_ends_in_the_same_place(title: str, reports: Repor
 def test_many_volumes_at_once_are_made_and_destroyed_by_operators_that_are_killed(
     seed: int, address: Address, pool: ProcessPoolExecutor
 ) -> None:
-    troubles = pool.submit(proof.crowd, address, seed).result(timeout=600)
+    troubles = pool.submit(proof.crowd, address, seed).result(timeout=1500)
 
     assert not troubles

@@ -21,7 +21,7 @@ from moorage_operator.cluster import Cluster
 from moorage_operator.runtime import Operator
 from moorage_operator.settings import Settings
 
-PATIENCE = 60.0  # seconds for one stage, on a machine that is overloaded; an idle one needs less than one
+PATIENCE = 180.0  # seconds for one stage, on a machine that is overloaded; an idle one needs less than one
 SETTLED = 0.3  # seconds without work or change, after which a run that nobody disturbs is where it wants to be
 
 
