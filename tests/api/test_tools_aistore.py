@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bed import Bed
+from bed import Bed, until
 from s3engines import aistore
 from s3engines.operated import backend_on
 from s3engines.server import Server
@@ -50,8 +50,17 @@ async def test_boto3(shell: Shell) -> None:
         s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "copy"}, {"Key": "small"}]})
         return whole, piece, listed
 
+    async def keys() -> list[str]:
+        return [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+
+    async def deleted() -> bool:  # which it does after it has answered
+        return await keys() == ["big"]
+
+    async def story() -> str:
+        return f"there are still {await keys()}"
+
     assert await asyncio.to_thread(work) == (data, b"234", ["big", "copy", "small"])
-    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["big"]
+    await until(deleted, story)
 
 
 async def test_aws(shell: Shell) -> None:

@@ -23,7 +23,7 @@ from moorage_operator.engines.aistore import FEATURES
 
 REVERSE_PROXY = 1 << 13
 PATCHED = """
-import boto3, io, json, os
+import boto3, io, json, os, time
 from aistore.botocore_patch import botocore
 from boto3.s3.transfer import TransferConfig
 s3, bucket = boto3.client("s3"), os.environ["BUCKET"]
@@ -82,6 +82,9 @@ told = {
 gone = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "copy"}, {"Key": "empty"}]})
 s3.delete_object(Bucket="by-hand", Key="copy")
 s3.delete_bucket(Bucket="by-hand")
+deadline = time.monotonic() + 60  # AIStore deletes many after it has answered
+while keys(bucket) != ["a b/ü+%"] and time.monotonic() < deadline:
+    time.sleep(0.1)
 told["after"] = [keys(bucket), "by-hand" in [each["Name"] for each in s3.list_buckets()["Buckets"]]]
 print(json.dumps(told))
 """

@@ -38,7 +38,7 @@ def start(home: Path, stack: ExitStack, cloud: Cloud | None = None) -> Server:
     config = json.loads(CONFIG.read_text())
     config["proxy"] |= {"primary_url": proxy, "original_url": proxy}
     config["backend"] = {"aws": {}} if cloud else {}
-    for role, own, more in (("proxy", ports[:3], ("-ntargets=1",)), ("target", ports[3:], ())):
+    for role, own, more in (("proxy", ports[:3], ("-skip_startup",)), ("target", ports[3:], ())):
         folder = home / role
         folder.mkdir()
         (folder / "ais.json").write_text(json.dumps(config))
@@ -81,8 +81,10 @@ def _local(folder: Path, ports: list[int]) -> dict[str, object]:
 
 
 def _ready(proxy: str) -> bool:
+    """With its target: the proxy does not wait for it by itself, which takes it twenty seconds."""
     try:
         found = requests.get(f"{proxy}/v1/health", params={"prr": "true"}, timeout=5)
-        return found.ok and requests.get(f"{proxy}/s3", timeout=5).ok
-    except OSError:
+        nodes = requests.get(f"{proxy}/v1/daemon", params={"what": "smap"}, timeout=5)
+        return found.ok and bool(nodes.json()["tmap"]) and requests.get(f"{proxy}/s3", timeout=5).ok
+    except (OSError, ValueError, KeyError):
         return False
