@@ -1,4 +1,6 @@
-"""`moorage-csi controller|node|mounter|all`: the start of each, before anything big is loaded."""
+"""`moorage-csi controller|node|mounter|all`: the start of each, before anything big is loaded. `moorage-csi unsaved` is
+a tool for people in the mounter's pod (`mounter.backlog`).
+"""
 
 import sys
 
@@ -8,6 +10,10 @@ from moorage_csi import lean
 def main() -> None:
     if sys.argv[1:2] in (["node"], ["mounter"]):  # these run on every node
         lean.leave_out()
+    if sys.argv[1:2] == ["unsaved"]:
+        from moorage_csi.mounter import backlog
+
+        sys.exit(backlog.main(sys.argv[2:]))
     from moorage_csi import app
 
     app.main()

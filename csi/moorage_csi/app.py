@@ -147,6 +147,7 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     from moorage_csi.mounter.cages import Cages
     from moorage_csi.mounter.handover import Handover
     from moorage_csi.mounter.healing import Healing
+    from moorage_csi.mounter.leftovers import Leftovers
     from moorage_csi.mounter.programs import Programs
     from moorage_csi.mounter.server import MounterServer
     from moorage_csi.mounter.supervisor import Supervisor
@@ -154,13 +155,16 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     supervisor = Supervisor(runner, chosen.run_dir, Healing(runner).heal, Cages(chosen.volume_memory))
     metrics.gauges["moorage_mounter_mounts"] = lambda: float(len(supervisor.mounts))
     metrics.gauges["moorage_mounter_restarts"] = lambda: float(sum(kept.restarts for kept in supervisor.mounts))
-    metrics.others = lambda: telemetry.collect(supervisor.mounts)
+    leftovers = Leftovers(chosen.cache_dir, lambda: supervisor.targets if handover.settled.is_set() else None)
+    metrics.others = lambda: telemetry.collect(supervisor.mounts, leftovers.text())
     stack.push_async_callback(supervisor.close)
-    programs = Programs(chosen.cache_dir, chosen.s3fs, chosen.moorfs.split(), chosen.rclone)
+    moorfs = tuple(chosen.moorfs.split())
+    programs = Programs(chosen.cache_dir, chosen.s3fs, moorfs, chosen.rclone, leftovers.folders)
     handover = Handover(supervisor, programs)
     supervisor.told = handover.tell
     stack.callback(handover.listen(chosen.keeper).close)
     stack.push_async_callback(handover.close)
-    server = await MounterServer(metrics, supervisor, programs, handover.settled).listen(chosen.endpoint)
-    stack.callback(server.close)
+    service = MounterServer(metrics, supervisor, programs, handover.settled, leftovers.of)
+    stack.callback((await service.listen(chosen.endpoint)).close)
+    stack.callback(asyncio.ensure_future(leftovers.keep()).cancel)
     return lambda: ""

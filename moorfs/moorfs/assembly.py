@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from moorage.errors import InvalidInput
+from moorage.unsaved import told
 from moorfs.cache import Cache
 from moorfs.filelog import JournalFileLog
 from moorfs.glance import Glances
@@ -13,7 +14,6 @@ from moorfs.process import Around, Built
 from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
 from moorfs.settings import Settings
-from moorfs.unsaved import told
 from moorfs.volume import Limits
 
 

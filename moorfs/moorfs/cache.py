@@ -204,6 +204,8 @@ class Cache:
     def _begin_anew(self) -> None:
         for record in self.ledger.all():
             restoring.adopt(self.folder, self.ledger, record)
+        if not self.means.settings.read_only:
+            restoring.inherit(self.folder, self.ledger, self.means.settings.inherits.splitlines())
         shutil.rmtree(f"{self.folder}/data")
         os.makedirs(f"{self.folder}/data")
         Path(f"{self.folder}/writer").unlink(missing_ok=True)

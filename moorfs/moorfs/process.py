@@ -3,14 +3,12 @@
 `run` is what both a first process and one that takes over do; `Build` makes the file system between them.
 """
 
-import fcntl
 import logging
 import mmap
 import os
 import resource
 import signal
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -19,6 +17,7 @@ from typing import Any
 from moorfs import kernel as kernels
 from moorfs import wire
 from moorfs.control import Control, Fields, Method
+from moorfs.homes import taken
 from moorfs.kernel import BUFFER, EndedError, Features, Kernel, NoTakeoverError
 from moorfs.lead import Lead
 from moorfs.metrics import Metrics, Tallies
@@ -72,8 +71,7 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     """Serve until the end; the exit code."""
     _many_files()
     kernel, lead = Kernel(fd), Lead()
-    os.makedirs(settings.cache, mode=0o700, exist_ok=True)
-    if not _alone(settings.cache):
+    if not taken(settings.cache, _LOCK_SECONDS):
         log.error("another moorfs still has the cache %s", settings.cache)
         return WRONG
     state = os.path.join(settings.cache, "connection.json")
@@ -97,21 +95,6 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     Control(settings.socket, process.methods).start()
     server.start()
     return process.wait()
-
-
-def _alone(cache: str) -> bool:
-    """Whether nobody else serves this cache; the lock is ours until we end. One that is dying is waited for."""
-    lock = os.open(os.path.join(cache, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    end = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > end:
-                os.close(lock)
-                return False
-            time.sleep(0.02)
 
 
 def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> tuple[Features, bool]:

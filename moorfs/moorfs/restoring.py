@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from moorage.errors import InUse, InvalidInput, NotFound, Retry
@@ -10,6 +11,7 @@ from moorfs.blocks import Blocks
 from moorfs.content import Content
 from moorfs.dirty import Clean
 from moorfs.fetch import Streamed, known_blocks, remove
+from moorfs.homes import held
 from moorfs.lost import LostNode
 from moorfs.means import Means
 from moorfs.partial import Partial
@@ -118,22 +120,41 @@ def adopt(folder: str, ledger: Ledger, record: Unsaved) -> None:
     """At a new mount: bytes that a node of the mount before had are nobody's now."""
     if record.name.startswith(LOST):
         return
-    _move(f"{folder}/data/{record.node:x}", folder, ledger, record)
+    _move(f"{folder}/data/{record.node:x}", folder, ledger, record, ledger)
 
 
 def set_aside(cache: "Cache", file: Content) -> None:
     """Bytes of a conflict, which their node gives up."""
     record = cache.ledger.get(file.name)
     if record is not None:
-        cache.add_lost(_move(cache.means.path_of(file.node.id), cache.folder, cache.ledger, record))
+        path = cache.means.path_of(file.node.id)
+        cache.add_lost(_move(path, cache.folder, cache.ledger, record, cache.ledger))
 
 
-def _move(path: str, folder: str, ledger: Ledger, record: Unsaved) -> Unsaved:
-    name = f"{LOST}{time.time_ns():x}"
-    for end in ("", ".map"):
-        if os.path.exists(path + end):
-            os.rename(path + end, f"{folder}/unsaved/{name}{end}")
-    return ledger.rename(record, name)
+def inherit(folder: str, ledger: Ledger, homes: Iterable[str]) -> None:
+    """At a new mount: what other mounts of the volume left unsaved, those that are over for good, is ours."""
+    for home in homes:
+        if os.path.realpath(home) == os.path.realpath(folder) or not (lock := held(home)):
+            continue
+        with lock:
+            left = Ledger(f"{home}/unsaved")
+            for record in left.all():
+                own = f"unsaved/{record.name}" if record.name.startswith(LOST) else f"data/{record.node:x}"
+                _move(f"{home}/{own}", folder, ledger, record, left)
+
+
+def _move(path: str, folder: str, ledger: Ledger, record: Unsaved, source: Ledger) -> Unsaved:
+    """The bytes and their record are nobody's from now on. A crash leaves both whole, here or there."""
+    moved = replace(record, name=f"{LOST}{time.time_ns():x}")
+    there = f"{folder}/unsaved/{moved.name}"
+    ledger.add(moved)
+    if os.path.exists(path + ".map"):
+        os.link(path + ".map", there + ".map")
+    if os.path.exists(path):
+        os.rename(path, there)
+    source.drop(record.name)
+    remove(path + ".map")
+    return moved
 
 
 def lost_content(cache: "Cache", record: Unsaved) -> Content | None:

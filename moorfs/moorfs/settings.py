@@ -63,6 +63,8 @@ class Settings:
     """Directory of this mount alone, on a real disk (not overlayfs): cache files, `journal`, `connection.json`."""
     socket: str
     """Path of the control socket; at most 107 bytes."""
+    inherits: str = ""
+    """Caches of mounts of the same volume that are over for good, one path a line: what they left unsaved is ours."""
     prefix: str = ""
     """Keys begin with it; "" or ending in "/"."""
     region: str = "us-east-1"

@@ -6,34 +6,16 @@ survive a power loss; those of `writeback` and of mappings are not, and are beli
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
+from moorage.unsaved import Unsaved, parsed
 from moorfs.disk import sync_folder
 
+__all__ = ["Ledger", "Unsaved"]
+
 _BOOT = "/proc/sys/kernel/random/boot_id"
-
-
-@dataclass(frozen=True, slots=True)
-class Unsaved:
-    """`name`: of the record; `since`: seconds since 1970; `conflict`: somebody else wrote the object meanwhile, so
-    it is not tried again; `boot`: empty when the bytes are on the disk for sure; `writer`: see `saving.TAG`."""
-
-    name: str
-    key: str
-    node: int
-    etag: str
-    metadata: Mapping[str, str]
-    size: int
-    mtime: int
-    since: float
-    error: str = ""
-    errno: int = 0
-    conflict: bool = False
-    boot: str = ""
-    writer: str = ""
 
 
 class Ledger:
@@ -67,13 +49,10 @@ class Ledger:
         if self._records.pop(name, None):
             Path(self._path(name)).unlink(missing_ok=True)
 
-    def rename(self, record: Unsaved, name: str) -> Unsaved:
-        """The same under another name."""
-        moved = replace(record, name=name)
-        self._write(moved, True)
-        self._records[name] = moved
-        self.drop(record.name)
-        return moved
+    def add(self, record: Unsaved) -> None:
+        """A record as it is, on the disk when this returns."""
+        self._write(record, True)
+        self._records[record.name] = record
 
     def _path(self, name: str) -> str:
         return f"{self.folder}/{name}.json"
@@ -94,24 +73,9 @@ class Ledger:
     def _read(self) -> list[Unsaved]:
         found: list[Unsaved] = []
         for path in Path(self.folder).glob("*.json"):
-            record = _parsed(path)
-            if record and record.boot in ("", self._boot):
+            record = parsed(path.read_bytes(), self._boot)
+            if record:
                 found.append(record)
             else:
-                path.unlink()  # half written before a power loss, or of bytes that may not have reached the disk
+                path.unlink()
         return found
-
-
-def told(record: Unsaved) -> dict[str, object]:
-    """As the control socket shows it."""
-    shown = ("name", "key", "size", "since", "error", "errno", "conflict")
-    return {name: getattr(record, name) for name in shown}
-
-
-def _parsed(path: Path) -> Unsaved | None:
-    try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        known = {each.name for each in fields(Unsaved)}  # a later version may have written more
-        return Unsaved(**{name: value for name, value in found.items() if name in known})
-    except (ValueError, TypeError):
-        return None

@@ -5,13 +5,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moorage import rclonemount
+from moorage import rclonemount, unsaved
 from moorage.errors import DeadlineExceeded, InUse, MoorageError, NotFound, NotReady, Unauthenticated
-from moorage.rclonemount import Unsaved
+from moorage.unsaved import Unsaved
 from moorage_csi import mounts
 from moorage_csi.mounter import connection, control, wire
 from moorage_csi.mounter.cages import Cages
@@ -171,18 +171,23 @@ class Kept:
             return rclonemount.metrics(volume, await self.writeback.refused(deadline))
         return str((await self._tell("metrics", deadline)).get("text", ""))
 
-    async def trouble(self) -> str:
-        """What its users should know, in a sentence: files that the bucket did not take. Empty when all is well."""
+    async def trouble(self, left: Sequence[Unsaved] = ()) -> str:
+        """What its users should know, in a sentence: files that the bucket did not take. Empty when all is well.
+
+        `left`: what other mounts of the volume that are over have left on this node.
+        """
         if not self.recipe.connection and not self.recipe.writeback:
             return ""
         if not self.process or not self.process.running:
             return f"its {self.recipe.kind} has died and is being started again"
-        unsaved = await (self.writeback.refused(_TELL_SECONDS) if self.writeback else self._unsaved())
-        return f"{unsaved} are on this node only: the bucket did not take them yet" if unsaved else ""
-
-    async def _unsaved(self) -> Unsaved:
-        figures = (await self._tell("stats")).get("figures", {})
-        return Unsaved(int(figures.get("unsaved_files", 0)), int(figures.get("unsaved_bytes", 0)))
+        if self.writeback:
+            refused = await self.writeback.refused(_TELL_SECONDS)
+            return f"{refused} are on this node only: the bucket did not take them yet" if refused else ""
+        found = await self._tell("stats")
+        figures, listed = found.get("figures", {}), list(found.get("unsaved", ()))
+        count, size = int(figures.get("unsaved_files", 0)), int(figures.get("unsaved_bytes", 0))
+        listed += [unsaved.told(record) for record in left]
+        return unsaved.sentence(count + len(left), size + sum(record.size for record in left), listed)
 
     async def _tell(
         self, method: str, deadline: float = _STORE_SECONDS + _TELL_SECONDS, **fields: object

@@ -27,6 +27,7 @@ class Programs:
     s3fs: str = "s3fs"
     moorfs: Sequence[str] = (sys.executable, "-P", "-m", "moorfs")
     rclone: str = "rclone"
+    inherits: Callable[[str], Sequence[str]] = lambda volume_id: ()  # caches of mounts of a volume that are over
 
     def recipe(self, volume_id: str, target: str, kind: str, parameters: Texts, secrets: Texts) -> Recipe:
         """Raises InvalidInput for parameters that do not fit and a Secret without a key."""
@@ -86,6 +87,8 @@ class Programs:
         def files(place: Place) -> Texts:
             own = {"keyFile": str(place.folder / _KEY), "socket": str(place.folder / CONTROL)}
             own |= {"caFile": str(place.folder / names.SECRET_CA)} if trust else {}
+            if not place.taking_over and (left := self.inherits(volume_id)):
+                own["inherits"] = "\n".join(left)
             return {"config.json": json.dumps(settings | own), _KEY: _key_text(key)}
 
         return argv, files

@@ -12,10 +12,11 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from moorage.errors import InvalidInput, MoorageError, NotFound, NotOffered, Pending
+from moorage.unsaved import Unsaved
 from moorage_csi import mounts, sockets
 from moorage_csi.metrics import Metrics
 from moorage_csi.mounter import wire
@@ -35,9 +36,16 @@ class _GoneError(Exception):
 
 class MounterServer:
     def __init__(
-        self, metrics: Metrics, supervisor: Supervisor, programs: Programs, settled: asyncio.Event | None = None
+        self,
+        metrics: Metrics,
+        supervisor: Supervisor,
+        programs: Programs,
+        settled: asyncio.Event | None = None,
+        left: Callable[[str], Sequence[Unsaved]] = lambda volume: (),
     ) -> None:
-        """`settled`: set once it is known what an earlier mounter had; None: there was none."""
+        """`settled`: set once it is known what an earlier mounter had; None: there was none. `left`: what mounts of a
+        volume (<namespace>/<name>) that are over have left unsaved."""
+        self._left = left
         self._settled = settled
         self._started = time.monotonic()
         self._metrics = metrics
@@ -130,7 +138,10 @@ class MounterServer:
 
     async def _health(self, request: wire.Fields) -> wire.Fields:
         kept = self._supervisor.at(mounts.absolute(_text(request, "target"), "target"))
-        return {"trouble": await kept.trouble() if kept else ""}
+        if kept is None:
+            return {"trouble": ""}
+        volume = "/".join(kept.recipe.volume_id.split("/")[:2])
+        return {"trouble": await kept.trouble(self._left(volume))}
 
     async def _unmount(self, request: wire.Fields) -> wire.Fields:
         await self._supervisor.unmount(mounts.absolute(_text(request, "target"), "target"))

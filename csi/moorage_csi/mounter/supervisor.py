@@ -46,6 +46,11 @@ class Supervisor:
     def mounts(self) -> tuple[Kept, ...]:
         return tuple(self._kept.values())
 
+    @property
+    def targets(self) -> frozenset[str]:
+        """Where something is mounted, or is about to be."""
+        return frozenset(self._kept) | self._begun
+
     def at(self, target: str) -> Kept | None:
         return self._kept.get(target)
 

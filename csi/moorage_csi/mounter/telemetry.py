@@ -11,6 +11,6 @@ from moorage_csi.mounter.kept import Kept
 _SECONDS = 2.0  # one that is busy is left out of this scrape
 
 
-async def collect(mounts: Iterable[Kept]) -> str:
-    """In Prometheus' text format; of those that answer in time."""
-    return merged(await asyncio.gather(*(kept.metrics(_SECONDS) for kept in mounts)))
+async def collect(mounts: Iterable[Kept], more: str = "") -> str:
+    """In Prometheus' text format; of those that answer in time. `more`: what others tell of volumes."""
+    return merged((*await asyncio.gather(*(kept.metrics(_SECONDS) for kept in mounts)), more))
