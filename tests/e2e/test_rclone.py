@@ -9,10 +9,11 @@ from harness.kube import Kube, wait_for
 from harness.manifests import bucket, by_claim, pod, volume
 from harness.processes import kill
 
-SECONDS = 120.0
+SECONDS = 180.0
+SMALL = 30
 # More than can be uploaded in no time, and many small files in folders.
 WRITE = (
-    "mkdir -p /data/run1/many && for i in $(seq 100); do echo small-$i > /data/run1/many/$i; done"
+    f"mkdir -p /data/run1/many && for i in $(seq {SMALL}); do echo small-$i > /data/run1/many/$i; done"
     " && dd if=/dev/zero of=/data/run1/big bs=1M count=32 2>/dev/null && echo end >> /data/run1/big"
 )
 
@@ -39,26 +40,26 @@ def stored(kube: Kube, namespace: str, key: str) -> bytes:
         return client.get_object(Bucket=secret["BUCKET"], Key=key)["Body"].read()
 
 
+def small_objects(kube: Kube, namespace: str) -> int:
+    secret = s3.secret(kube, "models-s3", namespace)
+    with s3.client(kube, secret) as client:
+        listed = client.list_objects_v2(Bucket=secret["BUCKET"], Prefix="run1/many/").get("Contents", [])
+    return sum(each["Key"].rsplit("/", 1)[1].isdecimal() and each["Size"] > 0 for each in listed)
+
+
+def all_is_stored(kube: Kube, namespace: str) -> None:
+    """Of what WRITE wrote; raises TimedOut."""
+    wait_for("the big object", lambda: len(stored(kube, namespace, "run1/big")) == (32 << 20) + 4, SECONDS)
+    wait_for("all small objects", lambda: small_objects(kube, namespace) == SMALL, SECONDS)
+    assert stored(kube, namespace, f"run1/many/{SMALL}") == b"small-%d\n" % SMALL
+
+
 def test_what_a_pod_has_closed_is_stored_when_the_pod_has_gone(kube: Kube, mounted: str) -> None:
-    kube.exec("p", "sh", "-c", WRITE, namespace=mounted)
+    kube.exec("p", "sh", "-c", WRITE, namespace=mounted, timeout=SECONDS)
 
     kube.delete("pod", "p", mounted)
 
-    wait_for("the big object", lambda: len(stored(kube, mounted, "run1/big")) == (32 << 20) + 4, SECONDS)
-    wait_for("the last small object", lambda: stored(kube, mounted, "run1/many/100") == b"small-100\n", SECONDS)
-    secret = s3.secret(kube, "models-s3", mounted)
-    with s3.client(kube, secret) as client:
-        wait_for(
-            "all small objects",
-            lambda: (
-                sum(
-                    each["Key"].rsplit("/", 1)[1].isdecimal()
-                    for each in client.list_objects_v2(Bucket=secret["BUCKET"], Prefix="run1/many/").get("Contents", [])
-                )
-                == 100
-            ),
-            SECONDS,
-        )
+    all_is_stored(kube, mounted)
 
 
 def test_the_volume_says_that_closed_files_can_be_lost(kube: Kube, mounted: str) -> None:
@@ -88,9 +89,8 @@ def test_a_killed_rclone_comes_back_in_the_running_container_with_what_it_had(
 
 
 def test_a_mounter_that_is_replaced_loses_nothing_that_was_closed(kube: Kube, mounted: str, workers: list[str]) -> None:
-    kube.exec("p", "sh", "-c", WRITE, namespace=mounted)
+    kube.exec("p", "sh", "-c", WRITE, namespace=mounted, timeout=SECONDS)
 
     replace(kube, "mounter", workers[0])
 
-    wait_for("the big object", lambda: len(stored(kube, mounted, "run1/big")) == (32 << 20) + 4, SECONDS)
-    wait_for("the last small object", lambda: stored(kube, mounted, "run1/many/100") == b"small-100\n", SECONDS)
+    all_is_stored(kube, mounted)
