@@ -89,8 +89,8 @@ class Glances:
     def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
         return self._store.copy(source, key, metadata, match)
 
-    def delete(self, key: str) -> None:
-        self._store.delete(key)
+    def delete(self, key: str, match: str | None = None) -> None:
+        self._store.delete(key, match)
 
     def delete_many(self, keys: Sequence[str]) -> None:
         self._store.delete_many(keys)

@@ -4,8 +4,10 @@ import errno
 
 from moorfs.names import sought
 from moorfs.node import Folder, Leaf, Node
-from moorfs.ports import Caller, FileError
+from moorfs.ports import Caller, Changed, FileError, Missing
 from moorfs.volume import Volume
+
+TRIES = 4
 
 
 class Removing:
@@ -31,11 +33,27 @@ class Removing:
             if leaf.file is not None:
                 leaf.file.unlinked()
             if leaf.etag or leaf.file is None:
-                self._volume.store.delete(leaf.key)
+                self._delete(leaf)
         except BaseException:
             leaf.gone = False
             raise
         self._volume.tree.remove(leaf)
+
+    def _delete(self, leaf: Leaf) -> None:
+        """The object that is there now, whoever wrote it."""
+        match = leaf.etag or None
+        for _ in range(TRIES):
+            try:
+                return self._volume.store.delete(leaf.key, match)
+            except Changed:
+                match = self._now(leaf.key)
+        return self._volume.store.delete(leaf.key)
+
+    def _now(self, key: str) -> str | None:
+        try:
+            return self._volume.store.head(key).etag
+        except Missing:
+            return None
 
     def rmdir(self, parent: int, name: bytes, caller: Caller) -> None:
         with self._volume.changing(parent) as folder:

@@ -164,28 +164,30 @@ class Renaming:
         try:
             if replaced is not None and replaced.file is not None:
                 replaced.file.unlinked()
-            etag = self._copied(leaf, intent, claimed)
+            etag, source = self._copied(leaf, intent, claimed)
         except BaseException:
             if replaced is not None:
                 replaced.gone = False
             raise
         try:
-            self._volume.store.delete(intent.source)
+            self._volume.store.delete(intent.source, source)
         except StoreError:
             self._take_back(replaced, intent)
             raise
         return etag
 
-    def _copied(self, leaf: Leaf, intent: Intent, claimed: bool) -> str:
+    def _copied(self, leaf: Leaf, intent: Intent, claimed: bool) -> tuple[str, str | None]:
+        """ETags: of the copy, and of the source if it is known."""
+        match = leaf.etag or None
         try:
-            return self._volume.store.copy(intent.source, intent.target, None, leaf.etag or None)
+            return self._volume.store.copy(intent.source, intent.target, None, match), match
         except Changed:  # by somebody else: that is what is moved, unless it is open here
             if leaf.busy:
                 raise
-            return self._volume.store.copy(intent.source, intent.target)
+            return self._volume.store.copy(intent.source, intent.target), None
         except Missing:
             if claimed:  # all was done but told
-                return self._volume.store.head(intent.target).etag
+                return self._volume.store.head(intent.target).etag, match
             raise
 
     def _take_back(self, replaced: Leaf | None, intent: Intent) -> None:

@@ -120,13 +120,17 @@ class S3Store:
             raise
         return bare(listing.field_of(body, "ETag"))
 
-    def delete(self, key: str) -> None:
-        """Also fine when there is none."""
-        call = Call("delete", "DELETE", check_key(key))
+    def delete(self, key: str, match: str | None = None) -> None:
+        """With `match` a request of a process that died, if the engine gets to it late, takes no later object away."""
+        headers = {"if-match": quoted(match)} if match is not None and self.settings.conditional else {}
         try:
-            self.document(call)
+            self.document(Call("delete", "DELETE", check_key(key), headers=headers))
         except Missing:
             self._bucket_is_there()
+        except StoreError as error:
+            if not headers or error.errno != errno.ENOSYS:
+                raise
+            self.delete(key)  # an engine that has conditions for writes only
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """All are tried; then the first refusal is raised."""

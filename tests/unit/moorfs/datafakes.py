@@ -125,7 +125,7 @@ class MemoryStore:
         found = self._at(source)
         return self.store(key, found.body, found.metadata if metadata is None else metadata, ALWAYS)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, match: str | None = None) -> None:
         self.objects.pop(key, None)
 
     def delete_many(self, keys: Sequence[str]) -> None:

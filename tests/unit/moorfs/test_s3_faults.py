@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,6 +162,37 @@ def test_an_object_that_vanishes_in_the_middle_of_a_read_is_missing(
     proxy.add(Rule(kind="GET", act=lambda _: engine.s3.delete_object(Bucket=bucket, Key="k")))
 
     assert isinstance(refused(lambda: store.read("k", Range(fd, 0, 2 * MIB), 0, None)), Missing)
+
+
+def test_a_removal_that_the_engine_gets_to_late_takes_no_later_object_away(
+    store: S3Store, proxy: fault.Proxy, engine: s3engine.Engine, bucket: str
+) -> None:
+    etag = store.put("k", b"old", {})
+    held = threading.Event()
+    proxy.add(Rule(kind="DELETE", times=1, hold=held))
+    found: list[StoreError] = []
+    late = threading.Thread(target=lambda: found.append(refused(lambda: store.delete("k", etag))))
+    late.start()
+
+    engine.s3.put_object(Bucket=bucket, Key="k", Body=b"new")
+    held.set()
+    late.join(60)
+
+    assert isinstance(found[0], Changed)
+    assert engine.s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"new"
+    store.delete("k", store.head("k").etag)
+    store.delete("k", etag)  # of what is gone
+    with pytest.raises(Missing):
+        store.head("k")
+
+
+def test_an_engine_without_conditions_for_removals_is_asked_without(store: S3Store, proxy: fault.Proxy) -> None:
+    etag = store.put("k", b"x", {})
+    proxy.add(Rule(kind="DELETE", times=1, status=501, code="NotImplemented"))
+
+    store.delete("k", etag)
+
+    assert store.list("").objects == ()
 
 
 @pytest.mark.parametrize("method", ["absent", "match"])
@@ -548,7 +580,7 @@ def test_deleting_many_where_the_engine_cannot_is_done_one_by_one(store: S3Store
 
 
 def test_what_is_no_http_is_not_believed(make: Callable[..., S3Store], engine: s3engine.Engine) -> None:
-    listener = s3engine.socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
 
     def babble() -> None:
@@ -564,5 +596,5 @@ def test_what_is_no_http_is_not_believed(make: Callable[..., S3Store], engine: s
     store = make(endpoint=f"http://127.0.0.1:{port}", patience=0.2)
 
     assert refused(lambda: store.head("k")).errno == errno.ETIMEDOUT
-    listener.shutdown(s3engine.socket.SHUT_RDWR)
+    listener.shutdown(socket.SHUT_RDWR)
     listener.close()

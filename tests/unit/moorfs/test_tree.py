@@ -178,6 +178,15 @@ def test_a_folder_with_a_marker_costs_nothing_more_when_it_is_emptied(rig: Rig):
     assert rig.store.since(start) == {"delete": 1}
 
 
+def test_what_somebody_else_wrote_meanwhile_is_removed_too(rig: Rig):
+    rig.write("f", b"x")
+    rig.store.make("f", b"another's")
+
+    rig.system.unlink(1, b"f", Caller())
+
+    assert "f" not in rig.store.objects
+
+
 def test_rmdir_asks_the_engine_whether_the_folder_is_empty(rig: Rig):
     rig.mkdir("d")
     rig.store.make("d/by others", b"")

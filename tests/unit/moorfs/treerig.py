@@ -60,8 +60,10 @@ class TreeStore(MemoryStore):
             raise Changed(errno.ESTALE, "another object", 412, "PreconditionFailed")
         return self.store(key, found.body, found.metadata if metadata is None else metadata, ALWAYS)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, match: str | None = None) -> None:
         self._begin("delete", key)
+        if match is not None and key in self.objects and self.objects[key].etag != match:
+            raise Changed(errno.ESTALE, "another object", 412, "PreconditionFailed")
         self.objects.pop(key, None)
 
     def delete_many(self, keys: Sequence[str]) -> None:
