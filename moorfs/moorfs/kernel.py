@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import logging
+import mmap
 import os
 import select
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 MAX_WRITE = 1 << 20
 READ_AHEAD = 1 << 20  # bytes at most; the kernel begins with less, and the mounter raises that
 BUFFER = MAX_WRITE + wire.PAGE  # the kernel wants room for the largest write and its headers
+_RESIDENT = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 _VERSION = 1
 
 _WANTED = (
@@ -113,6 +115,12 @@ def recall(path: str) -> Features | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NoTakeoverError(f"{path} is damaged: {error}") from None
+
+
+def buffer() -> memoryview:
+    """For `Kernel.read`, with all its pages in memory: where one is missing when this process is killed while the
+    kernel copies a request there, the caller gets EIO, and the request is not sent again (fuse_dev_do_read)."""
+    return memoryview(mmap.mmap(-1, BUFFER, flags=_RESIDENT))
 
 
 class Kernel:

@@ -4,7 +4,6 @@
 """
 
 import logging
-import mmap
 import os
 import resource
 import signal
@@ -18,7 +17,7 @@ from moorfs import kernel as kernels
 from moorfs import wire
 from moorfs.control import Control, Fields, Method
 from moorfs.homes import taken
-from moorfs.kernel import BUFFER, EndedError, Features, Kernel, NoTakeoverError
+from moorfs.kernel import EndedError, Features, Kernel, NoTakeoverError, buffer
 from moorfs.lead import Lead
 from moorfs.metrics import Metrics, Tallies
 from moorfs.ports import Backing, FileSystem
@@ -114,10 +113,10 @@ def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> t
 
 
 def _initialised(kernel: Kernel, settings: Settings, state: str) -> Features:
-    buffer = memoryview(mmap.mmap(-1, BUFFER))
+    room = buffer()
     while True:
-        length = kernel.read(buffer)
-        request = decode(buffer, length)
+        length = kernel.read(room)
+        request = decode(room, length)
         if request.opcode != wire.INIT:
             raise NoTakeoverError("INIT was answered by another process, whose state is lost")
         try:

@@ -5,13 +5,12 @@ A FileError is what the caller gets. Anything else is our own mistake: EIO, and 
 
 import errno
 import logging
-import mmap
 import threading
 import time
 
 from moorfs import wire
 from moorfs.interrupts import Interrupts
-from moorfs.kernel import BUFFER, EndedError, Kernel
+from moorfs.kernel import EndedError, Kernel, buffer
 from moorfs.lead import Lead
 from moorfs.metrics import Metrics
 from moorfs.ports import FileError
@@ -83,14 +82,14 @@ class Server:
             return True
 
     def _work(self) -> None:
-        buffer = memoryview(mmap.mmap(-1, BUFFER))  # pages that are never written take no memory
+        room = buffer()
         try:
             while self._lead.held or not self._superfluous():
                 self._lead.take()
-                length = self._kernel.read(buffer)
+                length = self._kernel.read(room)
                 if not length:
                     break
-                self._serve(decode(buffer, length))
+                self._serve(decode(room, length))
         except EndedError:
             self.ended.set()
         except BaseException as error:

@@ -1,13 +1,15 @@
 """What moorfs answers to INIT, for kernels of all ages; and what it remembers of it."""
 
+import ctypes
 import errno
+import mmap
 import struct
 from pathlib import Path
 
 import pytest
 
 from moorfs import wire
-from moorfs.kernel import Features, NoTakeoverError, forget, handed, negotiate, recall, remember
+from moorfs.kernel import Features, NoTakeoverError, buffer, forget, handed, negotiate, recall, remember
 
 LINUX_5_4 = struct.pack("=IIII", 7, 31, 131072, 0x007FFFFB)
 LINUX_6_1 = struct.pack("=IIII", 7, 37, 131072, 0x7FFFFFFB) + struct.pack("=I44x", 0x3)
@@ -93,3 +95,14 @@ def test_a_damaged_or_foreign_memory_is_no_takeover(tmp_path: Path, text: str) -
 
     with pytest.raises(NoTakeoverError):
         recall(str(path))
+
+
+def test_requests_are_read_into_pages_that_are_there() -> None:
+    """A process that is killed while the kernel copies a request to a page that is not costs the caller an EIO."""
+    room = buffer()
+    states = (ctypes.c_ubyte * -(-len(room) // mmap.PAGESIZE))()
+    address = ctypes.addressof(ctypes.c_char.from_buffer(room))
+
+    assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(room)), states) == 0
+
+    assert all(each & 1 for each in states)
