@@ -17,6 +17,10 @@ from posixsuite.programs import CONFIGURATION, IMAGE
 
 SEEDS = (1, 2, 3)
 OPERATIONS = 5000
+SUBJECTS = (
+    "chmod", "chown", "ftruncate", "link", "mkdir", "mkfifo", "mknod", "open", "posix_fallocate", "rename", "rmdir",
+    "symlink", "truncate", "unlink", "utimensat",
+)  # fmt: skip
 LIMIT = 900  # seconds for one program; the longest takes 15 in a user-mode-linux node
 
 
@@ -30,10 +34,13 @@ class Place(Protocol):
         ...
 
 
-def all_cases(place: Place) -> list[Case]:
-    """Both suites."""
-    said = place.run("pjdfstest", ["-c", "{config}", "-p", "{data}", "-s", "{other}"])
-    cases = pjdfstest(place.name, said)
+def all_cases(place: Place, apart: bool = False) -> list[Case]:
+    """Both suites. `apart`: each subject of pjdfstest by itself; one that ends the program is a failed case."""
+    cases: list[Case] = []
+    for subject in [f"{each}::" for each in SUBJECTS] if apart else [""]:
+        said = place.run("pjdfstest", ["-c", "{config}", "-p", "{data}", "-s", "{other}", *filter(None, [subject])])
+        found = pjdfstest(place.name, said, died=f"{subject}died" if apart else "")
+        cases += [case for case in found if case.name.startswith(subject)]  # `link::` finds those of unlink too
     for seed in SEEDS:
         said = place.run("fsx", ["-N", str(OPERATIONS), "-S", str(seed), f"{{data}}/fsx-{seed}"])
         cases.append(fsx(place.name, seed, OPERATIONS, said))

@@ -43,6 +43,12 @@ def test_an_output_that_ends_early_is_no_result(said: str) -> None:
         pjdfstest("shared", said)
 
 
+def test_a_subject_that_ends_the_program_is_a_failed_case() -> None:
+    cases = pjdfstest("s3fs", SAID.partition("Summary")[0], died="unlink::died")
+
+    assert [(case.name, case.state) for case in cases[-2:]] == [("mkdir::mode", "passed"), ("unlink::died", "failed")]
+
+
 def test_fsx_passes_only_by_its_last_word() -> None:
     good = fsx("shared", 1, 5000, "All operations completed A-OK!\n")
     bad = fsx("shared", 2, 5000, "miscompare: offset= 0x1000\n")
