@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,19 +17,19 @@ from s3engine import Engine, running
 
 from bench.object.peers import PROGRAMS, peer
 from cluster.command import run
-from posixsuite.places import Folder
+from posixsuite.places import Folder, Place
 
 
 @contextmanager
-def buckets(programs: Path) -> Generator[list[Callable[[], AbstractContextManager[Folder]]]]:
+def buckets(programs: Path) -> Generator[list[Callable[[], AbstractContextManager[Place]]]]:
     """The places, each to be opened when its turn has come. The engine is there while the context lasts."""
     with tempfile.TemporaryDirectory(prefix="moorage-posix-") as name, running(Path(name) / "engine") as engine:
         home = Path(name)
         home.chmod(0o755)  # the suite acts as other users too
-        places: list[Callable[[], AbstractContextManager[Folder]]] = [
+        places: list[Callable[[], AbstractContextManager[Place]]] = [
             partial(by_moorfs, "moorfs", programs, home / "new", engine),
             partial(by_moorfs, "moorfs before 6.9", programs, home / "old", engine, passthrough=False, resend=False),
-            partial(by_s3fs, programs, home / "s3fs", engine),
+            lambda: nullcontext(S3fs(programs, home / "s3fs", engine)),
         ]
         yield places
 
@@ -46,6 +46,23 @@ def by_moorfs(name: str, programs: Path, home: Path, engine: Engine, **more: boo
             raise RuntimeError(f"moorfs met a mistake of its own:\n{mount.log[-3000:]}")
     finally:
         mount.close()
+
+
+class S3fs:
+    """A Place: each program gets a mount of its own, because s3fs may end within one."""
+
+    name = "s3fs"
+
+    def __init__(self, programs: Path, home: Path, engine: Engine) -> None:
+        self._programs = programs
+        self._home = home
+        self._engine = engine
+        self._count = 0
+
+    def run(self, program: str, arguments: Sequence[str]) -> str:
+        self._count += 1
+        with by_s3fs(self._programs, self._home / str(self._count), self._engine) as folder:
+            return folder.run(program, arguments)
 
 
 @contextmanager
