@@ -138,6 +138,16 @@ async def test_a_wrong_volume_does_not_stop_the_others(bed: Bed) -> None:
     assert condition(failed, "Provisioned")["reason"] == "ClaimConflict"
 
 
+async def test_a_volume_whose_closed_files_can_be_lost_says_so(bed: Bed) -> None:
+    await bed.make("StorageVolume", "scratch", spec={"type": "object", "mounter": "rclone"})
+
+    volume = await bed.phase("scratch", "READY")
+
+    told = condition(volume, "CloseIsStored")
+    assert (told["status"], told["reason"]) == ("False", "Writeback")
+    assert volume["status"]["attributes"]["mount"] == "rclone"
+
+
 def foreign_claim() -> Manifest:
     return {
         "accessModes": ["ReadWriteMany"],

@@ -33,6 +33,7 @@ class TmpfsMounter:
     kept: set[str] = field(default_factory=set[str])  # what it mounts again when that dies
     newer: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])  # keys told later
     gone: bool = False
+    refusing: errors.MoorageError | None = None  # what it says to an unmount
 
     async def mount(
         self, volume_id: str, target: str, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
@@ -59,6 +60,8 @@ class TmpfsMounter:
     async def unmount(self, target: str) -> None:
         if self.gone:
             raise errors.Retry("the mounter of this node does not answer")
+        if self.refusing:
+            raise self.refusing
         self.kept.discard(target)
         if mounts.at(target):
             subprocess.run(["umount", target], check=True)  # noqa: ASYNC221
@@ -143,6 +146,22 @@ async def test_a_bucket_that_died_before_it_is_unstaged_is_not_mounted_again(
 async def test_unstage_needs_no_mounter(bench: Bench, node: Node, mounter: TmpfsMounter) -> None:
     await node.NodeStageVolume(ID, bench.staging, capability(), KEY, CONTEXT)
     mounter.gone = True
+    await node.NodeUnstageVolume(ID, bench.staging)
+    assert mounts.at(bench.staging) is None
+
+
+@pytest.mark.parametrize("error", [errors.InUse("3 files are on this node only"), errors.Pending("call again")])
+async def test_unstage_does_not_unmount_what_the_mounter_is_not_done_with(
+    bench: Bench, node: Node, mounter: TmpfsMounter, error: errors.MoorageError
+) -> None:
+    await node.NodeStageVolume(ID, bench.staging, capability(), KEY, CONTEXT)
+    mounter.refusing = error
+
+    with pytest.raises(type(error), match=str(error)):
+        await node.NodeUnstageVolume(ID, bench.staging)
+    assert mounts.at(bench.staging) is not None
+
+    mounter.refusing = None
     await node.NodeUnstageVolume(ID, bench.staging)
     assert mounts.at(bench.staging) is None
 
