@@ -532,7 +532,7 @@ CASES = [
     ),
     stage(
         INVALID, "volume attributes say type '', mount '': this driver mounts type shared by nfs, type object by "
-        "moorfs or s3fs, and type local; use the claim that the StorageVolume made", volume_context={},
+        "moorfs or s3fs or rclone, and type local; use the claim that the StorageVolume made", volume_context={},
     ),
     stage(
         INVALID, "volume attributes password are not known; allowed: type, mount, server, path, options",
