@@ -4,8 +4,6 @@ Why not http.client: its parser of headers (the email package) costs more than a
 bodies through Python buffers, and it cannot sendfile.
 """
 
-import errno
-import os
 import select
 import socket
 from collections.abc import Iterator
@@ -13,14 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moorfs.ports import Range, StoreError
+from moorfs.s3.bodies import send_file, send_read, wait_in_kernel
 
 if TYPE_CHECKING:
     import ssl
 
 PIECE = 1 << 20
-TLS_PIECE = 1 << 18
 MOST_HEAD = 1 << 17
-FILE_ERRORS = frozenset({errno.EIO, errno.EBADF, errno.EINVAL, errno.ESTALE, errno.EISDIR, errno.ESPIPE})
 
 
 class Lost(Exception):
@@ -44,10 +41,15 @@ class Reply:
 class Connection:
     """`keep`: whether it can carry another request; true only after a whole answer was read."""
 
-    def __init__(self, plain: socket.socket, secure: bool) -> None:
-        self._socket = plain
+    def __init__(self, made: socket.socket, secure: bool, timeout: float) -> None:
+        """`timeout`: seconds that the engine may be silent, or take nothing."""
+        self._socket = made
         self._secure = secure
-        self._timeout = plain.gettimeout() or 0.0
+        self._timeout = timeout
+        if secure:
+            made.settimeout(timeout)
+        else:
+            wait_in_kernel(made, timeout)
         self._rest = b""
         self.keep = False
         self.used_before = False
@@ -86,7 +88,7 @@ class Connection:
             raise
         except OSError as error:
             if not self._answers_early():
-                raise Lost(error or type(error).__name__, sent=False) from error
+                raise Lost(_why(error), sent=False) from error
 
     def _send(self, head: bytes, body: bytes | Range) -> None:
         if isinstance(body, bytes):
@@ -97,40 +99,10 @@ class Connection:
             self._socket.sendall(body)
         elif self._secure:
             self._socket.sendall(head)
-            self._send_read(body)
+            send_read(self._socket, body)
         else:
             self._socket.sendall(head, socket.MSG_MORE)
-            self._send_file(body)
-
-    def _send_file(self, body: Range) -> None:
-        offset, end, out = body.offset, body.offset + body.length, self._socket.fileno()
-        while offset < end:
-            try:
-                sent = os.sendfile(out, body.fd, offset, min(end - offset, 8 << 20))
-            except BlockingIOError:
-                self._wait_writable()
-                continue
-            except OSError as error:
-                if error.errno in FILE_ERRORS:
-                    raise StoreError(error.errno, f"the cache file cannot be read: {error}") from error
-                raise
-            if not sent:
-                raise StoreError(errno.EIO, "the file became shorter while it was sent")
-            offset += sent
-
-    def _wait_writable(self) -> None:
-        poll = select.poll()
-        poll.register(self._socket, select.POLLOUT)
-        if not poll.poll(self._timeout * 1000):
-            raise TimeoutError(f"the engine took no bytes for {self._timeout:g} s")
-
-    def _send_read(self, body: Range) -> None:
-        buffer = memoryview(bytearray(min(TLS_PIECE, body.length)))
-        offset, end = body.offset, body.offset + body.length
-        while offset < end:
-            got = read_file(body.fd, buffer[: end - offset], offset)
-            self._socket.sendall(buffer[:got])
-            offset += got
+            send_file(self._socket, body, self._timeout)
 
     def _answers_early(self) -> bool:
         """An engine that refuses a long body answers and closes: the answer is worth more than the broken pipe."""
@@ -204,7 +176,7 @@ class Connection:
         try:
             got = self._socket.recv(most)
         except OSError as error:
-            raise Lost(error or type(error).__name__) from error
+            raise Lost(_why(error)) from error
         if not got:
             raise Lost("the engine closed the connection before its answer was whole")
         return got
@@ -221,9 +193,9 @@ class Connection:
     def _into(self, buffer: memoryview, left: int) -> Iterator[memoryview]:
         while left:
             try:
-                got = self._socket.recv_into(buffer, min(left, len(buffer)))
+                got = self._socket.recv_into(buffer, min(left, len(buffer)), 0 if self._secure else socket.MSG_WAITALL)
             except OSError as error:
-                raise Lost(error or type(error).__name__) from error
+                raise Lost(_why(error)) from error
             if not got:
                 raise Lost("the engine closed the connection before its answer was whole")
             left -= got
@@ -238,7 +210,7 @@ class Connection:
             try:
                 got = self._socket.recv(65536)
             except OSError as error:
-                raise Lost(error or type(error).__name__) from error
+                raise Lost(_why(error)) from error
             if not got:
                 return
             yield got
@@ -261,15 +233,10 @@ class Connection:
         return line.decode("latin-1").strip()
 
 
-def read_file(fd: int, buffer: memoryview, offset: int) -> int:
-    """Bytes read, at least one. StoreError, which tells trouble with the file from trouble with the network."""
-    try:
-        got = os.preadv(fd, [buffer], offset)
-    except OSError as error:
-        raise StoreError(error.errno or errno.EIO, f"the cache file cannot be read: {error}") from error
-    if not got:
-        raise StoreError(errno.EIO, "the file became shorter while it was stored")
-    return got
+def _why(error: OSError) -> str:
+    if isinstance(error, BlockingIOError):  # see `wait_in_kernel`
+        return "the engine is silent"
+    return str(error) or type(error).__name__
 
 
 def _number(text: str, base: int = 10) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from moorfs.ports import Range
-from moorfs.s3.connection import read_file
+from moorfs.s3.bodies import read_file
 
 SMALL = 1 << 16
 CRC = "x-amz-checksum-crc32"

@@ -114,8 +114,7 @@ class Pool:
         except BaseException:
             plain.close()
             raise
-        made.settimeout(self._timeout)
-        return Connection(made, self._endpoint.secure)
+        return Connection(made, self._endpoint.secure, self._timeout)
 
     def _secured(self, plain: socket.socket, tls: "ssl.SSLContext") -> socket.socket:
         import ssl
