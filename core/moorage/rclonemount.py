@@ -13,6 +13,7 @@ from typing import Any, Self, cast
 from moorage import objectmount
 from moorage.errors import MoorageError
 from moorage.objectmount import RCLONE, ObjectMount
+from moorage.volumemetrics import OBJECT, Labels, Page, figures
 
 REMOTE = "bucket"
 CACHE_SIZE = 10 * 2**30  # bytes, where the volume says nothing
@@ -149,5 +150,6 @@ def _number(item: Mapping[str, Any], key: str) -> int:
 
 def metrics(volume: str, refused: Unsaved) -> str:
     """In Prometheus' text format, under the names of moorfs. `volume`: namespace/name."""
-    figures = {"moorage_volume_unsaved_files": refused.files, "moorage_volume_unsaved_bytes": refused.size}
-    return "".join(f'# TYPE {name} gauge\n{name}{{volume="{volume}"}} {value}\n' for name, value in figures.items())
+    page, labels = Page(), Labels.of(volume, OBJECT)
+    figures(page, labels, {"unsaved_files": refused.files, "unsaved_bytes": refused.size})
+    return page.text()

@@ -214,7 +214,8 @@ async def test_files_that_the_bucket_refuses_are_told(bed: RcloneBed) -> None:
             await asyncio.sleep(0.1)
 
     assert trouble == "1 file (5 bytes) are on this node only: the bucket did not take them yet"
-    assert 'moorage_volume_unsaved_files{volume="team/models"} 1' in await bed.kept.metrics(10)
+    labels = 'namespace="team",volume="models",type="object"'
+    assert f"moorage_volume_unsaved_files{{{labels}}} 1" in await bed.kept.metrics(10)
 
 
 async def test_the_key_is_in_files_for_the_owner_and_nowhere_else(
