@@ -56,7 +56,7 @@ class Sender:
             answer = self._sent(call, seal, condition)
             if answer is None:
                 continue
-            proven = self._integrity.judge(seal, answer)
+            proven = self._integrity.judge(seal, answer, body)
             sent = Sent(answer, seal if proven else None)
             if proven is None and operation == "put":
                 proven = head_of(self.head(key)).size == seal.size

@@ -485,6 +485,18 @@ def test_a_part_is_known_to_be_the_files_until_the_file_changes(
     upload.abort()
 
 
+def test_a_part_that_its_etag_proves_is_sent_once(store: S3Store, proxy: fault.Proxy, fd: int) -> None:
+    """AIStore 1.4 cannot complete an upload that got one part twice."""
+    proxy.add(Rule(kind="PUT", edit=lambda headers: headers.pop("x-amz-checksum-crc32", None) and None))
+    body, _ = filled(fd, 3 * MIB)
+    upload = store.begin("k", {})
+    upload.part(1, body)
+    upload.part(2, Range(fd, 0, 1))
+    upload.abort()
+
+    assert [each.kind for each in proxy.calls].count("PUT") == 2
+
+
 def test_a_part_of_an_engine_that_proves_nothing_is_not_known(store: S3Store, proxy: fault.Proxy, fd: int) -> None:
     def opaque(headers: dict[str, str]) -> None:
         headers.pop("x-amz-checksum-crc32", None)
