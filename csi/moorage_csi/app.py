@@ -105,11 +105,12 @@ async def _node(chosen: Settings, metrics: Metrics, runner: Runner, stack: Async
     from moorage_csi.mounter.keeper import Keeper
     from moorage_csi.stuck import Stuck
 
-    node = await _node_service(chosen, metrics, runner)
+    keeper = Keeper(chosen.keeper)
+    node = await _node_service(chosen, metrics, runner, keeper.forget)
     await _serve(chosen, metrics, stack, node)
     service = registration.Registration(metrics, chosen.endpoint.removeprefix("unix://"))
     for work in (
-        Keeper(chosen.keeper).keep(),
+        keeper.keep(),
         registration.keep(service, chosen.registration_socket),
         sweep.keep(runner, chosen.kubelet_dir),
         node.keys.keep(),
@@ -128,12 +129,14 @@ async def _all(chosen: Settings, metrics: Metrics, runner: Runner, stack: AsyncE
     return lambda: ""
 
 
-async def _node_service(chosen: Settings, metrics: Metrics, runner: Runner) -> "Node":
+async def _node_service(
+    chosen: Settings, metrics: Metrics, runner: Runner, unmounted: Callable[[str], None] = lambda target: None
+) -> "Node":
     from moorage_csi.mounter.client import MounterClient
     from moorage_csi.node import Node, Tools
 
     tools = Tools(
-        chosen.node_name, chosen.plugin_dir, runner, MounterClient(chosen.mounter), _api,
+        chosen.node_name, chosen.plugin_dir, runner, MounterClient(chosen.mounter, unmounted), _api,
         max_volumes=chosen.max_volumes, mount_root=chosen.mount_root, volume_health=chosen.volume_health,
     )  # fmt: skip
     node = Node(metrics, tools)

@@ -1,24 +1,20 @@
 """The control socket: what the mounter asks of a running moorfs. The protocol is told in `settings`."""
 
-import json
 import logging
 import os
 import socket
-import struct
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, cast
 
-from moorage.errors import DeadlineExceeded, Forbidden, InvalidInput, MoorageError, NotOffered, NotReady
+from moorage import framing
+from moorage.errors import DeadlineExceeded, MoorageError, NotOffered, NotReady
+from moorage.framing import Fields
 
 log = logging.getLogger(__name__)
 
-Fields = Mapping[str, Any]
 Method = Callable[[Fields], Fields]
 
 MOST = 1 << 20  # bytes of JSON
-_LENGTH = struct.Struct(">I")
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)
 _REQUEST_SECONDS = 5.0  # for a caller to say what it wants, and to take its answer
 
 
@@ -88,22 +84,13 @@ def ask(path: str, request: Fields, seconds: float = 10.0) -> Fields:
 
 
 def send(connection: socket.socket, message: Fields) -> None:
-    data = json.dumps(message).encode()
-    connection.sendall(_LENGTH.pack(len(data)) + data)
+    connection.sendall(framing.packed(message))
 
 
 def receive(connection: socket.socket) -> Fields:
     """The next message; InvalidInput for what is none."""
-    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
-    if length > MOST:
-        raise InvalidInput(f"a message of {length} bytes is more than {MOST}")
-    try:
-        found: Any = json.loads(_exactly(connection, length))
-    except ValueError:
-        raise InvalidInput("a message is not JSON") from None
-    if not isinstance(found, dict):
-        raise InvalidInput("a message is not a JSON object")
-    return cast("Fields", found)
+    length = framing.length(_exactly(connection, framing.HEAD), MOST)
+    return framing.parsed(_exactly(connection, length))
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes:
@@ -116,10 +103,9 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
 
 
 def _check_peer(connection: socket.socket) -> None:
-    """Forbidden unless root, or whoever we are, has opened the connection: its mode alone could be changed."""
-    _, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if user not in (0, os.geteuid()):
-        raise Forbidden(f"user {user} may not speak to moorfs")
+    """Forbidden unless root, or whoever we are, has opened the connection."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, framing.CREDENTIALS)
+    framing.check_peer(credentials, os.geteuid(), "moorfs")
 
 
 def _remove(path: str) -> None:

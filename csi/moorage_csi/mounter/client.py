@@ -1,9 +1,9 @@
 """The node plugin's side of the mounter's protocol."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from moorage.errors import DeadlineExceeded, MoorageError, Retry
+from moorage.errors import DeadlineExceeded, MoorageError, NotReady
 from moorage_csi import sockets
 from moorage_csi.mounter import wire
 
@@ -12,10 +12,16 @@ _HEALTH_SECONDS = 2.0
 _HINT = "the mounter of this node does not answer; its pod (DaemonSet moorage-mounter) must be running here"
 
 
+class AbsentError(NotReady):
+    """Nobody listens at the mounter's socket."""
+
+
 class MounterClient:
     """A `stage.Mounter` on the mounter's socket."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, forget: Callable[[str], None] = lambda target: None) -> None:
+        """`forget`: told of what is unmounted while there is no mounter: the next one shall not have it."""
+        self._forget = forget
         self._path = endpoint.removeprefix("unix://")
 
     async def mount(
@@ -37,7 +43,11 @@ class MounterClient:
             return ""
 
     async def unmount(self, target: str) -> None:
-        await self._call({"method": "Unmount", "target": target})
+        try:
+            await self._call({"method": "Unmount", "target": target})
+        except AbsentError:
+            self._forget(target)
+            raise
 
     async def _call(self, request: wire.Fields) -> wire.Fields:
         try:
@@ -46,7 +56,7 @@ class MounterClient:
         except TimeoutError:
             raise DeadlineExceeded(f"the mounter did not end {request['method']} in {_SECONDS:g} s") from None
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise Retry(f"{_HINT} ({error})") from None
+            raise AbsentError(f"{_HINT} ({error})") from None
         if answer.get("code") != "OK":
             raise sockets.error(str(answer.get("code")), str(answer.get("message", "")))
         return answer

@@ -62,6 +62,12 @@ class Keeper:
             for held in self._held.values():
                 held.close()
 
+    def forget(self, target: str) -> None:
+        """It was unmounted while there was no mounter: the next one has nothing to do with it."""
+        held = self._held.pop(target, None)
+        if held:
+            held.close()
+
     async def _visit(self) -> None:
         """Hand over what is kept, then take what is new, until the mounter goes."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -72,7 +78,7 @@ class Keeper:
             raise
         packets = Packets(connection)
         try:
-            for held in self._held.values():
+            for held in tuple(self._held.values()):
                 await packets.send(held.fields, held.device)
             await packets.send({"end": True})
             while True:

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from moorage.errors import Retry
+from moorage.unsaved import Unsaved
 from moorage_csi import mounts
 from moorage_csi.mounter import handover, packets
+from moorage_csi.mounter.client import MounterClient
 from moorage_csi.mounter.handover import Handover
 from moorage_csi.mounter.healing import Healing
 from moorage_csi.mounter.keeper import Keeper
@@ -328,3 +331,28 @@ async def test_a_mounter_that_takes_no_packets_is_left(tmp_path: Path, monkeypat
                 while True:
                     await sender.send({"text": "x" * 10_000})
         sender.close()
+
+
+async def test_what_is_unmounted_without_a_mounter_is_not_handed_to_the_next_one(bed: Bed, keeper: Keeper) -> None:
+    async with bed.mounter() as first:
+        await first.mount(bed.recipe())
+        await eventually(lambda: bed.target in keeper.targets)
+    client = MounterClient(f"unix://{bed.folder}/mounter.sock", keeper.forget)
+    with pytest.raises(Retry, match="does not answer"):
+        await client.unmount(bed.target)
+    await mounts.ensure_unmounted(Processes(), bed.target)
+
+    async with bed.mounter() as second:
+        assert keeper.targets == frozenset()
+        assert second.mounts == () and bed.log == ["fresh first"]
+
+
+async def test_the_health_of_a_mount_tells_what_others_of_its_volume_left_on_the_node(bed: Bed, keeper: Keeper) -> None:
+    left = Unsaved("lost-1", "run/model", 7, "", {}, 5, 0, 1_700_000_000.0, "Permission denied", 13)
+    async with bed.mounter() as supervisor:
+        await supervisor.mount(bed.recipe())
+        (kept,) = supervisor.mounts
+
+        assert await kept.trouble() == ""
+        assert "1 files (5 bytes)" in (told := await kept.trouble([left]))
+        assert "since 2023-11-14T22:13Z: run/model (Permission denied)" in told
