@@ -37,6 +37,7 @@ class Streamed:
             if self._etag not in ("", head.etag):
                 raise Changed(errno.ESTALE, f"{self._node.key} is another object now")
             self._etag, self._size = head.etag, head.size
+            self._node.etag, self._node.size = head.etag, head.size
         return self._node.key, self._etag, self._size
 
     def read(self, handle: int, offset: int, size: int) -> bytes:
@@ -59,6 +60,9 @@ class Streamed:
     def sync(self) -> None: ...
 
     def local(self) -> Local | None:
+        """None: the node knows. StoreError: it does not, and the engine does not tell; with a size of 0 instead, the
+        kernel would end who reads it."""
+        self._source()
         return None
 
     @property

@@ -15,8 +15,8 @@ def attributes(node: Node) -> Attributes:
         mtime = max(node.mtime, node.worked) if isinstance(node, Folder) else node.mtime
         changed = max(mtime, node.changed)
         return Attributes(node.id, node.mode, 0, 0, 1, node.uid, node.gid, 0, mtime, changed, node.accessed or mtime)
+    local = node.file.local() if node.file is not None else None  # first: it may correct what the node knows
     size, mtime, blocks = node.size, node.mtime, -(-node.size // BLOCK)
-    local = node.file.local() if node.file is not None else None
     if local is not None:
         size, mtime, blocks = local.size, local.mtime, local.blocks
     links = 0 if node.gone else 1

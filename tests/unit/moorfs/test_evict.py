@@ -129,6 +129,8 @@ def test_a_takeover_asks_the_engine_nothing_for_a_file_that_is_open_and_has_no_c
         rig, handle = _taken_over_while_streamed(disk)
         assert rig.store.calls == {}
         file = rig.cache.of(rig.nodes[2])
+        assert file.local() is None
+        assert rig.nodes[2].size == 3 * MIB  # what stat(2) shows
         assert file.read(handle, MIB, 4096) == body(7, 3 * MIB)[MIB:][:4096]
         assert file.read(handle, 3 * MIB, 4096) == b""
         file.release(handle)
