@@ -71,7 +71,7 @@ def test_a_folder_is_renamed_whole_while_the_server_is_killed(mount: Mounting, e
         made.replace()
         deaths += 1
 
-    assert mover.result() == 300
+    assert mover.result(300) == 300
     keys = [k["Key"] for k in engine.s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert len([key for key in keys if not key.endswith("/")]) == 300
     assert {key[0] for key in keys} == {"a"}
