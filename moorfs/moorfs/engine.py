@@ -22,6 +22,10 @@ class Missing(StoreError):
     """No such object (ENOENT)."""
 
 
+class Undone(StoreError):
+    """The engine said that it had done what it has not (EIO): do it anew."""
+
+
 class Changed(StoreError):
     """A condition (If-Match, If-None-Match) was not met: somebody else wrote the object (ESTALE)."""
 

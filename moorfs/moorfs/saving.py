@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from moorfs import upload
 from moorfs.dirty import Clean, clean_at, stamp_of
+from moorfs.engine import Undone
 from moorfs.fetch import Streamed, remove
 from moorfs.mapping import is_mapped
 from moorfs.means import log, refused
@@ -110,7 +111,7 @@ class Saving:
         except OSError as error:
             job.undo()
             self.metadata |= metadata
-            if not last and (self._adopted(error) or job.moved()):
+            if not last and (isinstance(error, Undone) or self._adopted(error) or job.moved()):
                 return False
             raise self._failed(error) from None
         self._done(job, etag)

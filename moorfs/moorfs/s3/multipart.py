@@ -5,7 +5,8 @@ import hashlib
 import threading
 from typing import TYPE_CHECKING
 
-from moorfs.ports import ALWAYS, Changed, Condition, Missing, Range, StoreError
+from moorfs.engine import Undone
+from moorfs.ports import ALWAYS, Changed, Condition, Head, Missing, Range, StoreError
 from moorfs.s3.call import Call
 from moorfs.s3.errors import error_in
 from moorfs.s3.integrity import Seal, bare, looks_md5, quoted
@@ -62,7 +63,7 @@ class S3Upload:
             etag = bare(field_of(store.document(call, trouble), "ETag"))
         except StoreError as error:
             return self._perhaps_done(error, condition, trouble.lost)
-        return self._checked(etag)
+        return self._checked(etag, trouble.lost)
 
     def abort(self) -> None:
         call = Call("abort", "DELETE", self.key, (("uploadId", self.id),))
@@ -108,18 +109,32 @@ class S3Upload:
         joined = hashlib.md5(b"".join(bytes.fromhex(etag) for etag in etags), usedforsecurity=False)
         return f"{joined.hexdigest()}-{len(etags)}"
 
-    def _checked(self, etag: str) -> str:
-        """The object is there with all its bytes, unless somebody wrote another one over it meanwhile."""
+    def _checked(self, etag: str, lost: bool) -> str:
+        """The object is there with all its bytes, unless somebody wrote another one over it meanwhile.
+
+        `lost`: an answer was lost before. versitygw that was killed within a completion takes the next one for a
+        repetition of one that it is still busy with, and says yes; the object never comes (1.8.0).
+        """
         expected = self._expected()
-        if etag and etag == expected:
+        if etag and etag == expected and not lost:
             return etag
-        head = self._store.head(self.key)
+        head = self._there(lost)
+        if lost and head.etag != (etag or expected):
+            raise Undone(errno.EIO, f"S3 complete {self.key}: the engine said yes, but another object is there")
         if not etag and expected and head.etag != expected:  # Ceph 16 answers with an empty ETag
             raise StoreError(errno.EIO, f"S3 complete {self.key}: the object there is not the one that was completed")
         etag = etag or head.etag
         if head.etag == etag and head.size != self.size:
             raise StoreError(errno.EIO, f"S3 complete {self.key}: {head.size} bytes were stored of {self.size}")
         return etag
+
+    def _there(self, lost: bool) -> Head:
+        try:
+            return self._store.head(self.key)
+        except Missing:
+            if lost:
+                raise Undone(errno.EIO, f"S3 complete {self.key}: the engine said yes, but has no object") from None
+            raise
 
     def _perhaps_done(self, error: StoreError, condition: Condition, lost: bool) -> str:
         """An answer was lost and the repetition was refused: look whether the first one was done."""

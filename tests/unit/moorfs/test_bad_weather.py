@@ -1,6 +1,7 @@
 """A real mount while the engine, the network or somebody else misbehaves: nothing is lost, nobody hangs for ever."""
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -304,6 +305,26 @@ def test_a_full_engine_is_told_and_nothing_is_lost(
     assert refused in (errno.EDQUOT, errno.ENOSPC)
     assert seen == b"kept"
     assert body(engine, bucket, "k") == b"kept"
+
+
+def test_a_completion_that_died_with_the_engine_is_done_anew_though_the_engine_says_it_was_done(
+    mount: Mounting, proxy: fault.Proxy, engine: s3engine.Engine, bucket: str
+) -> None:
+    made = mount(endpoint=proxy.endpoint, multipart_from=5 * MIB, part_size=5 * MIB, early=False)
+    data = os.urandom(12 * MIB)
+    sums = [hashlib.md5(data[at : at + 5 * MIB]).digest() for at in range(0, len(data), 5 * MIB)]  # noqa: S324
+
+    def die(request: fault.Request) -> None:
+        """As a versitygw that is killed within a completion leaves the upload."""
+        (there,) = (engine.home / "data" / bucket).glob(f".sgwtmp/multipart/*/{request.query.partition('=')[2]}")
+        etag = f"{hashlib.md5(b''.join(sums)).hexdigest()}-{len(sums)}"  # noqa: S324
+        there.rename(f"{there}.{etag}.inprogress")
+
+    proxy.add(Rule(kind="POST", query="uploadId", times=1, act=die, cut_request=0))
+
+    made.do(lambda: write("k", data))
+
+    assert body(engine, bucket, "k") == data
 
 
 @pytest.mark.parametrize("state", ["down", "silent"])
