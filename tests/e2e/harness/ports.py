@@ -18,7 +18,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _hold(held: ExitStack) -> int:
-    for port in secrets.SystemRandom().sample(RANGE, 100):
+    for port in secrets.SystemRandom().sample(RANGE, min(100, len(RANGE))):
         taken = socket.socket()
         try:
             taken.bind(("127.0.0.1", port))
