@@ -25,7 +25,7 @@ from moorage_csi.mounter.leftovers import Left, Leftovers
 from moorage_csi.mounter.programs import CONTROL
 
 _STATS_SECONDS = 5.0
-_STORE_SECONDS = 600.0  # a big file over a slow line
+_RETRY_SECONDS = 600.0  # a big file over a slow line
 _HEADS = ("ID", "VOLUME", "MOUNTED", "BYTES", "SINCE", "KEY", "WHY")
 
 
@@ -71,7 +71,7 @@ class Backlog:
         if item.socket is None:
             raise InUse(f"{id}: nobody stores it while {item.volume} is not mounted here: mount it on this node")
         more = {"key": key} if key else {}
-        await control.ask(item.socket, _STORE_SECONDS, "retry", name=item.record["name"], **more)
+        await control.ask(item.socket, _RETRY_SECONDS, "retry", name=item.record["name"], **more)
 
     async def discard(self, id: str) -> None:
         item = await self._item(id)
