@@ -26,7 +26,7 @@ def build(around: Around) -> Built:
         journal, state = state_log(cache / "journal", around.takeover, waits)
     except InvalidInput as error:
         raise NoTakeoverError(str(error)) from None
-    store = S3Store(_store(settings), waits)
+    store = S3Store(_store(settings), waits, around.replies)
     glances = Glances(store, settings.ttl)
     files = Cache(settings, glances, JournalFileLog(journal), waits, around.backing, around.takeover)
     system = bucket_file_system(glances, files, journal, waits, _look(settings))

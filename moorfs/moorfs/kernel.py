@@ -26,6 +26,7 @@ READ_AHEAD = 1 << 20  # bytes at most; the kernel begins with less, and the moun
 BUFFER = MAX_WRITE + wire.PAGE  # the kernel wants room for the largest write and its headers
 _RESIDENT = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 _VERSION = 1
+_SHORT = 50  # milliseconds
 
 _WANTED = (
     wire.ASYNC_READ | wire.ATOMIC_O_TRUNC | wire.BIG_WRITES | wire.DO_READDIRPLUS | wire.READDIRPLUS_AUTO
@@ -154,6 +155,13 @@ class Kernel:
                 if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):  # ENOENT: the caller took it back
                     raise
         return 0
+
+    def idle_until(self, fd: int) -> bool:
+        """Wait until `fd` can be read or a request comes, but not for long. Whether it is `fd` and no request."""
+        poll = select.poll()
+        for each in (fd, self._fd, self._stop):
+            poll.register(each, select.POLLIN)
+        return [each for each, _ in poll.poll(_SHORT)] == [fd]
 
     def answer(self, unique: int, data: Sequence[bytes | bytearray | memoryview] = (), error: int = 0) -> bool:
         """Reply to a request; False when nobody waits for it any more. OSError for a reply that the kernel refuses."""

@@ -52,6 +52,12 @@ class Lead:
         if alone and self.short_of_followers:
             self.short_of_followers()
 
+    def keep_until(self, ready: Callable[[], bool]) -> None:
+        """To be called instead of `give_up` where a short wait is likely: `ready` tells whether what is waited for came
+        before anybody else wanted something. Who is alone keeps the lead, and no other thread is woken."""
+        if self.held and not ready():
+            self.give_up()
+
 
 class Courteous:
     """A reentrant lock for `with`, which gives the lead up (`hook`) only when it has to wait."""

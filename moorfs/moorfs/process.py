@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -36,13 +37,15 @@ _LOCK_SECONDS = 20.0  # for another process that is ending
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a file system is built into. `waits`: to be called before waiting; `backing`: None without passthrough."""
+    """What a file system is built into. `waits`: to be called before waiting; `replies`: before waiting for what a
+    socket will soon get; `backing`: None without passthrough."""
 
     settings: Settings
     takeover: bool
     backing: Backing | None
     waits: Callable[[], None]
     kernel: Kernel
+    replies: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     try:
         features, again = _agreed(kernel, settings, state, takeover)
         backing = kernel.backing() if features.passthrough else None
-        built = build(Around(settings, takeover, backing, lead.give_up, kernel))
+        replies = partial(_reply, kernel, lead)
+        built = build(Around(settings, takeover, backing, lead.give_up, kernel, replies))
     except EndedError:
         return ENDED
     except NoTakeoverError as error:
@@ -94,6 +98,10 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     Control(settings.socket, process.methods).start()
     server.start()
     return process.wait()
+
+
+def _reply(kernel: Kernel, lead: Lead, fd: int) -> None:
+    lead.keep_until(lambda: kernel.idle_until(fd))
 
 
 def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> tuple[Features, bool]:

@@ -17,7 +17,7 @@ from moorfs.ports import Entry, Item
 from moorfs.status import attributes
 from moorfs.tree import Tree
 
-AHEAD = 128
+AHEAD = 256
 """Names whose metadata is read at once."""
 
 

@@ -60,6 +60,7 @@ class Caller:
         region: str,
         patience: float | None = None,
         on_wait: Callable[[], None] = lambda: None,
+        on_reply: Callable[[int], None] | None = None,
     ) -> None:
         self.counters = Counters()
         self.down_since: float | None = None
@@ -72,6 +73,7 @@ class Caller:
         self._scope = sigv4.Scope(region)
         self._patience = patience
         self.on_wait = on_wait
+        self._on_reply: Callable[[int], None] = on_reply or (lambda _: on_wait())
         self._closed = threading.Event()
         self._skew = timedelta()
 
@@ -118,8 +120,10 @@ class Caller:
         try:
             trouble.key = self._keys.key
             connection.send(self.signed(call, trouble.key), call.body)
-            self.on_wait()
-            reply = connection.reply(bodiless=call.method == "HEAD")
+            connection.until_reply(self._on_reply, self.on_wait)
+            reply = connection.reply(call.method == "HEAD", self.on_wait)
+            if reply.length != 0:
+                self.on_wait()
             self.heard(reply)
             if reply.status >= 300:
                 raise refusal(reply.status, reply.headers, connection.body(reply))

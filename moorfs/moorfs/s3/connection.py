@@ -6,7 +6,7 @@ bodies through Python buffers, and it cannot sendfile.
 
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,10 +112,20 @@ class Connection:
 
     # Receiving.
 
-    def reply(self, bodiless: bool) -> Reply:
-        """The head of the answer. `bodiless`: it was a HEAD request, so no body follows whatever the headers say."""
+    def until_reply(self, on_reply: Callable[[int], None], on_wait: Callable[[], None]) -> None:
+        """Tell whom it concerns that an answer is waited for: what a TLS socket gets may be something else."""
+        if self._secure:
+            on_wait()
+        else:
+            on_reply(self._socket.fileno())
+
+    def reply(self, bodiless: bool, on_wait: Callable[[], None] = lambda: None) -> Reply:
+        """The head of the answer. `bodiless`: it was a HEAD request, so no body follows whatever the headers say.
+        `on_wait`: called before the wait for its second part."""
         while True:
-            status, headers = self._head()
+            status, headers = self._head(on_wait)
+            if status < 200:
+                on_wait()
             if status >= 200:
                 break
         reply = Reply(status, headers, None)
@@ -155,9 +165,11 @@ class Connection:
     def _finished(self, reply: Reply) -> None:
         self.keep = reply.headers.get("connection", "").lower() != "close" and not self._rest
 
-    def _head(self) -> tuple[int, dict[str, str]]:
+    def _head(self, on_wait: Callable[[], None]) -> tuple[int, dict[str, str]]:
         buffer = self._rest
         while (end := buffer.find(b"\r\n\r\n")) < 0:
+            if buffer:
+                on_wait()
             if len(buffer) > MOST_HEAD:
                 raise Lost("the engine's answer is no HTTP")
             buffer += self._receive()

@@ -26,16 +26,22 @@ COPY_PART = 1 << 30
 
 
 class S3Store:
-    """Every method may be called by any thread. `on_wait`: called before each wait for the network."""
+    """Every method may be called by any thread. `on_wait`: called before each wait for the network; `on_reply`, where
+    it is given, instead of it before the wait for the answer to a small request, with the socket it comes by."""
 
-    def __init__(self, settings: StoreSettings, on_wait: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: StoreSettings,
+        on_wait: Callable[[], None] = lambda: None,
+        on_reply: Callable[[int], None] | None = None,
+    ) -> None:
         self.settings = settings
         endpoint = endpoint_of(settings.endpoint, settings.bucket, settings.path_style, settings.address)
         self._keys = KeyFile(settings.key_file)
         self._pool = Pool(
             endpoint, settings.ca_file, settings.timeout, settings.connect_timeout, settings.idle_connections
         )
-        self.caller = Caller(endpoint, self._pool, self._keys, settings.region, settings.patience, on_wait)
+        self.caller = Caller(endpoint, self._pool, self._keys, settings.region, settings.patience, on_wait, on_reply)
         self.sender = Sender(settings, self.caller)
 
     @property
