@@ -369,5 +369,6 @@ def test_answers_that_nobody_takes_are_taken_back(memory: Mounting) -> None:
     waiting.kill()
     (made.cache / "go").touch()
 
-    _until((made.cache / "forgotten").exists)
-    assert (made.cache / "forgotten").read_text() == f"{node} 1\n"
+    forgotten = made.cache / "forgotten"
+    _until(lambda: forgotten.exists() and forgotten.read_text().endswith("\n"))
+    assert forgotten.read_text() == f"{node} 1\n"
