@@ -106,7 +106,7 @@ def test_engines_that_close_after_each_answer_are_connected_to_again(make: Calla
 def test_who_has_seen_enough_leaves_connections_that_work(make: Callable[..., S3Store]):
     store = make()
     heads = store.heads(KEYS)
-    assert isinstance(next(heads)[1], Head)
+    assert [next(heads)[1] is not None for _ in range(13)] == [True] * 13
 
     heads.close()
 
