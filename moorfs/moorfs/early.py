@@ -1,7 +1,8 @@
 """Parts of a big new file go to the engine while it is still being written.
 
 Where its writes come to us, we know which parts were written again; where the kernel writes by itself we only see the
-file grow, and each part that went out is compared with the file (two fast sums, see `Seal.fits`) before it counts. S3 takes an object's metadata
+file grow, and each part that went out is compared with the file (`Seal.fits`) before it counts. S3 takes an object's
+metadata
 when an upload begins: such an object has no mtime of its own, and Last-Modified stands for it. One that was set by
 utimens(2), and a mode or owner that changed meanwhile, are put right by a copy in place.
 """
