@@ -1,6 +1,7 @@
 """How the tests are dealt out to processes (pytest-xdist, ADR 26): whole files, and all of tests/e2e as one."""
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -34,3 +35,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         with contextlib.suppress(PermissionError):  # back again, for a process that goes on for one that died
             os.setpriority(os.PRIO_PROCESS, 0, 0 if item.nodeid.startswith(CLUSTER) else POLITE)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """What is left of tests ends here, and not while CPython 3.11 compiles what plugins import at the end: it fails then
+    (`AST constructor recursion depth mismatch`), and with it the whole run."""
+    gc.collect()

@@ -21,9 +21,11 @@ _REQUEST_SECONDS = 5.0  # for a caller to say what it wants, and to take its ans
 class Control:
     """Answers each connection in a thread of its own; there are few."""
 
-    def __init__(self, path: str, methods: Mapping[str, Method]) -> None:
+    def __init__(self, path: str, methods: Mapping[str, Method], answered: Callable[[Fields], None]) -> None:
+        """`answered` is called with each answer when it is sent, or when nobody takes it."""
         self._path = path
         self._methods = methods
+        self._answered = answered
         self._socket = socket.socket(socket.AF_UNIX)
 
     def start(self) -> None:
@@ -45,12 +47,15 @@ class Control:
             threading.Thread(target=self._serve, args=(connection,), name="control-request", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        answer: Fields = {}
         with connection:
             try:
                 connection.settimeout(_REQUEST_SECONDS)
-                send(connection, self._answer(connection))
+                answer = self._answer(connection)
+                send(connection, answer)
             except OSError as error:
                 log.debug("a caller of the control socket went away: %s", error)
+        self._answered(answer)
 
     def _answer(self, connection: socket.socket) -> Fields:
         try:

@@ -95,7 +95,7 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     process = _Process(settings, features, state, server, built, metrics)
     if again:
         kernel.resend()
-    Control(settings.socket, process.methods).start()
+    Control(settings.socket, process.methods, process.answered).start()
     server.start()
     return process.wait()
 
@@ -176,7 +176,7 @@ class _Process:
         return self._code
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=self._finish, args=(HANDED_OVER,), daemon=True).start()
+        threading.Thread(target=lambda: self.answered(self._finish(HANDED_OVER)), daemon=True).start()
 
     def _watch_server(self) -> None:
         self._server.ended.wait()
@@ -222,8 +222,12 @@ class _Process:
         if code == HANDED_OVER and done:
             kernels.remember(kernels.handed(self._features), self._state)
         self._code = code
-        threading.Timer(0.05, self._end.set).start()  # after the answer to who asked
         return {"finished": done}
+
+    def answered(self, answer: Fields) -> None:
+        """It has been sent, or nobody takes it: now this process ends, if that was what was asked for."""
+        if "finished" in answer:
+            self._end.set()
 
 
 def _resident() -> int:

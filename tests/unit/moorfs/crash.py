@@ -4,8 +4,9 @@
 
 Each writer has files of its own, and a diary outside of the mount: a line before each change, of what shall be stored,
 and one when the call that promises it has returned. While nobody serves the mount, each object is what was promised
-last, or what the unfinished change was to make. `--server`: without passthrough. `--old`: as on kernels before 6.9,
-where the mount dies with its server and another one is mounted.
+last, or what the unfinished change was to make, or empty while a file that was opened with O_TRUNC is not closed yet.
+`--server`: without passthrough. `--old`: as on kernels before 6.9, where the mount dies with its server and another
+one is mounted.
 """
 
 import argparse
@@ -32,6 +33,7 @@ SIZES = (0, 1, 100, 4096, 70_000, 70_000, 1_500_000, 12_000_000)
 PIECE = 300_000
 MULTIPART = 5 << 20
 State = dict[str, str | None]
+EMPTY = b""
 
 
 def digest(data: bytes | None) -> str | None:
@@ -50,18 +52,25 @@ class Diary:
     def promised(self) -> None:
         os.write(self._fd, b"true\n")
 
+    def emptied(self, name: str) -> None:
+        """It is being opened with O_TRUNC: from now on, and until its close is promised, it may be empty."""
+        os.write(self._fd, json.dumps(name).encode() + b"\n")
 
-def read(path: Path) -> tuple[State, State]:
-    """What was promised, and what was under way at the end of the diary."""
+
+def read(path: Path) -> tuple[State, State, str]:
+    """What was promised, and what was under way at the end of the diary; the file that may be empty, if any."""
     kept: State = {}
     pending: State = {}
+    emptied = ""
     for line in path.read_bytes().splitlines() if path.exists() else ():
         said = json.loads(line)
         if said is True:
-            kept, pending = {**kept, **pending}, {}
+            kept, pending, emptied = {**kept, **pending}, {}, ""
+        elif isinstance(said, str):
+            emptied = said
         else:
             pending = said
-    return kept, pending
+    return kept, pending, emptied
 
 
 @dataclass
@@ -109,6 +118,7 @@ class Writer:
 
     def _put(self, name: str, dice: random.Random) -> None:
         data = dice.randbytes(dice.choice(SIZES))
+        self.notes.emptied(name)
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         for place in range(0, len(data), PIECE):
             os.write(file, data[place : place + PIECE])
@@ -159,11 +169,11 @@ class Writer:
 def judge(diary: Path, fetch: Fetch, ended: bool = False) -> int:
     """Compare each object of a writer with its diary, while nobody serves; how many there were. `ended`: nothing was
     under way. AssertionError names what is lost."""
-    kept, pending = read(diary)
-    assert not (ended and pending), f"{diary.name}: the writer ended within {pending}"
+    kept, pending, emptied = read(diary)
+    assert not (ended and (pending or emptied)), f"{diary.name}: the writer ended within {pending} {emptied}"
     found = {name: digest(fetch(name)) for name in kept.keys() | pending.keys()}
     for name, stored in found.items():
-        good = {kept.get(name), pending.get(name, kept.get(name))}
+        good = {kept.get(name), pending.get(name, kept.get(name)), *((digest(EMPTY),) if name == emptied else ())}
         assert stored in good, f"{name} is {stored}; promised {kept.get(name)}, under way {pending}"
     moved = [name for name, data in pending.items() if data is not None]
     if len(pending) == 2 and moved:  # a rename: one of both names has the bytes

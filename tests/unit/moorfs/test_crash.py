@@ -34,7 +34,7 @@ def test_a_diary_tells_what_was_promised_and_what_was_under_way(tmp_path: Path) 
     diary.promised()
     diary.intend({"a": "2"})
 
-    assert read(tmp_path / "diary") == ({"a": "1"}, {"a": "2"})
+    assert read(tmp_path / "diary") == ({"a": "1"}, {"a": "2"}, "")
 
 
 @pytest.mark.parametrize(("stored", "lost"), [(b"one", False), (b"two", False), (b"three", True), (None, True)])
@@ -52,6 +52,24 @@ def test_the_judge_finds_what_is_lost(tmp_path: Path, stored: bytes | None, lost
         return False
 
     assert found() is lost
+
+
+@pytest.mark.parametrize(("told", "lost"), [(("a",), False), (("b",), True), ((), True)])
+def test_only_a_file_that_is_being_written_anew_may_be_empty(tmp_path: Path, told: tuple[str, ...], lost: bool) -> None:
+    diary = Diary(tmp_path / "diary")
+    diary.intend({"a": digest(b"one")})
+    diary.promised()
+    for name in told:
+        diary.emptied(name)
+
+    def judged() -> bool:
+        try:
+            judge(tmp_path / "diary", lambda name: b"")
+        except AssertionError:
+            return False
+        return True
+
+    assert judged() is not lost
 
 
 def test_the_judge_misses_the_bytes_of_a_rename_that_lost_them(tmp_path: Path) -> None:
