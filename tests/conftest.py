@@ -39,6 +39,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish() -> None:
-    """What is left of tests ends here, and not while CPython 3.11 compiles what plugins import at the end: it fails then
-    (`AST constructor recursion depth mismatch`), and with it the whole run."""
+    """What is left of tests ends here, not while CPython 3.11 compiles what plugins import at the end: that can fail
+    (`AST constructor recursion depth mismatch`), and with it the whole run.
+    """
     gc.collect()
