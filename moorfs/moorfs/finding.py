@@ -39,13 +39,20 @@ class Finding:
         child = folder.children.get(name)
         if child is not None and self._knowledge.fresh(child):
             return self._told(child)
-        if folder.listed > time.monotonic():
-            return self._told(child) if child is not None else None
+        if self._knowledge.listed(folder):
+            return self._of_listing(folder, name)
         if child is not None and self._alone(folder):
             return self._told(child) if self.again(child) else self._by_name(folder, name)
         if folder.big or not self._listed(folder, name):
             return self._by_name(folder, name)
+        return self._of_listing(folder, name)
+
+    def _of_listing(self, folder: Folder, name: str) -> Node | None:
+        """A listing tells of absent names only while it is believed: then no name that it has is forgotten."""
+        until = folder.listed
         child = folder.children.get(name)
+        if child is None and until <= time.monotonic():
+            return self._by_name(folder, name)
         return self._told(child) if child is not None else None
 
     def _told(self, node: Node) -> Node | None:

@@ -94,7 +94,7 @@ class Listing:
         for child in list(folder.children.values()):
             if child.name not in there:
                 self._knowledge.saw_none(child, names.began)
-        folder.listed = names.began + self._knowledge.belief.ttl
+        self._knowledge.tree.listed(folder, there, names.began + self._knowledge.belief.ttl)
 
 
 def local(folder: Folder) -> Iterable[Node]:

@@ -6,7 +6,7 @@ What the kernel was told is journalled before it is told, so that the next proce
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from moorfs.journal import Journal
 from moorfs.node import Folder, Leaf, Node
@@ -138,6 +138,8 @@ class Tree:
         """One lookup more. `unique`: the request that created it."""
         with self._lock:
             if not node.told:
+                if node.parent is not None and not node.gone:  # the kernel forgot it while it was being looked up
+                    node.parent.children.setdefault(node.name, node)
                 self._journal.write(made(node, unique))
                 self._nodes[node.id] = node
                 node.told = True
@@ -166,8 +168,15 @@ class Tree:
             if not self._useful(node):
                 self._detach(node)
             self._journal.write(Forgotten(node.id))
-        if isinstance(node, Leaf):
+        if isinstance(node, Leaf) and not node.told:
             self._forgotten(node)
+
+    def listed(self, folder: Folder, names: Set[str], until: float) -> None:
+        """All names of the folder are known until then (time.monotonic()), if all still are: the kernel may have
+        forgotten one while they were put in."""
+        with self._lock:
+            if names <= folder.children.keys():
+                folder.listed = until
 
     @staticmethod
     def _useful(node: Node) -> bool:

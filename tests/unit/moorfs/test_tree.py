@@ -12,7 +12,9 @@ from treerig import Rig, TreeStore
 
 from moorfs.attributes import Defaults
 from moorfs.knowledge import Belief
+from moorfs.listing import Listing, Names
 from moorfs.mounting import Look
+from moorfs.node import Folder
 from moorfs.ports import Caller, FileError
 from moorfs.volume import Limits
 
@@ -572,6 +574,34 @@ def test_a_forgotten_name_in_a_listed_folder_is_still_known_to_be_there(rig: Rig
 
     assert rig.look_up("f")
     assert rig.store.since(start) == {}
+
+
+def test_a_name_that_the_kernel_forgets_while_its_folder_is_listed_is_there(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    for name in ("f", "g"):
+        rig.store.make(name, b"x", S3FS)
+    number, put = rig.number("f"), Listing.put
+    rig.expire()
+
+    def put_and_forget(listing: Listing, folder: Folder, names: Names) -> None:
+        put(listing, folder, names)
+        rig.system.forget(number, 1)
+
+    monkeypatch.setattr(Listing, "put", put_and_forget)
+
+    assert rig.look_up("g")
+    assert rig.look_up("f")
+
+
+def test_a_name_that_is_forgotten_while_it_is_looked_up_keeps_its_place(rig: Rig):
+    tree = rig.system.volume.tree
+    leaf = tree.obtain_leaf(tree.root, "f", stat.S_IFREG | 0o644)
+    tree.tell(leaf)
+    tree.forget(leaf.id, 1)
+    assert tree.root.children == {}
+
+    tree.tell(leaf)
+
+    assert tree.root.children == {"f": leaf}
 
 
 def test_an_open_file_is_not_forgotten(rig: Rig):
