@@ -20,9 +20,10 @@ from moorfs.control import Control, Fields, Method
 from moorfs.homes import taken
 from moorfs.kernel import EndedError, Features, Kernel, NoTakeoverError, buffer
 from moorfs.lead import Lead
+from moorfs.message import decode
 from moorfs.metrics import Metrics, Tallies
 from moorfs.ports import Backing, FileSystem
-from moorfs.requests import Requests, decode
+from moorfs.requests import Requests
 from moorfs.serve import NotInitialisedError, Server
 from moorfs.settings import ENDED, HANDED_OVER, NO_TAKEOVER, WRONG, Settings
 from moorfs.shown import shown

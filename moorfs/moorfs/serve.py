@@ -12,9 +12,10 @@ from moorfs import wire
 from moorfs.interrupts import Interrupts
 from moorfs.kernel import EndedError, Kernel, buffer
 from moorfs.lead import Lead
+from moorfs.message import Answer, Request, Undo, decode
 from moorfs.metrics import Metrics
 from moorfs.ports import FileError
-from moorfs.requests import Answer, Refused, Request, Requests, Undo, decode
+from moorfs.requests import Refused, Requests
 
 log = logging.getLogger(__name__)
 
