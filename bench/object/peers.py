@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,10 +27,10 @@ S3FS = (
 )
 RCLONE = "--allow-other --no-check-certificate --dir-cache-time 1s --attr-timeout 1s"
 PROGRAMS = {
-    "s3fs": f"s3fs {{bucket}} /mnt/b {S3FS} -o url={{endpoint}},passwd_file=/tmp/passwd",
+    "s3fs": f"s3fs {{bucket}} /mnt/b {S3FS} -o url={{endpoint}},passwd_file=/tmp/passwd,tmpdir=/var/tmp",
     "rclone-cached": (
         f"rclone mount s3:{{bucket}} /mnt/b --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode full"
-        " --vfs-write-back 0s --cache-dir /tmp/cache"
+        " --vfs-write-back 0s --cache-dir /var/tmp/cache"
     ),
     "rclone": f"rclone mount s3:{{bucket}} /mnt/b --config /tmp/rclone.conf {RCLONE} --vfs-cache-mode off",
 }
@@ -78,13 +79,22 @@ class Mounted:
 
 @contextmanager
 def peer(command: str, engine: Engine, bucket: str, endpoint: str = "") -> Generator[Mounted]:
-    """The program mounts the bucket in a namespace of its own; afterwards nothing of it is left."""
+    """The program mounts the bucket in a namespace of its own; afterwards nothing of it is left.
+
+    Its temporary files are on the same disk as our cache, which is how the mounter's pod has them.
+    """
+    with tempfile.TemporaryDirectory(prefix="peer-") as scratch:
+        yield from _peer(command, engine, bucket, endpoint, scratch)
+
+
+def _peer(command: str, engine: Engine, bucket: str, endpoint: str, scratch: str) -> Generator[Mounted]:
     tree, where = root(), endpoint or engine.endpoint
     words = command.format(bucket=bucket, endpoint=where)
     config = f"[s3]\\ntype = s3\\nprovider = Other\\nendpoint = {where}\\nregion = us-east-1\\nlist_version = 2\\n"
     config += f"access_key_id = {engine.access}\\nsecret_access_key = {engine.secret}\\n"
     script = (
         f"mount -t tmpfs tmpfs {tree}/tmp && mount -t tmpfs tmpfs {tree}/mnt && mkdir {tree}/mnt/b"
+        f" && mount --bind {scratch} {tree}/var/tmp"
         f" && mount -t proc proc {tree}/proc"
         f" && mount --rbind /dev {tree}/dev && umask 077"
         f" && printf '%s:%s' {engine.access} {engine.secret} > {tree}/tmp/passwd"
