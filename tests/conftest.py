@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,9 @@ def pytest_sessionfinish() -> None:
     (`AST constructor recursion depth mismatch`), and with it the whole run.
     """
     gc.collect()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A failure is named when it happens: with `-n` the summary comes half an hour later."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} failed at its {report.when}", file=sys.stderr, flush=True)

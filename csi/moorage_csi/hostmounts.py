@@ -101,7 +101,8 @@ class HostMounts:
 
 def _is_of(known: Publication, present: Mount) -> bool:
     """Whether a mount is the one that was made for the publication. Device numbers are used again, and a bucket whose
-    mount was replaced has another one than it had."""
-    if known.fstype and (known.fstype, known.source) != (present.fstype, present.source):
+    mount was replaced has another one than it had. Of a folder, NFS tells the source with the folder's path."""
+    beneath = f"{present.source}/".startswith(f"{known.source.rstrip('/')}/")
+    if known.fstype and not (known.fstype == present.fstype and beneath):
         return False
     return known.device == present.device or (bool(known.fstype) and is_fuse(known.fstype))

@@ -408,6 +408,25 @@ def test_a_bucket_that_was_mounted_anew_has_another_number_and_is_not_lost(bench
     assert not hosts.lost(replace(BUCKET, host=str(tmp_path / "data"), device=f"{found.device}9"))
 
 
+@pytest.mark.parametrize(
+    ("source", "lost"),
+    [
+        ("10.0.0.1:/vol/a", False),
+        ("10.0.0.1:/vol/a/imagenet", False),  # mountFrom: /imagenet
+        ("10.0.0.1:/vol/ab", True),
+        ("10.0.0.2:/vol/a", True),
+    ],
+)
+def test_a_folder_of_a_share_on_the_node_is_of_the_share(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, source: str, lost: bool
+) -> None:
+    present = Mount("0:74", "/", "/mnt/data", False, "nfs4", source)
+    monkeypatch.setattr(mounts, "at", lambda path: present)
+    known = Publication(False, "MULTI_NODE_MULTI_WRITER", fstype="nfs4", source="10.0.0.1:/vol/a", device="0:74")
+    hosts = HostMounts(bench.runner, str(bench.mnt), lambda: bench.api)
+    assert hosts.lost(replace(known, host="/mnt/data")) is lost
+
+
 async def test_a_strangers_mount_on_the_node_with_the_number_that_ours_had_is_not_taken_away(
     bench: Bench, node: Node
 ) -> None:
