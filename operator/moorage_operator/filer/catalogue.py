@@ -32,6 +32,11 @@ class Catalogue:
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     living: set[str] = field(default_factory=set[str])
 
+    @property
+    def leaving(self) -> bool:
+        """Whether a volume is about to go: what it leaves on the filer can be listed when it has gone."""
+        return any(each.wanted.released for each in self.entries.values())
+
     def take(self, uid: str, item: Mapping[str, Any] | None) -> str:
         """Note a StorageVolume, or that it is gone; its id."""
         id = names.short_id(uid)

@@ -25,6 +25,7 @@ _PATIENCE = 60.0
 _ANSWER = 20.0  # seconds in which the filer must tell its room
 _LOOK = 0.5
 _REPORT_EVERY = 10.0
+_LEAVE = 30.0  # seconds for the operator to let go of a volume whose folder is settled
 
 
 class Worker:
@@ -84,8 +85,8 @@ class Worker:
             raise self._failure
         if self._queue.busy:
             self._moved = time.monotonic()
-        now = time.monotonic()
-        return now - self._moved > idle or now - began > life
+        now, patience = time.monotonic(), max(idle, _LEAVE) if self._catalogue.leaving else idle
+        return now - self._moved > patience or now - began > life
 
     async def _tell_backend(self) -> None:
         try:
