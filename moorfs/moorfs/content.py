@@ -325,10 +325,17 @@ class Content:
 
     @property
     def is_dirty(self) -> bool:
+        """Asked by anybody, with no lock: another thread may store the file and close it meanwhile."""
         if self.pending or self.saving.metadata:
             return True
-        if self.body is None or isinstance(self.body, Streamed):
+        body = self.body
+        if body is None or isinstance(body, Streamed):
             return False
-        if isinstance(self.body, Whole) and not self.handles.writers:
+        if isinstance(body, Whole) and not self.handles.writers:
             return False
-        return self.body.is_changed
+        try:
+            return body.is_changed
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return self.pending or self.saving.metadata  # closed since: what rests is stored

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from datafakes import MIB, Rig, until
 
+from moorfs import whole
 from moorfs.blocks import BLOCK
-from moorfs.ports import FileError, StoreError
+from moorfs.ports import FileError, Stamp, StoreError
 
 NEW = os.O_WRONLY | os.O_CREAT
 Making = Callable[..., Rig]
@@ -49,6 +50,23 @@ def test_a_closed_file_is_in_the_engine_and_a_second_close_asks_nothing(rig: Mak
     file.release(opened.handle)
     assert r.store.calls == {"put": 1}
     assert not file.is_open
+    assert not file.is_dirty
+
+
+def test_a_file_that_another_thread_closes_while_it_is_looked_at_is_clean(
+    rig: Making, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig()
+    file = r.cache.of(r.node("a"))
+    opened = file.create(NEW)
+    file.write(opened.handle, 0, memoryview(b"hello"))
+    file.flush(opened.handle)
+
+    def closed(fd: int) -> Stamp:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(whole, "stamp_of", closed)
+
     assert not file.is_dirty
 
 
