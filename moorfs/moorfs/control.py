@@ -61,14 +61,18 @@ class Control:
         try:
             _check_peer(connection)
             request = receive(connection)
+        except MoorageError as error:
+            return {"code": error.code, "message": str(error)}
+        return self._done(request)
+
+    def _done(self, request: Fields) -> Fields:
+        try:
             method = self._methods.get(str(request.get("method")))
             if method is None:
                 raise NotOffered(f"moorfs knows {', '.join(self._methods)}, nothing else")
             return {"code": "OK", **method(request)}
         except MoorageError as error:
             return {"code": error.code, "message": str(error)}
-        except OSError:
-            raise
         except Exception as error:
             log.exception("a request to the control socket failed")
             return {"code": "INTERNAL", "message": f"moorfs failed ({error!r}); its log says where"}
