@@ -262,6 +262,7 @@ async def cluster(api: Any) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def bed(cluster: Cluster, s3_server: Any) -> AsyncIterator[Bed]:
+    await _sweep(cluster)  # what tests of the API server alone have made
     namespace = f"t-{secrets.token_hex(4)}"
     await cluster._call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
     bed = Bed(cluster, namespace)
