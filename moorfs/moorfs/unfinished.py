@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from moorfs.ports import ALWAYS, Condition, ObjectStore, Range, Upload
+from moorfs.onward import Onward
+from moorfs.ports import ALWAYS, Condition, ObjectStore, Range
 from moorfs.transfer.workers import Workers
 
 
@@ -42,24 +43,10 @@ class Noting:
 
 
 @dataclass(frozen=True, slots=True)
-class NotedUpload:
+class NotedUpload(Onward):
     """An upload whose note goes with its end."""
 
-    upload: Upload
     note: Path
-
-    @property
-    def id(self) -> str:
-        return self.upload.id
-
-    def part(self, number: int, body: Range) -> None:
-        self.upload.part(number, body)
-
-    def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
-        self.upload.copy_part(number, source, start, length, match)
-
-    def same(self, number: int, body: Range) -> bool:
-        return self.upload.same(number, body)
 
     def complete(self, condition: Condition = ALWAYS) -> str:
         etag = self.upload.complete(condition)

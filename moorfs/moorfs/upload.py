@@ -8,8 +8,9 @@ from typing import cast
 
 from moorfs.blocks import BLOCK, count
 from moorfs.means import Means
+from moorfs.onward import Onward
 from moorfs.partial import Partial
-from moorfs.ports import ALWAYS, Condition, ObjectStore, Range, StoreError, Upload
+from moorfs.ports import Condition, ObjectStore, Range, StoreError
 from moorfs.transfer.upload import SMALLEST_PART, Kept, part_size, upload
 
 _PIECE = 64 << 20
@@ -90,16 +91,8 @@ class _Copying:
 
 
 @dataclass(frozen=True, slots=True)
-class _CopyingUpload:
-    upload: Upload
+class _CopyingUpload(Onward):
     body: Partial
-
-    @property
-    def id(self) -> str:
-        return self.upload.id
-
-    def part(self, number: int, body: Range) -> None:
-        self.upload.part(number, body)
 
     def copy_part(self, number: int, source: str, start: int, length: int, match: str) -> None:
         try:
@@ -108,12 +101,3 @@ class _CopyingUpload:
             if error.errno == errno.ENOSYS:
                 self.body.load(start // BLOCK, count(start + length))
             raise
-
-    def same(self, number: int, body: Range) -> bool:
-        return self.upload.same(number, body)
-
-    def complete(self, condition: Condition = ALWAYS) -> str:
-        return self.upload.complete(condition)
-
-    def abort(self) -> None:
-        self.upload.abort()
