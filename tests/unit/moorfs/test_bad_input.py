@@ -19,7 +19,6 @@ changed while it is read  test_bad_weather: an_object_that_somebody_changes_is_n
 
 import errno
 import http.server
-import json
 import os
 import threading
 import time
@@ -29,14 +28,11 @@ from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fault
-import fusemount
 import pytest
 import s3engine
 from fault import Rule
 from fusemount import Mount
-from weather import admin, body, read, refusal, write
-
-from harness.ports import free_ports
+from weather import admin, body, read, refusal, take_key, with_keys, write
 
 Mounting = Callable[..., Mount]
 MIB = 1 << 20
@@ -74,25 +70,11 @@ def test_a_key_that_expired_fails_the_close_and_the_bytes_are_stored_with_the_ne
 
 
 def test_a_key_that_is_revoked_under_load_is_told_to_writers_and_loses_nothing(tmp_path: Path) -> None:
-    port = free_ports(1)[0]
-    with s3engine.running(tmp_path / "engine", more=("--keep-alive", f"--admin-port=127.0.0.1:{port}")) as engine:
-        made = Mount(tmp_path / "a", fusemount.make(tmp_path / "a", engine, bucket=engine.bucket()))
-        made.mount()
-        made.start()
-        try:
-            _revoke(made, engine, port)
-        finally:
-            made.close()
+    with with_keys(tmp_path) as (made, engine, port):
+        _revoke(made, engine, port)
 
 
 def _revoke(made: Mount, engine: s3engine.Engine, port: int) -> None:
-    def take(name: str) -> None:
-        admin(engine, port, "create-user", new=name)
-        fresh = made.home / "fresh"
-        fresh.write_text(json.dumps({"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": "s" * 40}))
-        fresh.rename(made.settings.key_file)
-        made.ask("rekey")  # it may have seen the new one by itself
-
     def load(writer: int) -> dict[str, int]:
         told: dict[str, int] = {}
         while errno.EACCES not in told.values():
@@ -100,13 +82,13 @@ def _revoke(made: Mount, engine: s3engine.Engine, port: int) -> None:
             told[name] = refusal(lambda: write(name, name.encode()))  # noqa: B023
         return told
 
-    take("first")
+    take_key(made, engine, port, "first")
     writers = [made.begin(lambda writer=writer: load(writer)) for writer in range(3)]
     until(lambda: made.ask("stats")["figures"].get("stored_bytes_total", 1) > 0)
     time.sleep(0.3)
     admin(engine, port, "delete-user", access="first")
     told = {name: error for each in writers for name, error in each.result(60).items()}
-    take("second")
+    take_key(made, engine, port, "second")
     until(lambda: made.ask("store", seconds=30)["stored"])
 
     assert {*told.values()} <= {0, errno.EACCES}

@@ -12,14 +12,11 @@ from email.utils import formatdate
 from pathlib import Path
 
 import fault
-import fusemount
 import pytest
 import s3engine
 from fault import Rule
 from fusemount import Mount
-from weather import admin, body, read, refusal, write
-
-from harness.ports import free_ports
+from weather import admin, body, read, refusal, take_key, with_keys, write
 
 Mounting = Callable[..., Mount]
 MIB = 1 << 20
@@ -190,15 +187,8 @@ def test_a_wrong_key_is_an_error_that_a_new_key_ends_without_a_remount(
 
 
 def test_keys_rotate_under_load_and_nobody_notices(tmp_path: Path) -> None:
-    port = free_ports(1)[0]
-    with s3engine.running(tmp_path / "engine", more=("--keep-alive", f"--admin-port=127.0.0.1:{port}")) as engine:
-        made = Mount(tmp_path / "a", fusemount.make(tmp_path / "a", engine, bucket=engine.bucket()))
-        made.mount()
-        made.start()
-        try:
-            _rotate(made, engine, port)
-        finally:
-            made.close()
+    with with_keys(tmp_path) as (made, engine, port):
+        _rotate(made, engine, port)
 
 
 def _rotate(made: Mount, engine: s3engine.Engine, port: int) -> None:
@@ -215,11 +205,7 @@ def _rotate(made: Mount, engine: s3engine.Engine, port: int) -> None:
 
     writers = [made.begin(lambda writer=writer: load(writer)) for writer in range(2)]
     for turn in range(10):
-        admin(engine, port, "create-user", new=f"key-{turn}")
-        fresh = made.home / "fresh"
-        fresh.write_text(json.dumps({"AWS_ACCESS_KEY_ID": f"key-{turn}", "AWS_SECRET_ACCESS_KEY": "s" * 40}))
-        fresh.rename(made.settings.key_file)
-        assert made.ask("rekey")["changed"] is True
+        assert take_key(made, engine, port, f"key-{turn}")
         if turn:
             admin(engine, port, "delete-user", access=f"key-{turn - 1}")
         time.sleep(0.1)
