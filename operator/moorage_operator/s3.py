@@ -1,6 +1,5 @@
 """Signed S3 calls on one server with one key: just what buckets need, over aiohttp."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,12 +9,13 @@ import aiohttp
 from yarl import URL
 
 from moorage import sigv4
-from moorage.errors import Forbidden, MoorageError, NotReady, Pending
+from moorage.errors import Forbidden, MoorageError, NotReady
 from moorage_operator import s3xml
+
+Query = tuple[tuple[str, str], ...]
 
 DEADLINE = 20.0  # seconds per call
 NOT_IMPLEMENTED = 501  # an engine has no such thing: its settings read as off
-EMPTYING = 45.0  # seconds of emptying before other work gets its turn
 
 _GONE = frozenset({"NoSuchBucket", "NoSuchUpload"})
 
@@ -37,14 +37,6 @@ _NOT_THIS_KEY = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One version of an object, or a delete marker."""
-
-    key: str
-    version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class S3:
     """A server, a key, and the session that carries the calls."""
 
@@ -57,7 +49,7 @@ class S3:
         self,
         method: str,
         path: str,
-        query: tuple[tuple[str, str], ...] = (),
+        query: Query = (),
         body: bytes = b"",
         headers: dict[str, str] | None = None,
     ) -> bytes:
@@ -83,6 +75,14 @@ class S3:
             method, URL(url, encoded=True), headers=headers, data=body, timeout=timeout, allow_redirects=False
         ) as answer:
             return answer.status, await answer.read()
+
+    async def delete(self, path: str, query: Query = ()) -> None:
+        """Also of what is gone already."""
+        try:
+            await self.call("DELETE", path, query)
+        except EngineRefused as error:
+            if error.status != 404 and error.s3_code not in _GONE:
+                raise
 
     # Buckets. Each states an end, and may be called again.
 
@@ -141,7 +141,7 @@ class S3:
         await self.call("PUT", f"/{bucket}", (("policy", ""),), policy.encode())
 
     async def ensure_no_policy(self, bucket: str) -> None:
-        await self._tolerate("DELETE", f"/{bucket}", (("policy", ""),))
+        await self.delete(f"/{bucket}", (("policy", ""),))
 
     async def versioning(self, bucket: str) -> str:
         """Enabled, Suspended, or "" for a bucket that never had it."""
@@ -170,86 +170,6 @@ class S3:
         except (EngineRefused, Forbidden):
             return False
         return True
-
-    async def is_empty(self, bucket: str) -> bool:
-        """No object, no version, no delete marker; a bucket that is not there is empty."""
-        try:
-            return not await self._versions(bucket, 1) and not await self._objects(bucket, 1)
-        except EngineRefused as error:
-            if error.s3_code != "NoSuchBucket":
-                raise
-            return True
-
-    async def ensure_absent(self, bucket: str) -> None:
-        """Empty the bucket, all versions and unfinished uploads, and delete it; raises Pending when it takes long."""
-        try:
-            await self._empty(bucket, time.monotonic() + EMPTYING)
-        except EngineRefused as error:
-            if error.s3_code != "NoSuchBucket":
-                raise
-            return
-        await self._tolerate("DELETE", f"/{bucket}")
-
-    async def _empty(self, bucket: str, until: float) -> None:
-        removed = 0
-        for listing in (self._versions, self._objects):
-            while entries := await listing(bucket):
-                await self._delete(bucket, entries)
-                removed += len(entries)
-                if time.monotonic() > until:
-                    raise Pending(f"bucket {bucket} is being emptied: {removed} objects removed in this turn")
-        while uploads := await self._uploads(bucket):
-            for key, upload in uploads:
-                await self._tolerate("DELETE", f"/{bucket}/{key}", (("uploadId", upload),))
-            if time.monotonic() > until:
-                raise Pending(f"unfinished uploads of bucket {bucket} are being removed")
-
-    async def _versions(self, bucket: str, most: int = 1000) -> list[Entry]:
-        query = (("encoding-type", "url"), ("max-keys", str(most)), ("versions", ""))
-        try:
-            tree = s3xml.parse(await self.call("GET", f"/{bucket}", query))
-        except EngineRefused as error:
-            if error.status in (400, 501) and error.s3_code in ("NotImplemented", "VersioningNotConfigured"):
-                return []  # an engine without versions: the plain listing has it all
-            raise
-        found = [*s3xml.children(tree, "Version"), *s3xml.children(tree, "DeleteMarker")]
-        return [Entry(s3xml.key_of(tree, each), s3xml.text(each, "VersionId")) for each in found]
-
-    async def _objects(self, bucket: str, most: int = 1000) -> list[Entry]:
-        query = (("encoding-type", "url"), ("list-type", "2"), ("max-keys", str(most)))
-        tree = s3xml.parse(await self.call("GET", f"/{bucket}", query))
-        return [Entry(s3xml.key_of(tree, each)) for each in s3xml.children(tree, "Contents")]
-
-    async def _uploads(self, bucket: str) -> list[tuple[str, str]]:
-        query = (("encoding-type", "url"), ("max-uploads", "1000"), ("uploads", ""))
-        tree = s3xml.parse(await self.call("GET", f"/{bucket}", query))
-        return [
-            (s3xml.key_of(tree, each), s3xml.text(each, "UploadId") or "") for each in s3xml.children(tree, "Upload")
-        ]
-
-    async def _delete(self, bucket: str, entries: list[Entry]) -> None:
-        objects = "".join(_object(each) for each in entries)
-        body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
-        tree = s3xml.parse(
-            await self.call("POST", f"/{bucket}", (("delete", ""),), body, {"content-md5": s3xml.md5(body)})
-        )
-        for failed in s3xml.children(tree, "Error"):
-            code, key = s3xml.text(failed, "Code") or "", s3xml.text(failed, "Key")
-            raise EngineRefused(
-                f"{key} in bucket {bucket} cannot be deleted: {code} {s3xml.text(failed, 'Message')}", 409, code
-            )
-
-    async def _tolerate(self, method: str, path: str, query: tuple[tuple[str, str], ...] = ()) -> None:
-        try:
-            await self.call(method, path, query)
-        except EngineRefused as error:
-            if error.status != 404 and error.s3_code not in _GONE:
-                raise
-
-
-def _object(entry: Entry) -> str:
-    version = f"<VersionId>{escape(entry.version)}</VersionId>" if entry.version else ""
-    return f"<Object><Key>{escape(entry.key)}</Key>{version}</Object>"
 
 
 def _refusal(what: str, status: int, text: bytes) -> MoorageError:

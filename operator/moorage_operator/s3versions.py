@@ -8,12 +8,11 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from moorage.contents import Retention, Version
 from moorage.model import LockMode
-from moorage_operator.s3 import S3, EngineRefused
+from moorage_operator.s3 import S3, EngineRefused, Query
 from moorage_operator.s3xml import children, key_of, md5, parse, text
 
 PAGE = 1000  # what S3 gives at most
 AFTER = "\x01"  # behind a key: greater than the key, and than no other one that a file system holds
-Query = tuple[tuple[str, str], ...]
 
 _UNRETAINED = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
 

@@ -14,7 +14,7 @@ from moorage.contents import Count, Version, moment, stamp, written
 from moorage.errors import MoorageError
 from moorage.model import Bucket, ObjectLock
 from moorage_operator.engines.protocol import ObjectEngine
-from moorage_operator.s3versions import Query
+from moorage_operator.s3 import Query
 
 TURN = 15.0  # seconds
 STAMPS = 8  # at a time

@@ -17,7 +17,7 @@ from moorage.model import Access
 from moorage.sigv4 import Key
 from moorage_operator.engines.plain import PlainEngine, healthy
 from moorage_operator.engines.protocol import BucketUsage
-from moorage_operator.s3 import EngineRefused
+from moorage_operator.s3 import EngineRefused, Query
 
 ADMIN = "/minio/admin/v3"
 HEALTH = "/minio/health/ready"
@@ -75,7 +75,7 @@ class Minio(PlainEngine):
         named = user.get("policyName") == _policy_name(access) and user.get("status") == "enabled"
         return named and _actions(found) == _actions(json.loads(policy or "{}"))
 
-    async def _ask(self, what: str, query: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
+    async def _ask(self, what: str, query: Query = ()) -> dict[str, Any]:
         return json.loads(await self.admin.call("GET", f"{ADMIN}/{what}", query))
 
     async def _forget(self, what: str, name: str, value: str) -> None:

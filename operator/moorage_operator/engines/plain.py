@@ -19,10 +19,10 @@ from moorage.errors import Forbidden, MoorageError, NotOffered
 from moorage.features import Feature
 from moorage.model import Access, S3Engine
 from moorage.sigv4 import Key
-from moorage_operator import s3bucket, s3versions
+from moorage_operator import s3bucket, s3emptying, s3versions
 from moorage_operator.engines.protocol import BucketUsage
-from moorage_operator.s3 import S3, EngineRefused, KeyRefused
-from moorage_operator.s3versions import Page, Query
+from moorage_operator.s3 import S3, EngineRefused, KeyRefused, Query
+from moorage_operator.s3versions import Page
 
 _NO_SUCH_BUCKET = "moorage-probe"  # asking for it tells whether the key is good
 
@@ -151,10 +151,10 @@ class PlainEngine:
         return access
 
     async def remove_bucket(self, bucket: str) -> None:
-        await self.s3.ensure_absent(bucket)
+        await s3emptying.ensure_absent(self.s3, bucket)
 
     async def is_empty(self, bucket: str) -> bool:
-        return await self.s3.is_empty(bucket)
+        return await s3emptying.is_empty(self.s3, bucket)
 
     async def usage(self, bucket: str) -> BucketUsage | None:
         return None

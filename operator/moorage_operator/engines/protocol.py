@@ -15,7 +15,8 @@ from moorage.contents import Retention, Version
 from moorage.features import Feature
 from moorage.model import Access
 from moorage.sigv4 import Key
-from moorage_operator.s3versions import Page, Query
+from moorage_operator.s3 import Query
+from moorage_operator.s3versions import Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from moorage import contents as judged
 from moorage.contents import Contents, Version
 from moorage.model import ObjectLock
 from moorage_operator.engines.protocol import ObjectEngine
-from moorage_operator.s3 import EngineRefused
-from moorage_operator.s3versions import Query
+from moorage_operator.s3 import EngineRefused, Query
 
 PAGES = 50  # of 1,000 versions, in one look of a deletion
 
