@@ -11,8 +11,9 @@ from moorage.attachmentfacts import AttachmentFacts, HolderImage, mount_path, vo
 from moorage.holders import PodState, Use, Uses
 from moorage.model import StorageAttachment, StorageVolume
 from moorage.nodegroup import HolderPod, NodeSeen, Rival
+from moorage_operator.bodies import placed_on
 from moorage_operator.cluster import Cluster
-from moorage_operator.index import Index, placed_on
+from moorage_operator.index import Index
 from moorage_operator.store import Name
 from moorage_operator.times import now
 

@@ -9,7 +9,8 @@ from moorage import conditions, consent, nodegroup
 from moorage.actions import Manifest, part
 from moorage.model import LabelSelector
 from moorage.nodegroup import NodeSeen
-from moorage_operator.index import Index, placed_on, shown_bucket
+from moorage_operator.bodies import placed_on, shown_bucket
+from moorage_operator.index import Index
 from moorage_operator.links import attachment_uid, path_of, volume_of
 from moorage_operator.pods import Stir
 from moorage_operator.store import Key, Name, key_of, name_of

@@ -8,8 +8,9 @@ from moorage.actions import Manifest, Problem, Reference, part
 from moorage.filerpod import WorkerPod
 from moorage.filerwork import FilerFacts, Need
 from moorage.model import StorageBackend
+from moorage_operator.bodies import placed_on
 from moorage_operator.cluster import Cluster
-from moorage_operator.index import Index, placed_on
+from moorage_operator.index import Index
 from moorage_operator.store import Key
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from moorage import conditions, holders, names
+from moorage import holders
 from moorage.actions import Manifest, part
 from moorage.holders import Claim, PodState, Use, Uses, VolumeKey
 from moorage.model import Phase, StorageBackend
@@ -14,6 +14,7 @@ from moorage.nodegone import Silent
 from moorage.nodegroup import NodeSeen
 from moorage.placement import Room
 from moorage.transit import SeenAttachment
+from moorage_operator.bodies import full_name, handle_of, placed_on, shown_bucket
 from moorage_operator.keyring import Keyring
 from moorage_operator.lineage import Lineage
 from moorage_operator.links import Links
@@ -60,9 +61,10 @@ class Index:
                 return None
         return self._parsed[name][1]
 
-    def known(self, kind: str) -> dict[str, Manifest]:
-        """What is known of a kind, by uid; of what is kept smaller, by name and only enough to drop it."""
-        stores = {
+    @property
+    def stores(self) -> Mapping[str, Store]:
+        """By kind; of the kinds that are kept whole."""
+        return {
             "StorageVolume": self.volumes,
             "Bucket": self.buckets,
             "BucketKey": self.keyring.store,
@@ -73,8 +75,11 @@ class Index:
             "StorageSnapshot": self.snapshots,
             "DaemonSet": self.daemon_sets,
         }
-        if kind in stores:
-            return stores[kind].bodies()
+
+    def known(self, kind: str) -> dict[str, Manifest]:
+        """What is known of a kind, by uid; of what is kept smaller, by name and only enough to drop it."""
+        if kind in self.stores:
+            return self.stores[kind].bodies()
         slender = {"Node": self.nodes, "Namespace": self.namespaces}
         found = (("", name) for name in slender[kind]) if kind in slender else iter(self.pods)
         return {
@@ -210,7 +215,7 @@ class Index:
         phase = Phase(said) if said in set(Phase) else None
         holding = self.holders_of(attachment["metadata"]).values()
         leaving = phase != Phase.ATTACHING and any(each.state == PodState.leaving for each in holding)
-        return SeenAttachment("/".join(name_of(attachment)), Phase.DETACHING if leaving else phase)
+        return SeenAttachment(full_name(attachment), Phase.DETACHING if leaving else phase)
 
     def holders_of(self, attachment: Manifest) -> dict[Name, Uses]:
         """The pods that hold its mount on nodes, by its metadata. In other namespaces the label means nothing."""
@@ -221,47 +226,3 @@ class Index:
         """The pods that use any of the volumes, or the bucket by its own name."""
         inline = {Use(bucket=bucket)} if bucket else set[Use]()
         return self.pods.users(inline.union(*(self.ways_to(each) for each in volumes)))
-
-
-def handle_of(volume: Manifest) -> str:
-    """The CSI volume id of a StorageVolume."""
-    return str(names.VolumeHandle(*name_of(volume), id_of(volume)))
-
-
-def id_of(body: Manifest) -> str:
-    return part(body, "status").get("id") or names.short_id(body["metadata"]["uid"])
-
-
-def backend_mark(body: Manifest) -> tuple[str, ...]:
-    """What of a backend concerns the volumes on it: not its free space, which changes all the time."""
-    found: list[Manifest] = part(body, "status").get("conditions", [])
-    ready = next((each for each in found if each["type"] == conditions.READY), Manifest())
-    metadata = body["metadata"]
-    return (
-        metadata["uid"],
-        str(metadata.get("generation", 0)),
-        metadata.get("deletionTimestamp", ""),
-        ready.get("status", ""),
-        ready.get("message", ""),
-    )
-
-
-def placed_on(body: Manifest) -> str | None:
-    return part(body, "status", "placement").get("backend")
-
-
-def shown_bucket(volume: Manifest) -> Name | None:
-    """The bucket that an object volume shows: the named one, else that of its own name."""
-    if part(volume, "spec").get("type") != "object":
-        return None
-    named = part(volume, "spec", "bucket")
-    own = volume["metadata"]
-    return named.get("namespace") or own["namespace"], named.get("name") or own["name"]
-
-
-def is_deleting(body: Manifest | None) -> bool:
-    return bool(body and "deletionTimestamp" in body["metadata"])
-
-
-def volume_uid(body: Manifest) -> str | None:
-    return part(body, "metadata", "labels").get(names.LABEL_VOLUME_UID)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 
 from moorage import conditions
 from moorage.actions import Manifest, part
-from moorage_operator.index import Index, placed_on
+from moorage_operator.bodies import placed_on
+from moorage_operator.index import Index
 from moorage_operator.store import Key, Name, key_of, name_of
 
 Add = Callable[[Key], None]

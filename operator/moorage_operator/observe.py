@@ -21,10 +21,11 @@ from moorage.model import Bucket, Phase, SecretRef, StorageBackend, StorageSnaps
 from moorage.release import RELEASING, is_free
 from moorage.sigv4 import Key as S3Key
 from moorage_operator import attachmentuse
+from moorage_operator.bodies import full_name, handle_of, id_of, placed_on, shown_bucket
 from moorage_operator.cluster import Cluster
 from moorage_operator.engines.desk import Engines
 from moorage_operator.filers import Filers
-from moorage_operator.index import Index, handle_of, id_of, placed_on, shown_bucket
+from moorage_operator.index import Index
 from moorage_operator.listing import Shown
 from moorage_operator.probe import Probe
 from moorage_operator.snapshots import SnapshotObserver, holders_of
@@ -253,7 +254,7 @@ class Observer:
         own = names.persistent_volume(volume.status.id)
         claims: set[Claim] = {(namespace, name)} if volume.spec.claim != "None" else set()
         attachments = await attachmentuse.holding(self._cluster, self._index, volume)
-        found = {f"StorageAttachment {_full_name(each)}" for each in attachments} | {*holders_of(self._index, body)}
+        found = {f"StorageAttachment {full_name(each)}" for each in attachments} | {*holders_of(self._index, body)}
         theirs = {name_of(each) for each in attachments}
         for known in self._shown_by(volume, body) | more:
             seen = await self._cluster.get(Reference("v1", "PersistentVolume", known))
@@ -285,12 +286,12 @@ class Observer:
         shared = bucket.spec.share is not None or known - {namespace}  # then any namespace may have volumes of it
         volumes = await self._cluster.list_ours("StorageVolume", "" if shared else namespace)
         showing = (each for each in volumes if shown_bucket(each) == (namespace, name))
-        found = {f"StorageVolume {_full_name(each)}" for each in showing if _still_shows(each, bucket)}
+        found = {f"StorageVolume {full_name(each)}" for each in showing if _still_shows(each, bucket)}
         return tuple(sorted(found | await self._pods_using({Use(bucket=(namespace, name))}, namespace)))
 
     def _placed_on(self, backend: str) -> Iterable[str]:
         for store in (self._index.volumes, self._index.snapshots, self._index.buckets, self._index.keyring.store):
-            yield from (f"{each['kind']} {_full_name(each)}" for each in store.values() if placed_on(each) == backend)
+            yield from (f"{each['kind']} {full_name(each)}" for each in store.values() if placed_on(each) == backend)
 
 
 def _is_of(persistent_volume: Manifest, handle: str) -> bool:
@@ -307,10 +308,6 @@ def _shows(volume: Manifest, bucket: Bucket) -> bool:
     """Not so a volume that only bears the bucket's name."""
     named = part(volume, "spec").get("bucket")
     return bool(named) or bucket.metadata.get("labels", {}).get(names.LABEL_VOLUME_UID) == volume["metadata"]["uid"]
-
-
-def _full_name(body: Manifest) -> str:
-    return f"{body['metadata']['namespace']}/{body['metadata']['name']}"
 
 
 def _is_ready(bucket: Bucket | None) -> bool:

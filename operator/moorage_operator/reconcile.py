@@ -60,7 +60,7 @@ from moorage_operator.keys import KeyObserver
 from moorage_operator.metrics import Metrics, Stay
 from moorage_operator.observe import Observer
 from moorage_operator.snapshots import SnapshotObserver
-from moorage_operator.store import Key, Store, name_of
+from moorage_operator.store import Key, name_of
 from moorage_operator.times import now
 
 Status = TypeVar(
@@ -107,18 +107,10 @@ class Reconciler:
         self._engines = engines
         self._metrics = metrics
         self._instance = instance
-        self._stores: Mapping[str, Store] = {
-            "StorageVolume": index.volumes,
-            "StorageAttachment": index.attachments,
-            "StorageSnapshot": index.snapshots,
-            "Bucket": index.buckets,
-            "BucketKey": index.keyring.store,
-            "StorageBackend": index.backends,
-        }
 
     async def __call__(self, key: Key) -> float | None:
         """Seconds until the object wants another look by itself, or None."""
-        body = self._stores[key.kind].get(key.namespace, key.name)
+        body = self._index.stores[key.kind].get(key.namespace, key.name)
         if body is None:
             return None
         started = time.monotonic()
@@ -208,7 +200,7 @@ class Reconciler:
         }
         self._metrics.status_writes.labels(kind).inc()
         answer = await self._cluster.apply(manifest, sub="status")
-        if self._stores[kind].put(answer) and kind == "StorageAttachment":
+        if self._index.stores[kind].put(answer) and kind == "StorageAttachment":
             self._index.links.put(answer)
         if kind == "StorageVolume":
             self._index.keep_place(name_of(answer))
@@ -233,7 +225,7 @@ class Reconciler:
         match action:
             case Hold():
                 held = await self._cluster.hold(reference(body), body["metadata"]["uid"])
-                self._stores[body["kind"]].put(held)
+                self._index.stores[body["kind"]].put(held)
                 return held
             case Apply():
                 self._remember(await self._cluster.apply(action.manifest))
@@ -258,7 +250,7 @@ class Reconciler:
         metadata = {"name": body["metadata"]["name"], "uid": body["metadata"]["uid"]}
         manifest = {"apiVersion": names.API_VERSION, "kind": body["kind"], "metadata": metadata, "status": {}}
         answer = await self._cluster.apply(manifest, sub="status", manager=names.agent_manager(server))
-        self._stores[body["kind"]].put(answer)
+        self._index.stores[body["kind"]].put(answer)
         log.info("%s: server %s is gone from the cluster, and from status.servers", reference(body), server)
 
     def _remember(self, made: Manifest) -> None:

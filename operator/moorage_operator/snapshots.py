@@ -8,8 +8,9 @@ from moorage import names, origin
 from moorage.actions import Manifest, Reference, part
 from moorage.model import ImageState, StorageSnapshot, StorageVolume
 from moorage.snapshotfacts import SnapshotFacts
+from moorage_operator.bodies import full_name, id_of
 from moorage_operator.cluster import Cluster
-from moorage_operator.index import Index, id_of
+from moorage_operator.index import Index
 from moorage_operator.store import Name, name_of
 from moorage_operator.times import now
 
@@ -54,7 +55,7 @@ def holders_of(index: Index, volume: Manifest) -> tuple[str, ...]:
 def waiting_clones(index: Index, kind: str, source: Name) -> tuple[str, ...]:
     """The volumes that begin with it and are not served yet, in words."""
     found = (index.volumes.get(*each) for each in index.lineage.begun_with(kind, source))
-    return tuple(f"StorageVolume {'/'.join(name_of(each))} (being cloned)" for each in found if each and _waits(each))
+    return tuple(f"StorageVolume {full_name(each)} (being cloned)" for each in found if each and _waits(each))
 
 
 def _waits(volume: Manifest) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from moorage.actions import Manifest, part
-from moorage_operator.index import Index, is_deleting, placed_on
+from moorage_operator.bodies import is_deleting, placed_on
+from moorage_operator.index import Index
 from moorage_operator.lineage import source_of
 from moorage_operator.store import Key, Name, key_of, name_of
 

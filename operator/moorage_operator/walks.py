@@ -16,9 +16,10 @@ from moorage.contents import Count, written
 from moorage.errors import MoorageError
 from moorage.features import Feature, features
 from moorage.model import Bucket, ObjectLock, S3Engine
+from moorage_operator.bodies import is_deleting
 from moorage_operator.engines.desk import Engines
 from moorage_operator.engines.protocol import ObjectEngine
-from moorage_operator.index import Index, is_deleting
+from moorage_operator.index import Index
 from moorage_operator.walk import TURN, Stamped, Walk
 
 BUCKETS = 2  # at a time

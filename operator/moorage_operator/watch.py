@@ -10,8 +10,9 @@ from moorage.actions import Manifest, part
 from moorage.holders import Use
 from moorage_operator import filers
 from moorage_operator.attachmentwatch import COUNT_DELAY, AttachmentRouter
+from moorage_operator.bodies import backend_mark, is_deleting, placed_on, shown_bucket, volume_uid
 from moorage_operator.door import admit
-from moorage_operator.index import Index, backend_mark, is_deleting, placed_on, shown_bucket, volume_uid
+from moorage_operator.index import Index
 from moorage_operator.keywatch import KeyRouter
 from moorage_operator.links import attachment_uid
 from moorage_operator.pods import Stir
