@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from itertools import count
 
+from moorfs.copies import same
 from moorfs.folders import FolderMoves
 from moorfs.moving import both
 from moorfs.names import given, sought
@@ -217,7 +218,7 @@ class Renaming:
             old, new = self._volume.store.head(intent.source), self._volume.store.head(intent.target)
         except Missing:
             old = new = None
-        if old and new and old.size == new.size and old.metadata == new.metadata:
+        if old and new and same(old, new):
             self._volume.store.delete(intent.source)
         self._volume.journal.write(Settled(intent.serial))
 

@@ -455,3 +455,16 @@ def test_a_file_rename_that_died_is_whole_or_not_at_the_next_mount(rig: Rig, aft
 
     assert set(again.store.objects) == wanted
     assert again.again(takeover=False).system.renaming.pending == []
+
+
+def test_two_objects_of_one_size_without_metadata_are_no_copies_of_each_other(rig: Rig):
+    rig.store.make("a", b"one")
+    rig.store.make("b", b"two")
+    kill_at(rig, "copy")
+    with pytest.raises(Killed):
+        rig.rename("a", "b")
+
+    again = revived(rig, takeover=False)
+    again.system.renaming.settle()
+
+    assert tree_of(again) == {"a": b"one", "b": b"two"}
