@@ -24,22 +24,7 @@ from moorage import (
     stumble,
     transitions,
 )
-from moorage.actions import (
-    Action,
-    Apply,
-    Create,
-    Delete,
-    DropServer,
-    Hold,
-    MakeBucket,
-    MakeKey,
-    Manifest,
-    Plan,
-    RemoveBucket,
-    RemoveKey,
-    part,
-    reference,
-)
+from moorage.actions import Manifest, Plan, part, reference
 from moorage.errors import MoorageError
 from moorage.model import (
     BucketKeyStatus,
@@ -52,14 +37,11 @@ from moorage.model import (
 )
 from moorage.release import release
 from moorage_operator import events
-from moorage_operator.attachments import AttachmentObserver
+from moorage_operator.apply import Applier
 from moorage_operator.cluster import ApiConflict, ApiUnavailable, Cluster
-from moorage_operator.engines.desk import Engines
 from moorage_operator.index import Index
-from moorage_operator.keys import KeyObserver
 from moorage_operator.metrics import Metrics, Stay
-from moorage_operator.observe import Observer
-from moorage_operator.snapshots import SnapshotObserver
+from moorage_operator.observe import Observers
 from moorage_operator.store import Key, name_of
 from moorage_operator.times import now
 
@@ -87,24 +69,12 @@ class Reconciler:
     """Called by the work queue, never twice at a time for one object."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        index: Index,
-        observer: Observer,
-        attachments: AttachmentObserver,
-        snapshots: SnapshotObserver,
-        keys: KeyObserver,
-        engines: Engines,
-        metrics: Metrics,
-        instance: str,
+        self, cluster: Cluster, index: Index, observers: Observers, apply: Applier, metrics: Metrics, instance: str
     ) -> None:
         self._cluster = cluster
         self._index = index
-        self._observer = observer
-        self._attachments = attachments
-        self._snapshots = snapshots
-        self._keys = keys
-        self._engines = engines
+        self._observers = observers
+        self._apply = apply
         self._metrics = metrics
         self._instance = instance
 
@@ -122,7 +92,7 @@ class Reconciler:
             return None
         except MoorageError as error:
             self._metrics.errors.labels(key.kind, error.reason).inc()
-            self._forget(body)  # what was to be done after a deep look is still to be done
+            self._observers.forget(body["metadata"]["uid"])  # what was to be done after a deep look is still to be done
             raise
         finally:
             self._metrics.duration.labels(key.kind).observe(time.monotonic() - started)
@@ -130,33 +100,33 @@ class Reconciler:
     async def _reconcile(self, kind: str, body: Manifest) -> float | None:
         deleting = "deletionTimestamp" in body["metadata"]
         if kind == "StorageVolume":
-            volume = await self._observer.volume(body)
+            volume = await self._observers.volumes(body)
             step = release(volume) if deleting else plan.plan(volume)
             self._promise(body, volume.volume.status, step.status)
             return await self._carry_out(body, volume.volume.status, step)
         if kind == "StorageAttachment":
-            attachment = await self._attachments(body)
+            attachment = await self._observers.attachments(body)
             step = attachmentrelease.release(attachment) if deleting else attachmentplan.plan(attachment)
             return await self._carry_out(body, attachment.attachment.status, step)
         if kind == "StorageSnapshot":
-            snapshot = await self._snapshots(body)
+            snapshot = await self._observers.snapshots(body)
             step = snapshotrelease.release(snapshot) if deleting else snapshotplan.plan(snapshot)
             return await self._carry_out(body, snapshot.snapshot.status, step)
         if kind == "Bucket":
-            bucket = await self._observer.bucket(body)
+            bucket = await self._observers.buckets(body)
             step = bucketrelease.release(bucket) if deleting else bucketplan.plan(bucket)
             return await self._carry_out(body, bucket.bucket.status, step)
         if kind == "BucketKey":
-            key = await self._keys(body)
+            key = await self._observers.keys(body)
             step = keyrelease.release(key) if deleting else keyplan.plan(key)
             return await self._carry_out(body, key.key.status, step)
-        backend = await self._observer.backend(body)
+        backend = await self._observers.backends(body)
         return await self._carry_out(body, backend.backend.status, backendplan.plan(backend))
 
     async def _carry_out(self, body: Manifest, before: Status, step: Plan[Status]) -> float | None:
         try:
             for action in step.actions:
-                body = await self._do(body, action)
+                body = await self._apply(body, action)
         except (ApiUnavailable, ApiConflict):
             raise  # passes; the status stays as it is
         except MoorageError as error:
@@ -214,58 +184,7 @@ class Reconciler:
 
     async def _finish(self, body: Manifest) -> None:
         await self._cluster.let_go(body)
-        self._forget(body)
-
-    def _forget(self, body: Manifest) -> None:
-        for each in (self._observer, self._keys):
-            each.forget(body["metadata"]["uid"])
-
-    async def _do(self, body: Manifest, action: Action) -> Manifest:
-        """Gives the object as it is then."""
-        match action:
-            case Hold():
-                held = await self._cluster.hold(reference(body), body["metadata"]["uid"])
-                self._index.stores[body["kind"]].put(held)
-                return held
-            case Apply():
-                self._remember(await self._cluster.apply(action.manifest))
-            case Create():
-                self._remember(await self._cluster.create(action.manifest))
-            case Delete():
-                await self._cluster.delete(action.reference)
-            case MakeBucket():
-                await self._engines.make(action)
-            case RemoveBucket():
-                await self._engines.remove(action)
-            case MakeKey():
-                await self._engines.make_key(action)
-            case RemoveKey():
-                await self._engines.remove_key(action)
-            case DropServer():
-                await self._drop_server(body, action.server)
-        return body
-
-    async def _drop_server(self, body: Manifest, server: str) -> None:
-        """In the name of its agent, who owned the entry alone: what an apply does not name any more goes."""
-        metadata = {"name": body["metadata"]["name"], "uid": body["metadata"]["uid"]}
-        manifest = {"apiVersion": names.API_VERSION, "kind": body["kind"], "metadata": metadata, "status": {}}
-        answer = await self._cluster.apply(manifest, sub="status", manager=names.agent_manager(server))
-        self._index.stores[body["kind"]].put(answer)
-        log.info("%s: server %s is gone from the cluster, and from status.servers", reference(body), server)
-
-    def _remember(self, made: Manifest) -> None:
-        """What we made ourselves need not wait for the watch."""
-        match made["kind"]:
-            case "PersistentVolume":
-                self._index.put_persistent_volume(made)
-            case "PersistentVolumeClaim":
-                self._index.claims.put(made)
-            case "Bucket":
-                self._index.buckets.put(made)
-            case "DaemonSet":
-                self._index.daemon_sets.put(made)
-            case _:
-                return
+        self._observers.forget(body["metadata"]["uid"])
 
 
 def _lets_in(status: Model) -> bool:

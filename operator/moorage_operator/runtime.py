@@ -14,15 +14,19 @@ from moorage.actions import Manifest
 from moorage.attachmentfacts import HolderImage
 from moorage.errors import MoorageError, NotFound
 from moorage_operator import handlers
+from moorage_operator.apply import Applier
 from moorage_operator.attachments import AttachmentObserver
+from moorage_operator.backends import BackendObserver
 from moorage_operator.bucketaccess import admitted
+from moorage_operator.buckets import BucketObserver
 from moorage_operator.cluster import Cluster
 from moorage_operator.engines.desk import Engines
 from moorage_operator.filers import Filers
+from moorage_operator.holding import Holding
 from moorage_operator.index import Index
 from moorage_operator.keys import KeyObserver
 from moorage_operator.metrics import Metrics
-from moorage_operator.observe import Observer
+from moorage_operator.observe import Observers
 from moorage_operator.probe import Probe, Prober
 from moorage_operator.queue import WorkQueue
 from moorage_operator.reconcile import Reconciler
@@ -30,6 +34,7 @@ from moorage_operator.settings import Settings, kopf_settings
 from moorage_operator.snapshots import SnapshotObserver
 from moorage_operator.store import Key, key_of
 from moorage_operator.strays import Strays
+from moorage_operator.volumes import VolumeObserver
 from moorage_operator.walks import Walks
 from moorage_operator.watch import WATCHED, Router
 
@@ -54,32 +59,23 @@ class Operator:
         self.index = Index()
         self.metrics = Metrics()
         engines = Engines(cluster, lambda name: admitted(self.index, name))
-        snapshots = SnapshotObserver(cluster, self.index)
-        filers = Filers(cluster, self.index, settings.filer_worker)
-        account = settings.node_service_account
         self._walks = Walks(engines, self.index, self._wake, self._look_deeply, settings.walk, settings.stamp)
-        observer = self._observer = Observer(
-            cluster,
-            self.index,
-            engines,
-            probe or Prober(engines),
-            account,
-            snapshots,
-            filers,
-            self._walks.counts,
-            settings.deep,
-        )
-        attachments = AttachmentObserver(
-            cluster, self.index, HolderImage(settings.holder_image, settings.holder_pull_policy)
+        holding, snapshots = Holding(cluster, self.index), SnapshotObserver(cluster, self.index)
+        account, image = settings.node_service_account, HolderImage(settings.holder_image, settings.holder_pull_policy)
+        filers = Filers(cluster, self.index, settings.filer_worker)
+        self._observers = Observers(
+            volumes=VolumeObserver(cluster, self.index, snapshots, holding),
+            attachments=AttachmentObserver(cluster, self.index, image),
+            snapshots=snapshots,
+            buckets=BucketObserver(cluster, self.index, engines, holding, account, self._walks.counts, settings.deep),
+            keys=KeyObserver(cluster, self.index, engines),
+            backends=BackendObserver(cluster, self.index, probe or Prober(engines), filers),
         )
         reconciler = Reconciler(
             cluster,
             self.index,
-            observer,
-            attachments,
-            snapshots,
-            KeyObserver(cluster, self.index, engines),
-            engines,
+            self._observers,
+            Applier(cluster, self.index, engines),
             self.metrics,
             settings.identity,
         )
@@ -113,7 +109,7 @@ class Operator:
         self.queue.add(key_of(body))
 
     def _look_deeply(self, body: Manifest) -> None:
-        self._observer.forget(body["metadata"]["uid"])
+        self._observers.forget(body["metadata"]["uid"])
         self._wake(body)
 
     def trouble(self) -> str | None:

@@ -9,13 +9,13 @@ import pytest
 from moorage import attachmentplan, names
 from moorage.actions import Manifest, Reference
 from moorage.attachmentfacts import HolderImage
-from moorage.model import SecretRef
 from moorage.release import release
 from moorage_operator.attachments import AttachmentObserver
+from moorage_operator.holding import Holding
 from moorage_operator.index import Index
 from moorage_operator.listing import Shown
-from moorage_operator.observe import Observer
 from moorage_operator.snapshots import SnapshotObserver
+from moorage_operator.volumes import VolumeObserver
 
 NFS = {"type": "shared", "mount": "nfs", "server": "nfs", "path": "/vol/x", "options": "vers=4.1"}
 
@@ -113,10 +113,9 @@ def leaving(phase: str = "DESTROYING") -> Manifest:
 
 
 async def look(server: Server, body: Manifest) -> Any:
-    account = SecretRef(name="node", namespace="moorage")
     index = Index()
-    observer = Observer(server, index, None, None, account, SnapshotObserver(server, index))  # type: ignore[arg-type]
-    return release(await observer.volume(body)).status
+    observer = VolumeObserver(server, index, SnapshotObserver(server, index), Holding(server, index))  # type: ignore[arg-type]
+    return release(await observer(body)).status
 
 
 async def test_a_volume_shown_by_hand_that_no_watch_has_told_of_keeps_its_data() -> None:
