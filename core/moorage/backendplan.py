@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from moorage import conditions, features, filerwork, keysenforced, names, placement, quantity
+from moorage import conditions, engines, features, filerwork, keysenforced, names, quantity
 from moorage.actions import Action, DropServer, Hold, Notice, Plan, Problem
 from moorage.conditions import Verdict, no, yes
 from moorage.filerwork import FilerFacts, Work
@@ -12,7 +12,7 @@ from moorage.release import blocked
 
 PROBE_EVERY = 10.0  # seconds
 NAMED_SERVERS = 5  # in a message; the rest is counted
-_POOLED = frozenset({placement.GANESHA, placement.LOCAL})
+_POOLED = frozenset({engines.GANESHA, engines.LOCAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _ready(facts: BackendFacts, trouble: Problem | None) -> Verdict:
 
 def _capacity(backend: StorageBackend) -> tuple[Verdict, ...]:
     """The alarm before a pool that promises more than it holds is full."""
-    if placement.engine_of(backend) not in _POOLED:
+    if engines.engine_of(backend) not in _POOLED:
         return ()
     full = [each for each in backend.status.servers if each.overfull]
     if not full:
@@ -95,7 +95,7 @@ def _status(facts: BackendFacts, verdicts: tuple[Verdict, ...]) -> StorageBacken
     merged = conditions.merge(old.conditions, verdicts, generation, facts.now)
     s3 = facts.backend.spec.engine.s3
     words = features.told(s3) if s3 else ()
-    columns = {"engine": placement.engine_of(facts.backend), "free": _free(old), "features": words}
+    columns = {"engine": engines.engine_of(facts.backend), "free": _free(old), "features": words}
     return old.model_copy(update={"observed_generation": generation, "conditions": merged, **columns})
 
 

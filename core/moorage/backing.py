@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from moorage import (
+    berth,
     conditions,
     consent,
+    engines,
     features,
     manifests,
     names,
@@ -83,8 +85,7 @@ def _place(facts: VolumeFacts) -> Placement | Problem:
     if isinstance(begins, Problem):
         return begins
     size = quantity.parse(spec.size) if spec.size else 0
-    engines = placement.ENGINES_FOR[spec.type]
-    asked = placement.Asked(engines, spec.backend, size, spec.adopt, spec.node, begins)
+    asked = berth.Asked(engines.ENGINES_FOR[spec.type], spec.backend, size, spec.adopt, spec.node, begins)
     return placement.place(asked, facts.backends, facts.room)
 
 
@@ -101,7 +102,7 @@ def _share_not_made(facts: VolumeFacts, placed: Placement) -> Problem:
 
 
 def _attributes(facts: VolumeFacts, placed: Placement, share: Share) -> dict[str, str]:
-    if placed.engine == placement.LOCAL:
+    if placed.engine == engines.LOCAL:
         return {"type": VolumeType.local.value, "mount": "local", "share": facts.id}
     return {
         "type": VolumeType.shared.value,
@@ -122,7 +123,7 @@ def _options(facts: VolumeFacts, placed: Placement) -> str:
 def _topology(facts: VolumeFacts, placed: Placement) -> dict[str, str] | None:
     """Decided once, as in the PersistentVolume, whose affinity never changes."""
     known, backend = facts.volume.status.topology, _backend(facts, placed)
-    return placement.topology(backend, placed) if backend and not known else known
+    return engines.topology(backend, placed) if backend and not known else known
 
 
 def _backend(facts: VolumeFacts, placed: Placement) -> StorageBackend | None:

@@ -8,10 +8,12 @@ could otherwise name another tenant's key there and have its secret changed.
 from dataclasses import replace
 
 from moorage import (
+    berth,
     bucketlock,
     bucketusage,
     bucketwish,
     conditions,
+    engines,
     features,
     keysenforced,
     manifests,
@@ -46,7 +48,7 @@ def plan(facts: BucketFacts) -> Plan[BucketStatus]:
     status, spec = facts.bucket.status, facts.bucket.spec
     hold = () if names.FINALIZER in facts.bucket.metadata.get("finalizers", ()) else (Hold(),)
     if status.placement is None:
-        placed = placement.place(placement.Asked((placement.S3,), spec.backend, region=spec.region), facts.backends)
+        placed = placement.place(berth.Asked((engines.S3,), spec.backend, region=spec.region), facts.backends)
         if isinstance(placed, Problem):
             phase = Phase.FAILED if placed.reason in placement.REFUSED else Phase.PENDING
             return _waiting(facts, phase, placed, hold)

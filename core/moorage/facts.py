@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from moorage import conditions, names, placement
+from moorage import conditions, engines, names, placement
 from moorage.actions import Manifest, Problem
+from moorage.berth import Room
 from moorage.holders import Uses
 from moorage.model import Bucket, Placement, StorageBackend, StorageSnapshot, StorageVolume, VolumeType
-from moorage.placement import Room
 from moorage.transit import SeenAttachment
 
 
@@ -66,5 +66,5 @@ def trouble_at(placed: Placement, backend: StorageBackend | None, room: Room) ->
         return Problem("BackendNotReady", f"StorageBackend {placed.backend}: {placement.why_not_ready(backend)}")
     why = room.why_silent(placed)
     text = f"server {placed.server} of StorageBackend {placed.backend} does not answer: {why}"
-    reason = "NodeNotReady" if placed.engine == placement.LOCAL else "ServerNotReady"
+    reason = "NodeNotReady" if placed.engine == engines.LOCAL else "ServerNotReady"
     return Problem(reason, text) if why else None

@@ -6,7 +6,18 @@ proof; then the Secret. Who reads the Secret never gets a key that does not work
 the next attempt give the user another half, which nobody had; a crash after it finds the half there.
 """
 
-from moorage import conditions, features, keygrants, keyslots, manifests, names, placement, s3secret, transitions
+from moorage import (
+    conditions,
+    engines,
+    features,
+    keygrants,
+    keyslots,
+    manifests,
+    names,
+    placement,
+    s3secret,
+    transitions,
+)
 from moorage.actions import Action, Apply, Create, Delete, Hold, MakeKey, Notice, Plan, Problem, Reference, RemoveKey
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.features import Feature
@@ -44,7 +55,7 @@ def _waiting(facts: KeyFacts, problem: Problem, hold: tuple[Action, ...]) -> Pla
 
 def _begun(facts: KeyFacts, hold: tuple[Action, ...]) -> Plan[BucketKeyStatus]:
     """Written before anything is made."""
-    placed = facts.key.status.placement or Placement(backend=facts.backend_name or "", engine=placement.S3)
+    placed = facts.key.status.placement or Placement(backend=facts.backend_name or "", engine=engines.S3)
     state = keyslots.begun(facts.key.status, facts.key.metadata["uid"], facts.key.spec)
     message = f"key {state.access_key_id} is being made"
     verdicts = (no(conditions.PROVISIONED, "KeyCreating", message), lifecycle(Phase.PROVISIONING, message))

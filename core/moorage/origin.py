@@ -1,12 +1,23 @@
 """What a volume with spec.source begins with: the snapshot or volume, whether it is there, and where."""
 
+from dataclasses import dataclass
+
 from moorage import conditions
 from moorage.actions import Problem
-from moorage.model import ImageState, ShareState, StorageSnapshot, StorageVolume, VolumeSource, VolumeType
-from moorage.placement import CLONES_NOT_OFFERED, Origin
+from moorage.engines import CLONES_NOT_OFFERED
+from moorage.model import ImageState, Placement, ShareState, StorageSnapshot, StorageVolume, VolumeSource, VolumeType
 
 NOT_FOUND = "SourceNotFound"
 NOT_READY = "SourceNotReady"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a volume begins with: `words` for messages ("StorageSnapshot monday"), where it is, its size in bytes."""
+
+    words: str
+    placement: Placement
+    size: int
 
 
 def find(asked: VolumeSource, namespace: str, found: StorageSnapshot | StorageVolume | None) -> Origin | Problem:

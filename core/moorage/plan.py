@@ -5,7 +5,7 @@ Deletion is `moorage.release`. Nothing here does I/O, so that every step can be 
 
 from collections.abc import Mapping
 
-from moorage import conditions, manifests, names, objectmount, placement, quantity, transit, transitions
+from moorage import conditions, engines, manifests, names, objectmount, quantity, transit, transitions
 from moorage.actions import Action, Hold, Plan, Problem
 from moorage.backing import Backing, Waiting, find_backing
 from moorage.claims import claim_actions, claim_conflict
@@ -75,9 +75,9 @@ def _backed_verdicts(facts: VolumeFacts, found: Backing, refused: Problem | None
 def _enforced(placed: Placement) -> tuple[Verdict, ...]:
     """Whether anything keeps the volume within its size; a bucket has none."""
     match placed.engine:
-        case placement.S3:
+        case engines.S3:
             return ()
-        case placement.NFS:
+        case engines.NFS:
             message = (
                 f"the filer of StorageBackend {placed.backend} enforces no size: others may fill it, and so may this"
             )

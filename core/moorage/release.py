@@ -5,7 +5,7 @@ a world observed after that write is asked for holders. Then claim and Persisten
 the agent act, then DESTROYED is written, then the finalizer goes.
 """
 
-from moorage import conditions, names, placement, transitions
+from moorage import conditions, engines, names, placement, transitions
 from moorage.actions import Action, Delete, Notice, Plan, Reference, reference
 from moorage.conditions import Verdict, lifecycle, no, yes
 from moorage.facts import VolumeFacts, backend_trouble
@@ -86,9 +86,9 @@ def _after_engine(facts: VolumeFacts) -> Plan[StorageVolumeStatus]:
 
 def _agent(placed: Placement) -> str:
     match placed.engine:
-        case placement.NFS:
+        case engines.NFS:
             return f"the filer's worker, pod {placed.server}"
-        case placement.LOCAL:
+        case engines.LOCAL:
             return f"the agent of node {placed.server}"
         case _:
             return f"the share agent on {placed.server}"
@@ -150,7 +150,7 @@ def unfound(found: tuple[Condition, ...]) -> str:
 
 def _archived(facts: VolumeFacts) -> str:
     placed, share = facts.volume.status.placement, facts.volume.status.share
-    on_filer = placed is not None and placed.engine == placement.NFS
+    on_filer = placed is not None and placed.engine == engines.NFS
     if not on_filer or not share or facts.volume.spec.on_delete != VolumeOnDelete.Archive:
         return ""
     return f" in folder archived-{share.path.rpartition('/')[2]}" if share.path else " in an archived folder"

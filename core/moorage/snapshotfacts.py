@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from moorage import names
+from moorage.berth import Room
 from moorage.model import StorageBackend, StorageSnapshot, StorageVolume
-from moorage.placement import Room
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ It is taken of the volume that has the name then (`status.volumeId`), never of a
 volume's blocks but needs neither the volume nor its StorageVolume afterwards. Deletion is `moorage.snapshotrelease`.
 """
 
-from moorage import conditions, names, placement, quantity, transitions
+from moorage import conditions, engines, names, placement, quantity, transitions
 from moorage.actions import Action, Hold, Plan, Problem
 from moorage.backing import is_served
 from moorage.conditions import Verdict, lifecycle, no, yes
@@ -53,11 +53,11 @@ def _volume_to_take(facts: SnapshotFacts) -> StorageVolume | Problem:
         return Problem("VolumeNotFound", f"StorageVolume {name} does not exist in namespace {namespace}: create it")
     if volume.spec.type != VolumeType.shared:
         text = f"StorageVolume {name} is of type {volume.spec.type.value}: snapshots are of shared volumes"
-        return Problem(placement.CLONES_NOT_OFFERED, f"{text}; delete this one and copy the data by other means")
+        return Problem(engines.CLONES_NOT_OFFERED, f"{text}; delete this one and copy the data by other means")
     placed = volume.status.placement
-    if placed and placed.engine != placement.GANESHA:
+    if placed and placed.engine != engines.GANESHA:
         text = f"StorageVolume {name} is on StorageBackend {placed.backend} with engine {placed.engine}"
-        return Problem(placement.CLONES_NOT_OFFERED, f"{text}, which takes no snapshots: use the filer's own")
+        return Problem(engines.CLONES_NOT_OFFERED, f"{text}, which takes no snapshots: use the filer's own")
     if "deletionTimestamp" in volume.metadata:
         return Problem("VolumeNotReady", f"StorageVolume {name} is being destroyed: delete this snapshot")
     share = volume.status.share
@@ -75,7 +75,7 @@ def _server_trouble(facts: SnapshotFacts, placed: Placement) -> Problem | None:
     server = next((each for each in backend.status.servers if each.name == placed.server), None)
     if server is None or server.clones:
         return None
-    return placement.no_reflink(placed)
+    return engines.no_reflink(placed)
 
 
 # Writing it down.

@@ -1,6 +1,6 @@
 """Whether an engine keeps what files are made of. One that does not can be read as files, and not written."""
 
-from moorage import features, placement
+from moorage import berth, engines, features, placement
 from moorage.actions import Problem
 from moorage.facts import VolumeFacts
 from moorage.features import Feature
@@ -28,5 +28,5 @@ def refused(facts: VolumeFacts, placed: Placement | Problem | None) -> Problem |
 def foreseen(facts: VolumeFacts) -> Problem | None:
     """The same before there is a Bucket, so that none is made for a volume that nobody could write."""
     spec = facts.volume.spec
-    asked = placement.Asked(placement.ENGINES_FOR[spec.type], spec.backend)
+    asked = berth.Asked(engines.ENGINES_FOR[spec.type], spec.backend)
     return refused(facts, placement.place(asked, facts.backends, facts.room))

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from moorage import holders
 from moorage.actions import Manifest, part
+from moorage.berth import Room
 from moorage.holders import Claim, PodState, Use, Uses, VolumeKey
 from moorage.model import Phase, StorageBackend
 from moorage.nodegone import Silent
 from moorage.nodegroup import NodeSeen
-from moorage.placement import Room
 from moorage.transit import SeenAttachment
 from moorage_operator.bodies import full_name, handle_of, placed_on, shown_bucket
 from moorage_operator.keyring import Keyring

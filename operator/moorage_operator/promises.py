@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from moorage import placement
+from moorage import berth, engines
 from moorage.actions import Manifest, part
 from moorage.errors import InvalidInput
 from moorage.quantity import parse
@@ -53,7 +53,7 @@ class Promises:
         placed, state = part(status, "placement"), part(status, "share").get("state")
         if not placed:
             return  # not yet: what was promised for it a moment ago may still be on its way to its status
-        pooled = placed.get("engine") in (placement.GANESHA, placement.LOCAL)
+        pooled = placed.get("engine") in (engines.GANESHA, engines.LOCAL)
         if not pooled or status.get("release"):
             self.drop(name)
         elif state == "Served":
@@ -67,8 +67,8 @@ class Promises:
         if name in self._of and self._of[name].served:
             return  # it was served before, and is repaired
         self.drop(name)
-        self._of[name] = Promise(server, placement.taken(size))
-        self._sums[server] = self._sums.get(server, 0) + placement.taken(size)
+        self._of[name] = Promise(server, berth.taken(size))
+        self._sums[server] = self._sums.get(server, 0) + berth.taken(size)
 
     def drop(self, name: Name) -> None:
         """Unknown is fine."""

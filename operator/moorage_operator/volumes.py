@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from moorage import conditions, names, placement
+from moorage import conditions, engines, names
 from moorage.actions import Manifest, Reference
 from moorage.backing import is_served
 from moorage.facts import VolumeFacts
@@ -73,7 +73,7 @@ class VolumeObserver:
 
     async def _node_gone(self, volume: StorageVolume) -> bool:
         placed = volume.status.placement
-        if placed is None or placed.engine != placement.LOCAL:
+        if placed is None or placed.engine != engines.LOCAL:
             return False
         return await node_gone(self._cluster, self._index, placed.server)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from moorage import ganesha, names, placement, quantity
+from moorage import engines, ganesha, names, quantity
 from moorage.adoption import Adoption
 from moorage.clone import Asked
 from moorage.errors import InvalidInput
@@ -61,7 +61,7 @@ class Catalogue:
     server: str  # what placements call it
     namespace: str
     workload: str  # the StatefulSet or DaemonSet that backends name
-    engine: str = placement.GANESHA
+    engine: str = engines.GANESHA
     synced: bool = False
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     known: set[str] = field(default_factory=set[str])
@@ -160,7 +160,7 @@ def _may_mount(groups: Iterable[Mapping[str, str]], node: Mapping[str, Any]) -> 
 
 def _owner(engine: Engine, kind: str) -> tuple[str, str] | None:
     """Namespace and name of the workload that serves a backend of this kind."""
-    if kind == placement.GANESHA and engine.ganesha:
+    if kind == engines.GANESHA and engine.ganesha:
         return engine.ganesha.namespace, engine.ganesha.stateful_set
     if kind == LOCAL and engine.local:
         return engine.local.namespace, engine.local.daemon_set

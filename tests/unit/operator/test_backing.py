@@ -4,9 +4,9 @@ from typing import Any
 
 from moorage import names, plan
 from moorage.actions import Action, Apply, Create
+from moorage.berth import Room
 from moorage.facts import VolumeFacts
 from moorage.model import Phase, Placement, StorageBackend, StorageVolume
-from moorage.placement import Room
 
 UID = "0b0c9b4e-0000-4000-8000-000000000002"
 ID = names.short_id(UID)

@@ -7,11 +7,12 @@ import pytest
 from moorage import backendplan, conditions, names, plan, release
 from moorage.actions import DropServer
 from moorage.backendplan import BackendFacts
+from moorage.berth import Asked, Room
 from moorage.facts import VolumeFacts
 from moorage.model import Phase, StorageBackend, StorageVolume
 from moorage.nodegone import Silent, vanished
 from moorage.nodegroup import NodeSeen
-from moorage.placement import Asked, Room, place
+from moorage.placement import place
 
 UID = "0b0c9b4e-0000-4000-8000-000000000003"
 ID = names.short_id(UID)

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
-from moorage import names, nfsoptions, origin, placement
+from moorage import berth, engines, names, nfsoptions, origin, placement
 from moorage.actions import Problem
+from moorage.berth import Asked, Room
 from moorage.imagesize import LOG_BYTES
 from moorage.model import Placement, StorageBackend, StorageSnapshot, StorageVolume, VolumeSource
-from moorage.placement import Asked, Origin, Room, place
+from moorage.origin import Origin
+from moorage.placement import place
 
 GI = 2**30
 SHARED = ("ganesha", "nfs")
@@ -73,11 +75,11 @@ def test_no_room_says_how_much_there_is_and_what_to_do() -> None:
 
 def test_what_was_promised_since_a_server_spoke_is_not_free() -> None:
     servers = backend(server("nfs-0", 10), server("nfs-1", 9))
-    room = Room(promised={("ganesha", "nfs-0"): placement.taken(2 * GI)})
+    room = Room(promised={("ganesha", "nfs-0"): berth.taken(2 * GI)})
 
     assert server_of(place(Asked(SHARED, size=GI), [servers], room)) == "nfs-1"
     assert server_of(place(Asked(SHARED, size=9 * GI + 1), [servers], room)) == "NoCapacity"
-    assert placement.taken(2 * GI) == 2 * GI + LOG_BYTES
+    assert berth.taken(2 * GI) == 2 * GI + LOG_BYTES
 
 
 def test_a_burst_is_spread_and_stops_where_the_room_does() -> None:
@@ -87,7 +89,7 @@ def test_a_burst_is_spread_and_stops_where_the_room_does() -> None:
         found = server_of(place(Asked(SHARED, size=GI), [servers], Room(promised)))
         placed.append(found)
         if found != "NoCapacity":
-            promised["ganesha", found] = promised.get(("ganesha", found), 0) + placement.taken(GI)
+            promised["ganesha", found] = promised.get(("ganesha", found), 0) + berth.taken(GI)
 
     assert {each: placed.count(each) for each in set(placed)} == {"nfs-0": 9, "nfs-1": 9, "NoCapacity": 7}
 
@@ -252,10 +254,10 @@ def test_topology_is_the_backends_group_or_the_node_itself() -> None:
     at = Placement(backend="x", engine="local", server="node-1")
     long = Placement(backend="x", engine="local", server="n" * 64)
 
-    assert placement.topology(group, Placement(backend="x", engine="ganesha", server="nfs-0")) == {"pool": "gpu"}
-    assert placement.topology(backend(), Placement(backend="x", engine="ganesha", server="nfs-0")) is None
-    assert placement.topology(backend(engine="local"), at) == {names.TOPOLOGY_NODE: "node-1"}
-    assert placement.topology(backend(engine="local"), long) == {names.TOPOLOGY_NODE: names.topology_value("n" * 64)}
+    assert engines.topology(group, Placement(backend="x", engine="ganesha", server="nfs-0")) == {"pool": "gpu"}
+    assert engines.topology(backend(), Placement(backend="x", engine="ganesha", server="nfs-0")) is None
+    assert engines.topology(backend(engine="local"), at) == {names.TOPOLOGY_NODE: "node-1"}
+    assert engines.topology(backend(engine="local"), long) == {names.TOPOLOGY_NODE: names.topology_value("n" * 64)}
 
 
 # Mount options.

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from moorage import placement
+from moorage import berth, placement
 from moorage.actions import Problem
 from moorage.model import Placement, StorageBackend
 
@@ -29,7 +29,7 @@ CASES = {
 
 @pytest.mark.parametrize(("servers", "name"), CASES.values(), ids=CASES.keys())
 def test_place(servers: tuple[dict[str, Any], ...], name: str) -> None:
-    placed = placement.place(placement.Asked(("ganesha",), adopt="bbbbbbbb"), [backend(*servers)])
+    placed = placement.place(berth.Asked(("ganesha",), adopt="bbbbbbbb"), [backend(*servers)])
 
     assert placed == Placement(backend="shared", engine="ganesha", server=name)
 
@@ -37,7 +37,7 @@ def test_place(servers: tuple[dict[str, Any], ...], name: str) -> None:
 def test_no_place_is_taken_for_good_while_no_server_of_several_has_it() -> None:
     servers = (server("nfs-0", "aaaaaaaa"), server("nfs-1"))
 
-    refused = placement.place(placement.Asked(("ganesha",), adopt="bbbbbbbb"), [backend(*servers)])
+    refused = placement.place(berth.Asked(("ganesha",), adopt="bbbbbbbb"), [backend(*servers)])
 
     assert isinstance(refused, Problem)
     assert refused.reason == "AdoptNotFound"

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from moorage import placement
+from moorage import berth
 from moorage_operator import promises
 from moorage_operator.promises import Promises
 
 GI = 2**30
-TWO = placement.taken(2 * GI)
+TWO = berth.taken(2 * GI)
 SERVER = ("shared", "nfs-0")
 
 

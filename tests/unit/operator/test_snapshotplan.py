@@ -7,8 +7,8 @@ import pytest
 
 from moorage import names, snapshotplan, snapshotrelease
 from moorage.actions import Hold, Plan
+from moorage.berth import Room
 from moorage.model import Phase, StorageBackend, StorageSnapshot, StorageSnapshotStatus, StorageVolume
-from moorage.placement import Room
 from moorage.snapshotfacts import SnapshotFacts
 
 UID = "0b0c9b4e-0000-4000-8000-000000000009"
