@@ -37,6 +37,8 @@ class Seen:
     fs_bytes: int = 0
     mounted: bool = False
     exported: Export | None = None
+    down: bool = False
+    """The file system that is mounted has shut down: it answers nothing but errors until it is mounted anew."""
     unfinished: bool = False
     """An image was begun and never finished."""
     id: str = ""
@@ -115,8 +117,8 @@ def _serve(wanted: Wanted, seen: Seen, place: Place | None, beginning: Beginning
         return _without_image(wanted, seen)
     if seen.record.retained:
         return Plan((EnsureRetained(wanted.id, retained=False),))
-    if not seen.mounted:
-        # An export made over the bare folder must go first: Ganesha holds on to the directory that it opened.
+    if not seen.mounted or seen.down:
+        # The export must go first, one made over the bare folder too: Ganesha holds on to the directory that it opened.
         return Plan((*_out_of_service(seen), EnsureMounted(wanted.id)))
     return _mounted(wanted, seen, place, seen.record)
 

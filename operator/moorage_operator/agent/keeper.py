@@ -13,6 +13,7 @@ from moorage.record import Record
 from moorage.share import Place, Seen, Wanted
 from moorage_operator.agent.api import BACKENDS, VOLUMES, Api, Feed, Object
 from moorage_operator.agent.catalogue import Catalogue, Entry, Standing
+from moorage_operator.agent.healing import Healing
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
 from moorage_operator.agent.poolreport import PoolReport
@@ -58,7 +59,8 @@ class Keeper:
         self._volumes = Feed(api, VOLUMES, self._volume_changed, selector, watches=20 if selector else 1)
         self._backends = self._backend_feed(api)
         self._volume_report = VolumeReport(api)
-        self._usage = UsageWatch(mounts, self._volume_report, lambda: self.catalogue.entries)
+        self._healing = Healing(mounts, site, self._volume_report)
+        self._usage = UsageWatch(mounts, self._volume_report, lambda: self.catalogue.entries, self._queue.add)
         self._pool_report = PoolReport(api, site, pool, catalogue)
         self._report_due = asyncio.Event()
         self._told: set[str] = set()
@@ -153,6 +155,7 @@ class Keeper:
         after = self.catalogue.entries.get(volume_id)
         if item is None:
             self._volume_report.forget(uid)
+            self._healing.forget(volume_id)
             self._report_due.set()
         if not before or not after or before.wanted != after.wanted:  # our own status writes come back here too
             self._queue.add(volume_id)
@@ -179,6 +182,8 @@ class Keeper:
             wanted = entry.wanted if entry else await self._held(volume_id, standing)
             if not entry and not wanted and standing is not Standing.orphan:
                 return None
+            if pause := await self._healing.pause(volume_id, entry, wanted):
+                return pause
             await self._settle(volume_id, entry, wanted)
         except (MoorageError, OSError, ValueError) as error:
             if self._passing(error):
@@ -186,7 +191,7 @@ class Keeper:
                 return _RETRY
             self._note(volume_id, str(error) or type(error).__name__)
             return _RETRY
-        return _RETRY if volume_id in self.failures else None
+        return self._healing.settled(volume_id, volume_id in self.failures, _RETRY)
 
     def _owner(self, record: Record) -> str:
         if not self.catalogue.synced:
@@ -218,6 +223,7 @@ class Keeper:
                 raise
             reason = error.reason if isinstance(error, MoorageError) else "OSError"
             seen, message = await self._shares.observe(volume_id), str(error)
+        reason, message = self._healing.words(volume_id, reason, message)
         self._note(volume_id, message)
         if wanted and wanted.adoption:
             self._report_due.set()

@@ -1,5 +1,6 @@
 """Images mounted under the export root."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -35,10 +36,25 @@ class Mounts:
             return self.point(volume_id).stat().st_dev != self._root.stat().st_dev
         except FileNotFoundError:
             return False
+        except OSError as error:
+            if error.errno == errno.EIO:  # see `down`
+                return True
+            raise
+
+    def down(self, volume_id: str) -> bool:
+        """Whether the file system mounted there has shut down.
+
+        XFS asks no disk for its root folder's attributes, which it has in memory: EIO can mean nothing else.
+        """
+        try:
+            self.point(volume_id).stat()
+        except OSError as error:
+            return error.errno == errno.EIO
+        return False
 
     def size(self, volume_id: str) -> int:
-        """What `df` shows as the total."""
-        return self.figures(volume_id).total
+        """What `df` shows as the total; 0 for a file system that has shut down."""
+        return 0 if self.down(volume_id) else self.figures(volume_id).total
 
     def figures(self, volume_id: str) -> Figures:
         """What `df` and `df -i` show, of whatever is mounted there."""
@@ -54,6 +70,12 @@ class Mounts:
         point.mkdir(mode=0o700, exist_ok=True)
         with self._pool.attached(volume_id) as device:
             run(["mount", "-t", "xfs", "-o", self.options, str(device), str(point)], _MOUNT_DEADLINE)
+        if self.down(volume_id):
+            self.ensure_unmounted(volume_id)
+            raise self._still_down(volume_id)
+
+    def _still_down(self, volume_id: str) -> MoorageError:
+        return MoorageError(f"the file system of share {volume_id} shut down as soon as it was mounted")
 
     def replay(self, image: Path, name: str, root: RootFolder | None) -> None:
         """Mount a copy of an image once, beside what has the same UUID, so that its log is clean afterwards.

@@ -146,6 +146,7 @@ class Shares:
             image_bytes=self.pool.image_bytes(volume_id),
             fs_bytes=self.mounts.size(volume_id) if mounted else 0,
             mounted=mounted,
+            down=mounted and self.mounts.down(volume_id),
             unfinished=self.pool.unfinished(volume_id),
             id=volume_id,
         )

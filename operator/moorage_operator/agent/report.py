@@ -42,7 +42,7 @@ class Site(Protocol):
 
 def share_status(site: Site, wanted: Wanted, seen: Seen, reason: str, message: str) -> Share:
     """A share that is served stays Served when it cannot grow: the reason says what is wrong with it."""
-    up = seen.mounted and (seen.exported is not None or not site.exports)
+    up = seen.mounted and not seen.down and (seen.exported is not None or not site.exports)
     if wanted.released:
         state = ShareState.Failed if message or up else ShareState.Released
         return share_state(site, wanted, state, reason, message)

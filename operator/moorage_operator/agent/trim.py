@@ -88,7 +88,7 @@ class Trimmer:
 
     def _waste(self, volume_id: str) -> int:
         try:
-            if not self._mounts.mounted(volume_id):
+            if not self._mounts.mounted(volume_id) or self._mounts.down(volume_id):
                 return 0
             used = self._mounts.figures(volume_id).usage.used_bytes
             return imagesize.waste(self._pool.allocated_bytes(volume_id), used)

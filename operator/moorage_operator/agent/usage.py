@@ -20,14 +20,21 @@ _SPACING = 0.05  # seconds between two writes: 20 a second for all volumes toget
 
 
 class UsageWatch:
-    """`entries` gives the volumes placed here, by id."""
+    """`entries` gives the volumes placed here, by id; `down` is told of one whose file system has shut down."""
 
-    def __init__(self, mounts: Mounts, report: VolumeReport, entries: Callable[[], Mapping[str, Entry]]) -> None:
+    def __init__(
+        self,
+        mounts: Mounts,
+        report: VolumeReport,
+        entries: Callable[[], Mapping[str, Entry]],
+        down: Callable[[str], None],
+    ) -> None:
         self._mounts = mounts
         self._report = report
         self._entries = entries
+        self._down = down
         self._told: dict[str, tuple[float, Usage]] = {}  # id -> when and what
-        self._looking: asyncio.Task[dict[str, Usage]] | None = None
+        self._looking: asyncio.Task[dict[str, Usage | None]] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -42,8 +49,11 @@ class UsageWatch:
         """One look at all, in one thread; raises TimeoutError. One that hangs is waited for, not joined by more."""
         served = [key for key, entry in self._entries().items() if entry.is_served]
         self._looking = self._looking or asyncio.create_task(asyncio.to_thread(self._figures, served))
-        found = await asyncio.wait_for(asyncio.shield(self._looking), _LOOK_DEADLINE)
+        seen = await asyncio.wait_for(asyncio.shield(self._looking), _LOOK_DEADLINE)
         self._looking = None
+        for volume_id in [each for each, now in seen.items() if now is None]:
+            self._down(volume_id)
+        found = {volume_id: now for volume_id, now in seen.items() if now}
         self._told = {key: told for key, told in self._told.items() if key in found}
         for volume_id, now in found.items():
             entry = self._entries().get(volume_id)
@@ -64,13 +74,15 @@ class UsageWatch:
             return
         self._told[entry.wanted.id] = (time.monotonic(), now)
 
-    def _figures(self, ids: Iterable[str]) -> dict[str, Usage]:
-        """Blocking."""
-        found: dict[str, Usage] = {}
+    def _figures(self, ids: Iterable[str]) -> dict[str, Usage | None]:
+        """Blocking. None: its file system has shut down."""
+        found: dict[str, Usage | None] = {}
         for volume_id in ids:
             try:
-                if self._mounts.mounted(volume_id):
+                if self._mounts.down(volume_id):
+                    found[volume_id] = None
+                elif self._mounts.mounted(volume_id):
                     found[volume_id] = self._mounts.figures(volume_id).usage
-            except OSError as error:  # unmounted just now, or its file system has shut down
+            except OSError as error:  # unmounted just now
                 log.debug("share %s: %s", volume_id, error)
         return found

@@ -5,7 +5,7 @@ A mount made here propagates to the node and stays when this process ends: it is
 
 from pathlib import Path
 
-from moorage.errors import InUse
+from moorage.errors import InUse, MoorageError
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.local.localpool import LocalPool
 
@@ -25,3 +25,11 @@ class Disks(Mounts):
             raise InUse(
                 f"volume {volume_id} is still mounted by somebody on this node: its data goes when they let go of it"
             )
+
+    def _still_down(self, volume_id: str) -> MoorageError:
+        """The kernel mounts what somebody else has mounted as it is: dead, as long as that one has it."""
+        if self._disks.in_use(volume_id):
+            return InUse(
+                f"pods on this node still have volume {volume_id} mounted: delete them, so that it can be mounted anew"
+            )
+        return super()._still_down(volume_id)

@@ -230,6 +230,9 @@ class Mounts:
     def size(self, volume_id: str) -> int:
         return GIB
 
+    def down(self, volume_id: str) -> bool:
+        return False
+
     def ensure_mounted(self, volume_id: str) -> None:
         assert self._pool.image_bytes(volume_id), "mounted nothing"
         self.there.add(volume_id)

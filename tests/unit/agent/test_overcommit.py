@@ -192,6 +192,9 @@ def test_on_a_nearly_full_pool_little_room_is_told_for_a_volume_may_wait_for_it(
 class Mounts:
     """All are mounted, and empty but for 1 MiB."""
 
+    def down(self, volume_id: str) -> bool:
+        return False
+
     def mounted(self, volume_id: str) -> bool:
         return True
 

@@ -48,6 +48,21 @@ CASES = {
         replace(SERVED, mounted=False),
         (EnsureUnexported(7), EnsureMounted("abc")),
     ),
+    "file system shut down": (
+        WANTED,
+        replace(SERVED, fs_bytes=0, down=True),
+        (EnsureUnexported(7), EnsureUnmounted("abc"), EnsureMounted("abc")),
+    ),
+    "file system shut down, taken out of service a crash ago": (
+        WANTED,
+        replace(SERVED, fs_bytes=0, down=True, exported=None),
+        (EnsureUnmounted("abc"), EnsureMounted("abc")),
+    ),
+    "file system shut down, and released": (
+        DELETED,
+        replace(SERVED, fs_bytes=0, down=True),
+        (EnsureUnexported(7), EnsureUnmounted("abc"), EnsureAbsent("abc")),
+    ),
     "not exported": (WANTED, replace(SERVED, exported=None), (EnsureExported(EXPORT),)),
     "other clients": (WANTED, replace(SERVED, exported=replace(EXPORT, clients=())), (EnsureExported(EXPORT),)),
     "served": (WANTED, SERVED, ()),

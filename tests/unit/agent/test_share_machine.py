@@ -28,9 +28,11 @@ class Disk:
     fs: int = 0
     mounted: bool = False
     exported: Export | None = None
+    down: bool = False
 
     def seen(self) -> Seen:
-        return Seen(self.record, self.image, self.fs if self.mounted else 0, self.mounted, self.exported)
+        shown = self.fs if self.mounted and not self.down else 0
+        return Seen(self.record, self.image, shown, self.mounted, self.exported, self.down)
 
 
 class Shares(RuleBasedStateMachine):
@@ -98,7 +100,7 @@ class Shares(RuleBasedStateMachine):
     @rule(name=st.sampled_from(IDS))
     def client_writes(self, name: str) -> None:
         disk = self.disks[name]
-        if disk.mounted and disk.exported:
+        if disk.mounted and disk.exported and not disk.down:
             disk.data += 1
             self.written[name] = disk.data
 
@@ -109,7 +111,11 @@ class Shares(RuleBasedStateMachine):
     @rule()
     def pod_dies(self) -> None:
         for disk in self.disks.values():
-            disk.mounted, disk.exported = False, None
+            disk.mounted, disk.exported, disk.down = False, None, False
+
+    @rule(name=st.sampled_from(IDS))
+    def file_system_shuts_down(self, name: str) -> None:
+        self.disks[name].down = self.disks[name].mounted
 
     @rule()
     def ganesha_dies(self) -> None:
@@ -150,6 +156,7 @@ class Shares(RuleBasedStateMachine):
         if wanted and not wanted.deleting:
             assert disk.exported == self.place.export(disk.record) if disk.record else None
             assert disk.fs >= wanted.size
+            assert not disk.down
         if wanted and wanted.released:
             assert not disk.mounted
             assert not disk.exported
@@ -165,15 +172,17 @@ class Shares(RuleBasedStateMachine):
                 self.adopt(disk, wanted, source)
             case share.EnsureMounted():
                 assert disk.image, "mounted nothing"
+                assert not disk.down, "mounted over a dead mount"
                 disk.mounted = True
             case share.EnsureGrown(_, size):
-                assert disk.mounted
+                assert disk.mounted and not disk.down
                 disk.image, disk.fs = imagesize.image_bytes(size), size
             case share.EnsureSquash(_, squash):
                 assert disk.record
                 disk.record = disk.record.model_copy(update={"squash": squash})
             case share.EnsureExported(export):
                 assert disk.mounted, "exported a bare folder"
+                assert not disk.down, "exported a dead file system"
                 assert disk.record
                 assert export.squash is disk.record.squash, "a restart would export it otherwise"
                 disk.exported = export
@@ -181,7 +190,7 @@ class Shares(RuleBasedStateMachine):
                 disk.exported = None
             case share.EnsureUnmounted():
                 assert not disk.exported, "unmounted under Ganesha"
-                disk.mounted = False
+                disk.mounted = disk.down = False
             case share.EnsureRetained(_, retained):
                 assert disk.record
                 disk.record = disk.record.model_copy(update={"retained": retained})

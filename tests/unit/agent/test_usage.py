@@ -69,6 +69,10 @@ class Api:
 class Mounts:
     def __init__(self, **figures: Figures) -> None:
         self.there = figures
+        self.dead: set[str] = set()
+
+    def down(self, volume_id: str) -> bool:
+        return volume_id in self.dead
 
     def mounted(self, volume_id: str) -> bool:
         return volume_id in self.there
@@ -82,7 +86,8 @@ class Rig:
         self.api, self.mounts = Api(), Mounts(**figures)
         self.entries = {entry.wanted.id: entry for entry in entries}
         self.report = VolumeReport(self.api)  # type: ignore[arg-type]
-        self.watch = UsageWatch(self.mounts, self.report, lambda: self.entries)  # type: ignore[arg-type]
+        self.down: list[str] = []
+        self.watch = UsageWatch(self.mounts, self.report, lambda: self.entries, self.down.append)  # type: ignore[arg-type]
 
     def statuses(self) -> list[Any]:
         return [status for _, _, status in self.api.applied]
@@ -124,6 +129,16 @@ async def test_only_what_is_served_and_mounted_is_told() -> None:
     await rig.watch.look()
 
     assert rig.api.applied == []
+
+
+async def test_a_file_system_that_has_shut_down_is_told_and_the_others_figures_go_on() -> None:
+    rig = Rig(ENTRY, Entry(replace(WANTED, id="dead", uid="other"), SERVED), abc=HALF, dead=HALF)
+    rig.mounts.dead = {"dead"}
+
+    await rig.watch.look()
+
+    assert rig.down == ["dead"]
+    assert rig.statuses() == [{"share": SERVED.dump(), "usage": HALF.usage.dump()}]
 
 
 async def test_a_change_of_the_share_keeps_the_usage() -> None:
