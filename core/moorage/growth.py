@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from moorage import conditions, quantity
 from moorage.errors import InvalidInput, MoorageError, NoCapacity, OutOfRange
 from moorage.model import MAX_SIZE, MIN_SIZE, StorageVolume, VolumeType
-from moorage.model.volume import NO_SIZE, ONLY_GROWS, TOO_LARGE, TOO_SMALL
+from moorage.model.volumesize import NO_SIZE, ONLY_GROWS, TOO_LARGE, TOO_SMALL
 
 WAITING = frozenset({"Resizing", "Resized"})  # reasons of the condition Resized that are no trouble
 

@@ -55,14 +55,8 @@ from moorage.model.snapshot import (
     StorageSnapshotStatus,
 )
 from moorage.model.source import BucketRef, VolumeSource
-from moorage.model.volume import (
-    MAX_SIZE,
-    MIN_SIZE,
-    StorageVolume,
-    StorageVolumeSpec,
-    StorageVolumeStatus,
-    VolumeType,
-)
+from moorage.model.volume import StorageVolume, StorageVolumeSpec, StorageVolumeStatus, VolumeType
+from moorage.model.volumesize import MAX_SIZE, MIN_SIZE
 
 KINDS: tuple[type[Resource], ...] = (
     StorageVolume,

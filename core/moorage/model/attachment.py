@@ -26,6 +26,7 @@ from moorage.model.base import (
     Rule,
     SecretRef,
     ShortId,
+    constant,
     fixed,
     matching,
     validations,
@@ -83,21 +84,9 @@ class StorageAttachmentSpec(Model):
     """What to attach, and where."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            rule="self.volume == oldSelf.volume",
-            message=f"volume cannot be changed after creation: {_AGAIN}",
-            field_path=".volume",
-        ),
-        Rule(
-            rule="self.mountFrom == oldSelf.mountFrom",
-            message=f"mountFrom cannot be changed after creation: {_AGAIN}",
-            field_path=".mountFrom",
-        ),
-        Rule(
-            rule="self.readOnly == oldSelf.readOnly",
-            message=f"readOnly cannot be changed after creation: {_AGAIN}",
-            field_path=".readOnly",
-        ),
+        constant("volume", _AGAIN),
+        constant("mountFrom", _AGAIN),
+        constant("readOnly", _AGAIN),
         fixed("mountAs", _AGAIN),
     )
 

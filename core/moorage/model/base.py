@@ -141,6 +141,15 @@ def fixed(field: str, instead: str) -> Rule:
     )
 
 
+def constant(field: str, instead: str, because: str = "") -> Rule:
+    """A field that every object has and that never changes; `instead` says what to do, `because` why, if that helps."""
+    return Rule(
+        rule=f"self.{field} == oldSelf.{field}",
+        message=f"{field} cannot be changed after creation{because and f', {because}'}: {instead}",
+        field_path=f".{field}",
+    )
+
+
 class OnDelete(StrEnum):
     """What happens to the data when the object is deleted: Delete destroys it, Retain keeps it on the backend."""
 

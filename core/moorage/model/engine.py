@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from moorage import names
-from moorage.model.base import Label, Model, Rule, SecretRef, matching
+from moorage.model.base import Label, Model, Rule, SecretRef, constant, matching
 
 # No path, and no user:password@ either: a credential in a spec would be readable by all who may read the backend.
 URL_PATTERN = r"^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?$"
@@ -151,11 +151,7 @@ class S3Engine(Model):
             message="write virtualHostDomain, the domain that buckets' names are put before, or pathStyle: true",
             field_path=".virtualHostDomain",
         ),
-        Rule(
-            rule="self.flavor == oldSelf.flavor",
-            message="flavor cannot be changed after creation, keys live there: make another StorageBackend",
-            field_path=".flavor",
-        ),
+        constant("flavor", "make another StorageBackend", because="keys live there"),
     )
 
     flavor: S3Flavor = S3Flavor.versitygw

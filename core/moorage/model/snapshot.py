@@ -27,6 +27,7 @@ from moorage.model.base import (
     Resource,
     Rule,
     ShortId,
+    constant,
 )
 from moorage.model.condition import Conditions
 
@@ -34,13 +35,7 @@ from moorage.model.condition import Conditions
 class StorageSnapshotSpec(Model):
     """What to keep."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            rule="self.volume == oldSelf.volume",
-            message="volume cannot be changed after creation: make another StorageSnapshot",
-            field_path=".volume",
-        ),
-    )
+    rules: ClassVar[tuple[Rule, ...]] = (constant("volume", "make another StorageSnapshot"),)
 
     volume: Annotated[Label, Field(max_length=names.NAME_MAX)]
     """A shared StorageVolume in the same namespace, on a backend with engine ganesha. Cannot be changed."""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from moorage import names, quantity
+from moorage import names
 from moorage.model.base import (
     AGE,
     LABEL_RULE,
@@ -31,6 +31,7 @@ from moorage.model.base import (
     Size,
     Usage,
     VolumeOnDelete,
+    constant,
     fixed,
     matching,
 )
@@ -40,9 +41,7 @@ from moorage.model.rootfolder import RootFolder, Squash
 from moorage.model.selector import Consent, LabelValue
 from moorage.model.share import Share
 from moorage.model.source import BucketRef, VolumeSource
-
-MIN_SIZE = 256 * 2**20  # bytes; XFS wants 300 MiB, and the image adds 64 MiB for its log
-MAX_SIZE = 2**56  # bytes; keeps every size exact in an int64 and in `Size`
+from moorage.model.volumesize import SIZE_RULES
 
 # The id of a kept share, or a clean absolute path with no '.' and '..' in it, as on a filer.
 ADOPT_PATTERN = names.ID_PATTERN.rstrip("$") + r"$|^(/([^/.\p{Cc}][^/\p{Cc}]*|[.][^/.\p{Cc}][^/\p{Cc}]*))+$"
@@ -58,27 +57,11 @@ class VolumeType(StrEnum):
     local = "local"
 
 
-def _size(comparison: str, message: str) -> Rule:
-    guard = f"!has(self.size) || !self.size.matches(r'{quantity.PATTERN}')"  # that has a sentence of its own
-    return Rule(rule=f"{guard} || {comparison}", message=message, field_path=".size")
-
-
-_LOW, _HIGH = quantity.format(MIN_SIZE), quantity.format(MAX_SIZE)
-TOO_SMALL = f"size must be at least {_LOW}: ask for more"
-TOO_LARGE = f"size must be at most {_HIGH}: ask for less"
-ONLY_GROWS = "size only grows: for less, make a smaller StorageVolume and copy the data"
-NO_SIZE = "remove size: an object volume has none, it is as large as its bucket"
-
-
 class StorageVolumeSpec(Model):
     """What the volume shall be."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            rule="self.type == oldSelf.type",
-            message=f"type cannot be changed after creation: {_ELSE}",
-            field_path=".type",
-        ),
+        constant("type", _ELSE),
         fixed("backend", _ELSE),
         fixed("bucket", _ELSE),
         fixed("adopt", _ELSE),
@@ -88,11 +71,10 @@ class StorageVolumeSpec(Model):
         fixed("mounter", _ELSE),
         fixed("object", _ELSE),
         *OBJECT_RULES,
-        Rule(
-            rule="self.mountOptions == oldSelf.mountOptions",
-            message=f"mountOptions cannot be changed after creation, a PersistentVolume's never change: {_ELSE},"
-            " or mount it by an attachment of its own",
-            field_path=".mountOptions",
+        constant(
+            "mountOptions",
+            f"{_ELSE}, or mount it by an attachment of its own",
+            because="a PersistentVolume's never change",
         ),
         *(
             Rule(
@@ -131,34 +113,13 @@ class StorageVolumeSpec(Model):
             message="remove adopt: only a shared volume adopts a share; name a kept bucket in a Bucket's spec.adopt",
             field_path=".adopt",
         ),
-        Rule(
-            rule="self.claim == oldSelf.claim",
-            message=f"claim cannot be changed after creation: {_ELSE}",
-            field_path=".claim",
-        ),
-        Rule(
-            rule="self.type == 'object' || has(self.size)", message="a shared or local volume needs size, such as 500Gi"
-        ),
-        Rule(
-            rule="self.type != 'object' || !has(self.size)",
-            message=NO_SIZE,
-            field_path=".size",
-        ),
+        constant("claim", _ELSE),
         Rule(
             rule="self.type == 'object' || !has(self.bucket)",
             message="remove bucket, or write type: object: only object volumes show a bucket",
             field_path=".bucket",
         ),
-        _size(f"quantity(self.size).compareTo(quantity('{_LOW}')) >= 0", TOO_SMALL),
-        _size(
-            f"quantity(self.size).compareTo(quantity('{_HIGH}')) <= 0",
-            TOO_LARGE,
-        ),
-        _size(
-            "!has(oldSelf.size) || !isQuantity(oldSelf.size)"
-            " || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
-            ONLY_GROWS,
-        ),
+        *SIZE_RULES,
     )
 
     type: VolumeType
