@@ -18,12 +18,13 @@ from pathlib import Path
 
 from moorfs import restoring
 from moorfs.content import Content
+from moorfs.copies import Copies
 from moorfs.dirty import is_fine
 from moorfs.evict import Shelf, used
 from moorfs.keeper import Keeper
 from moorfs.mapping import is_seen
 from moorfs.means import Means, log
-from moorfs.ports import Backing, FileError, FileLog, FileNode, Handle, Mark, ObjectStore
+from moorfs.ports import Backing, Condition, FileError, FileLog, FileNode, Handle, Mark, ObjectStore
 from moorfs.settings import Settings
 from moorfs.transfer.workers import Workers
 from moorfs.unfinished import abort_earlier
@@ -95,6 +96,9 @@ class Cache:
         last = max((handle.number for handle in handles), default=0)
         self.means.numbers = itertools.count(last + 1)
         restoring.restore(self, node, handles, marks)
+
+    def copy(self, source: str, target: str, size: int, match: str | None, onto: Condition) -> str:
+        return Copies(self.means).copy(source, target, size, match, onto)
 
     def room(self) -> tuple[int, int]:
         disk = os.statvfs(self.folder)

@@ -40,6 +40,8 @@ class Head:
     mtime: int
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     content_type: str = ""
+    plain: bool = True
+    """It has no tags, and no headers of its own beside these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,18 @@ class ObjectStore(Protocol):
         """The new ETag; the engine has stored exactly these bytes (a checksum went along, the answer was checked)."""
         ...
 
-    def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
-        """Server-side. `metadata` replaces the object's; None keeps it. `match`: the source's ETag. The new ETag."""
+    def copy(
+        self,
+        source: str,
+        key: str,
+        metadata: Mapping[str, str] | None = None,
+        match: str | None = None,
+        onto: Condition = ALWAYS,
+    ) -> str:
+        """Server-side. `metadata` replaces the object's; None keeps it. `match`: the source's ETag. The new ETag.
+
+        `onto`: of what is at `key`; most engines do not look at it.
+        """
         ...
 
     def delete(self, key: str, match: str | None = None) -> None:

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from moorfs.engine import Condition
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -164,6 +166,10 @@ class Files(Protocol):
 
     def restore(self, node: Callable[[int], FileNode | None], handles: Iterable[Handle], marks: Iterable[Mark]) -> None:
         """At takeover, after the tree is rebuilt and before requests are served: handles, backing ids, clean marks."""
+        ...
+
+    def copy(self, source: str, target: str, size: int, match: str | None, onto: Condition) -> str:
+        """Of an object within the engine (see `copies`): the new ETag."""
         ...
 
     def room(self) -> tuple[int, int]:

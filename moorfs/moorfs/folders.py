@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from moorfs.names import KEY_MAX
 from moorfs.node import Folder, Leaf, Node
-from moorfs.ports import FileError, Listed, StoreError
+from moorfs.ports import Condition, FileError, Listed, StoreError
 from moorfs.records import Intent, Settled
 from moorfs.tree import within
 from moorfs.volume import Volume
@@ -81,11 +81,11 @@ class FolderMoves:
         """ETags of the copies by old keys. After an error nothing is left of them."""
         etags: dict[str, str] = {}
 
-        def copy(key: str) -> None:
-            etags[key] = self._copy(key, intent.target + key[len(intent.source) :])
+        def copy(each: Listed) -> None:
+            etags[each.key] = self._copy(each, intent.target + each.key[len(intent.source) :])
 
         try:
-            self._volume.heads.each(copy, [each.key for each in found])
+            self._volume.heads.each(copy, found)
             if not found:  # known by what was made in it only just now; keep it a folder
                 self._volume.store.put(intent.target, b"", folder.metadata(folder.mtime))
         except BaseException:
@@ -93,11 +93,11 @@ class FolderMoves:
             raise
         return etags
 
-    def _copy(self, key: str, target: str) -> str:
+    def _copy(self, found: Listed, target: str) -> str:
         """Markers are put anew: versitygw copies none that has something in it."""
-        if key.endswith("/"):
-            return self._volume.store.put(target, b"", self._volume.store.head(key).metadata)
-        return self._volume.store.copy(key, target)
+        if found.key.endswith("/"):
+            return self._volume.store.put(target, b"", self._volume.store.head(found.key).metadata)
+        return self._volume.files.copy(found.key, target, found.size, None, Condition(absent=True))
 
     def _take_back(self, etags: dict[str, str], intent: Intent) -> None:
         copies = [intent.target + key[len(intent.source) :] for key in etags]

@@ -86,8 +86,15 @@ class Glances:
     def put(self, key: str, body: Range | bytes, metadata: Mapping[str, str], condition: Condition = ALWAYS) -> str:
         return self._store.put(key, body, metadata, condition)
 
-    def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
-        return self._store.copy(source, key, metadata, match)
+    def copy(
+        self,
+        source: str,
+        key: str,
+        metadata: Mapping[str, str] | None = None,
+        match: str | None = None,
+        onto: Condition = ALWAYS,
+    ) -> str:
+        return self._store.copy(source, key, metadata, match, onto)
 
     def delete(self, key: str, match: str | None = None) -> None:
         self._store.delete(key, match)

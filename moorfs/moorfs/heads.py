@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import TypeVar
 
 from moorfs.glance import Glances
 from moorfs.knowledge import Knowledge
@@ -11,6 +12,7 @@ from moorfs.node import Folder, Leaf, Node, stale
 from moorfs.ports import Head, Missing, ObjectStore
 
 WORKERS = 16
+T = TypeVar("T")
 
 
 class Heads:
@@ -72,10 +74,10 @@ class Heads:
                     self._saw(node, head, began)
                 yield
 
-    def each(self, work: Callable[[str], object], keys: Sequence[str]) -> None:
-        """Any work on many keys, such as copies. Raises what the first one that failed raised."""
+    def each(self, work: Callable[[T], object], items: Sequence[T]) -> None:
+        """Any work on many objects, such as copies. Raises what the first one that failed raised."""
         self.wait()
-        for _ in self.pool.map(work, keys):
+        for _ in self.pool.map(work, items):
             pass
 
     def close(self) -> None:

@@ -10,12 +10,12 @@ import time
 from contextlib import ExitStack
 from itertools import count
 
-from moorfs.copies import same
+from moorfs.copies import is_copy
 from moorfs.folders import FolderMoves
 from moorfs.moving import both
 from moorfs.names import given, sought
 from moorfs.node import Folder, Leaf, Node
-from moorfs.ports import Caller, Changed, FileError, Missing, StoreError
+from moorfs.ports import ALWAYS, Caller, Changed, Condition, FileError, Missing, StoreError
 from moorfs.records import Intent, Settled
 from moorfs.removing import Removing
 from moorfs.volume import Volume
@@ -165,7 +165,7 @@ class Renaming:
         try:
             if replaced is not None and replaced.file is not None:
                 replaced.file.unlinked()
-            etag, source = self._copied(leaf, intent, claimed)
+            etag, source = self._copied(leaf, replaced, intent, claimed)
         except BaseException:
             if replaced is not None:
                 replaced.gone = False
@@ -177,15 +177,15 @@ class Renaming:
             raise
         return etag
 
-    def _copied(self, leaf: Leaf, intent: Intent, claimed: bool) -> tuple[str, str | None]:
+    def _copied(self, leaf: Leaf, replaced: Leaf | None, intent: Intent, claimed: bool) -> tuple[str, str | None]:
         """ETags: of the copy, and of the source if it is known."""
         match = leaf.etag or None
         try:
-            return self._volume.store.copy(intent.source, intent.target, None, match), match
+            return self._volume.files.copy(intent.source, intent.target, leaf.size, match, _supposed(replaced)), match
         except Changed:  # by somebody else: that is what is moved, unless it is open here
             if leaf.busy:
                 raise
-            return self._volume.store.copy(intent.source, intent.target), None
+            return self._volume.files.copy(intent.source, intent.target, leaf.size, None, ALWAYS), None
         except Missing:
             if claimed:  # all was done but told
                 return self._volume.store.head(intent.target).etag, match
@@ -218,9 +218,16 @@ class Renaming:
             old, new = self._volume.store.head(intent.source), self._volume.store.head(intent.target)
         except Missing:
             old = new = None
-        if old and new and same(old, new):
+        if old and new and is_copy(old, new):
             self._volume.store.delete(intent.source)
         self._volume.journal.write(Settled(intent.serial))
+
+
+def _supposed(replaced: Leaf | None) -> Condition:
+    """What the copy may be put onto."""
+    if replaced is None:
+        return Condition(absent=True)
+    return Condition(match=replaced.etag) if replaced.etag else ALWAYS
 
 
 def _replaceable(node: Node, there: Node, flags: int) -> None:

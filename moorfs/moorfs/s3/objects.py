@@ -11,6 +11,13 @@ from moorfs.s3.integrity import bare, quoted
 META = "x-amz-meta-"
 TYPE = "content-type"
 MOST_KEY = 1024
+OWN = frozenset(
+    {
+        *("cache-control", "content-disposition", "content-encoding", "content-language", "expires"),
+        *("x-amz-tagging-count", "x-amz-website-redirect-location"),
+    }
+)
+"""Headers of a HEAD answer that tell of what CopyObject takes along, and a new upload would have to be told."""
 
 
 def head_of(headers: Mapping[str, str]) -> Head:
@@ -24,6 +31,7 @@ def head_of(headers: Mapping[str, str]) -> Head:
         mtime=http_date_ns(headers.get("last-modified", "")),
         metadata=metadata,
         content_type=headers.get(TYPE, ""),
+        plain=not OWN.intersection(headers),
     )
 
 

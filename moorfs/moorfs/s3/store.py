@@ -15,7 +15,7 @@ from moorfs.s3.errors import Refusal
 from moorfs.s3.integrity import bare, quoted
 from moorfs.s3.keys import KeyFile
 from moorfs.s3.multipart import LARGEST_COPY, S3Upload, refused_inside
-from moorfs.s3.objects import check_key, head_of, metadata_headers, source_header
+from moorfs.s3.objects import check_key, condition_headers, head_of, metadata_headers, source_header
 from moorfs.s3.patience import Trouble
 from moorfs.s3.pool import Pool
 from moorfs.s3.reading import Reading
@@ -112,15 +112,25 @@ class S3Store:
         sent = self.sender.send("put", "PUT", check_key(key), (), metadata_headers(metadata), body, condition)
         return bare(sent.headers.get("etag", ""))
 
-    def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
+    def copy(
+        self,
+        source: str,
+        key: str,
+        metadata: Mapping[str, str] | None = None,
+        match: str | None = None,
+        onto: Condition = ALWAYS,
+    ) -> str:
         headers = {"x-amz-copy-source": source_header(self.settings.bucket, check_key(source))}
         headers["x-amz-metadata-directive"] = "COPY" if metadata is None else "REPLACE"
         headers |= metadata_headers(metadata or {})
         if match is not None:
             headers["x-amz-copy-source-if-match"] = quoted(match)
+        conditions = condition_headers(onto) if self.settings.conditional else {}
         try:
-            body = self.document(Call("copy", "PUT", check_key(key), headers=headers))
+            body = self.document(Call("copy", "PUT", check_key(key), headers=headers | conditions))
         except StoreError as error:
+            if conditions and error.errno == errno.ENOSYS:
+                return self.copy(source, key, metadata, match)  # it has conditions on other writes only
             if error.status == 400 and (head := self.head(source)).size > LARGEST_COPY:
                 return self._copy_by_parts(source, key, metadata, head, match)
             raise

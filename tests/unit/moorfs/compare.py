@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from fusemount import Mount, make
+from partserver import COMMAND
 from s3engine import Engine, running
 
 NAMES = ("a", "b", "c", "d/e", "d/f", "g/e")
@@ -367,6 +368,7 @@ class Road:
                 home / "a", engine, engine.bucket(), passthrough=direct, resend=not self.old, log_level="INFO", **part
             )
             mount = Mount(home / "a", settings)
+            mount.command = COMMAND if self.parts else mount.command
             try:
                 mount.mount()
                 mount.start()

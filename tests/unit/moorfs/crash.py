@@ -26,6 +26,7 @@ from typing import Any
 
 from compare import Fetch, fetcher
 from fusemount import Job, Mount, make
+from partserver import COMMAND
 from s3engine import Engine, running
 
 WRITERS, NAMES = 4, 6
@@ -221,7 +222,7 @@ class Storm:
         more: dict[str, Any] = {"multipart_from": MULTIPART, "part_size": MULTIPART, "cache": str(self.home / "cache")}
         direct = self.passthrough and not self.old
         settings = make(home, self.engine, self._bucket, passthrough=direct, resend=not self.old, **more)
-        mount = self._mount = Mount(home, settings)
+        mount = self._mount = Mount(home, settings, COMMAND)
         mount.mount()
         mount.start()
         return mount, [mount.begin(self._writer(turn, number).run) for number in range(WRITERS)]

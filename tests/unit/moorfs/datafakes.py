@@ -120,10 +120,17 @@ class MemoryStore:
         made.metadata = dict(metadata)
         return made.etag
 
-    def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
+    def copy(
+        self,
+        source: str,
+        key: str,
+        metadata: Mapping[str, str] | None = None,
+        match: str | None = None,
+        onto: Condition = ALWAYS,
+    ) -> str:
         self._begin("copy", key)
         found = self._at(source)
-        return self.store(key, found.body, found.metadata if metadata is None else metadata, ALWAYS)
+        return self.store(key, found.body, found.metadata if metadata is None else metadata, onto)
 
     def delete(self, key: str, match: str | None = None) -> None:
         self.objects.pop(key, None)

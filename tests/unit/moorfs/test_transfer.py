@@ -46,7 +46,14 @@ class Memory:
     def get(self, key: str, most: int = 1 << 20) -> tuple[Head, bytes]:
         raise NotImplementedError
 
-    def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
+    def copy(
+        self,
+        source: str,
+        key: str,
+        metadata: Mapping[str, str] | None = None,
+        match: str | None = None,
+        onto: Condition = ALWAYS,
+    ) -> str:
         raise NotImplementedError
 
     def delete(self, key: str) -> None:

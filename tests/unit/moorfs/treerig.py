@@ -17,7 +17,21 @@ from moorfs.glance import Glances
 from moorfs.journal import Journal
 from moorfs.mounting import Look, bucket_file_system, recover, state_log
 from moorfs.node import Folder, Node
-from moorfs.ports import ALWAYS, ROOT, Attributes, Caller, Change, Changed, Head, Item, Listed, Opened, Page, StoreError
+from moorfs.ports import (
+    ALWAYS,
+    ROOT,
+    Attributes,
+    Caller,
+    Change,
+    Changed,
+    Condition,
+    Head,
+    Item,
+    Listed,
+    Opened,
+    Page,
+    StoreError,
+)
 from moorfs.settings import Settings
 
 SECOND = 1_000_000_000
@@ -53,12 +67,19 @@ class TreeStore(MemoryStore):
         found = self._at(key)
         return Head(len(found.body), found.etag, self.modified[key], found.metadata), found.body
 
-    def copy(self, source: str, key: str, metadata: Mapping[str, str] | None = None, match: str | None = None) -> str:
+    def copy(
+        self,
+        source: str,
+        key: str,
+        metadata: Mapping[str, str] | None = None,
+        match: str | None = None,
+        onto: Condition = ALWAYS,
+    ) -> str:
         self._begin("copy", source)
         found = self._at(source)
         if match is not None and match != found.etag:
             raise Changed(errno.ESTALE, "another object", 412, "PreconditionFailed")
-        return self.store(key, found.body, found.metadata if metadata is None else metadata, ALWAYS)
+        return self.store(key, found.body, found.metadata if metadata is None else metadata, onto)
 
     def delete(self, key: str, match: str | None = None) -> None:
         self._begin("delete", key)
