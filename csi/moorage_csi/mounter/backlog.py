@@ -5,7 +5,8 @@
     moorage-csi unsaved --discard ID             give one up
 
 ID is what the list shows. Of a volume that is mounted here its moorfs is asked, by its control socket
-(`moorfs.settings`); of others the cache is read.
+(`moorfs.settings`); of others the cache is read, that of an rclone too. What an rclone that runs has not stored yet is
+in the volume's condition.
 """
 
 import argparse
@@ -55,7 +56,7 @@ class Backlog:
     def __init__(self, run: Path, cache: Path) -> None:
         """`run`: where the mounter keeps the files of its programs; `cache`: see `leftovers`."""
         self._run = run
-        self._leftovers = Leftovers(cache, lambda: None)
+        self._leftovers = Leftovers(cache, lambda: None, run=run)
 
     async def items(self, volume: str = "") -> list[Item]:
         """The oldest first."""

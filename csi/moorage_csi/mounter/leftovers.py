@@ -1,8 +1,9 @@
-"""What mounts of moorfs that are over have left in the cache of this node, a folder for each.
+"""What mounts of moorfs and rclone that are over have left in the cache of this node, a folder for each.
 
 A folder with nothing unsaved is removed after a while. One with files that their bucket does not have is kept, counted
 in the metrics, and handed to the next mount of its volume on this node. `moorfs.cache` tells what is in a folder, and
-`moorfs.homes` of its lock: whoever serves a mount has it.
+`moorfs.homes` of its lock: whoever serves a mount has it. An rclone has no lock: where it may run is the mounter's to
+know (`rclonecache` tells what is in its folder).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from moorage import volumemetrics
 from moorage.errors import InUse
 from moorage.unsaved import Unsaved, parsed
 from moorage.volumemetrics import Labels, Page
+from moorage_csi.mounter import rclonecache
 from moorage_csi.mounter.recipe import digest
 
 log = logging.getLogger(__name__)
@@ -45,9 +47,17 @@ class Left:
 
 
 class Leftovers:
-    def __init__(self, cache: Path, targets: Callable[[], Collection[str] | None], grace: float = GRACE) -> None:
-        """`targets`: of the mounts that there are or that come back; None while that is not known yet."""
+    def __init__(
+        self,
+        cache: Path,
+        targets: Callable[[], Collection[str] | None],
+        grace: float = GRACE,
+        run: Path | None = None,
+    ) -> None:
+        """`targets`: of the mounts that there are or that come back; None while that is not known yet. `run`: for who
+        never knows, where the mounter keeps the files of its programs."""
         self._cache = cache
+        self._run = run
         self._targets = targets
         self._grace = grace
         self._idle: dict[str, float] = {}
@@ -80,7 +90,7 @@ class Leftovers:
 
     def all(self) -> tuple[Left, ...]:
         """What is unsaved in folders that nobody serves, now."""
-        return tuple(each for each in self._found if _is_free(each.folder))
+        return tuple(each for each in self._found if self._is_free(each.folder))
 
     def of(self, volume: str) -> list[Unsaved]:
         """All that is unsaved of a volume (<namespace>/<name>) and nobody serves; the oldest first."""
@@ -93,7 +103,7 @@ class Leftovers:
         if targets is None:
             return []
         own = f"{volume_id.replace('/', '_')}-"
-        found = (folder for folder in self._folders() if folder.name.startswith(own))
+        found = (folder for folder in self._folders() if folder.name.startswith(own) and not _is_rclones(folder))
         lefts = (self._left(folder, targets) for folder in found)
         return [str(left.folder) for left in lefts if left and left.records]
 
@@ -110,9 +120,12 @@ class Leftovers:
 
     def discard(self, folder: Path, record: Unsaved) -> None:
         """Give the bytes of a record up. Raises InUse when the volume is mounted meanwhile."""
-        with _locked(folder) as ours:
+        with self._alone(folder) as ours:
             if not ours:
                 raise InUse(f"{folder.name} is mounted now: look again")
+            if _is_rclones(folder):
+                rclonecache.discard(folder, record.name)
+                return
             own = f"unsaved/{record.name}" if record.name.startswith(_LOST) else f"data/{record.node:x}"
             for path in (f"unsaved/{record.name}.json", own, f"{own}.map"):
                 (folder / path).unlink(missing_ok=True)
@@ -124,12 +137,31 @@ class Leftovers:
 
     def _left(self, folder: Path, targets: Collection[str]) -> Left | None:
         """None: somebody serves it, or will."""
-        if any(folder.name.endswith(f"-{digest(target)[:8]}") for target in targets):
+        if any(_digest(folder) == digest(target)[:8] for target in targets):
             return None
-        with _locked(folder) as ours:
+        with self._alone(folder) as ours:
             return Left(folder, self._records(folder)) if ours else None
 
+    @contextmanager
+    def _alone(self, folder: Path) -> Generator[bool]:
+        """Whether nobody serves the folder; of moorfs' nobody begins to meanwhile."""
+        if not _is_rclones(folder):
+            with _locked(folder) as ours:
+                yield ours
+        elif self._run:
+            yield folder.is_dir() and not any(self._run.glob(f"{_digest(folder)}*"))
+        else:
+            targets = self._targets()
+            known = targets is not None and _digest(folder) not in {digest(target)[:8] for target in targets}
+            yield known and folder.is_dir()
+
+    def _is_free(self, folder: Path) -> bool:
+        with self._alone(folder) as ours:
+            return ours
+
     def _records(self, folder: Path) -> tuple[Unsaved, ...]:
+        if _is_rclones(folder):
+            return rclonecache.unsaved(folder)
         found = (parsed(path.read_bytes(), self._boot) for path in (folder / "unsaved").glob("*.json"))
         return tuple(sorted((record for record in found if record), key=lambda record: record.since))
 
@@ -139,7 +171,7 @@ class Leftovers:
 
     def _remove(self, folder: Path) -> None:
         gone = self._cache / f"{_GONE}{folder.name}"
-        with _locked(folder) as ours:
+        with self._alone(folder) as ours:
             if not ours or self._records(folder):
                 return
             shutil.rmtree(gone, ignore_errors=True)
@@ -149,13 +181,19 @@ class Leftovers:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a moorfs has made it: what other programs keep beside is theirs."""
-    return not folder.name.startswith(".") and (folder / "lock").is_file() and (folder / "unsaved").is_dir()
+    """Whether a moorfs or an rclone has made it: what other programs keep beside is theirs."""
+    if folder.name.startswith("."):
+        return False
+    return _is_rclones(folder) or ((folder / "lock").is_file() and (folder / "unsaved").is_dir())
 
 
-def _is_free(folder: Path) -> bool:
-    with _locked(folder) as ours:
-        return ours
+def _is_rclones(folder: Path) -> bool:
+    return folder.name.endswith(rclonecache.SUFFIX) and (folder / "vfsMeta").is_dir()
+
+
+def _digest(folder: Path) -> str:
+    """The beginning of that of its mount's target (see `Programs`)."""
+    return folder.name.removesuffix(rclonecache.SUFFIX).rpartition("-")[2]
 
 
 @contextmanager

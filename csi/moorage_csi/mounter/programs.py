@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moorage import names, objectmount, rclonemount, sigv4
 from moorage.objectmount import FSTYPES, MOORFS, RCLONE, S3FS
-from moorage_csi.mounter import firstlook, keytold
+from moorage_csi.mounter import firstlook, keytold, rclonecache
 from moorage_csi.mounter.recipe import Key, Place, Recipe, digest
 from moorage_csi.mounter.writeback import Writeback
 
@@ -56,7 +56,7 @@ class Programs:
             await firstlook.check(plan.endpoint, plan.region, plan.bucket, plan.prefix, pair, ca)
 
         def writeback(folder: Path) -> Writeback:
-            return Writeback(folder / CONTROL, _of_rclone(home))
+            return Writeback(folder / CONTROL, rclonecache.of(home))
 
         return replace(found, check=check, writeback=writeback)
 
@@ -99,7 +99,7 @@ class Programs:
         def argv(place: Place) -> Sequence[str]:
             given = rclonemount.Files(
                 config=str(place.folder / _RCLONE_CONFIG), socket=str(place.folder / CONTROL),
-                cache=str(_of_rclone(home)), ca=str(place.folder / names.SECRET_CA) if trust else "",
+                cache=str(rclonecache.of(home)), ca=str(place.folder / names.SECRET_CA) if trust else "",
             )  # fmt: skip
             return rclonemount.argv(self.rclone, parameters, given, target)
 
@@ -111,11 +111,6 @@ class Programs:
             }
 
         return argv, files
-
-
-def _of_rclone(home: Path) -> Path:
-    """Its cache: another program's beside it would be no use to it."""
-    return home.with_name(f"{home.name}.rclone")
 
 
 def _key_text(key: Key) -> str:

@@ -6,16 +6,14 @@ says that a file is dirty; and what cannot be stored in time stays in the cache,
 
 import asyncio
 import logging
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from moorage import rclonemount
 from moorage.errors import MoorageError, NotReady
 from moorage.rclonemount import Unsaved
-from moorage_csi.mounter import rc
+from moorage_csi.mounter import rc, rclonecache
 
 log = logging.getLogger(__name__)
 
@@ -88,25 +86,5 @@ class Writeback:
         return Unsaved.queued(answer)
 
     def _dirty(self) -> Unsaved:
-        sizes = [self._size(record) for record in self._records() if _is_dirty(record)]
-        return Unsaved(len(sizes), sum(sizes))
-
-    def _records(self) -> Iterator[Path]:
-        """rclone's records, one for each cached file, beneath a path that is the file's own beneath `vfs`."""
-        for folder, _, names in os.walk(self.cache / "vfsMeta"):
-            yield from (Path(folder, name) for name in names)
-
-    def _size(self, record: Path) -> int:
-        file = self.cache / "vfs" / record.relative_to(self.cache / "vfsMeta")
-        try:
-            return file.stat().st_size
-        except OSError:
-            return 0
-
-
-def _is_dirty(record: Path) -> bool:
-    """A record is written anew in place: one that is empty now is asked again a moment later."""
-    try:
-        return rclonemount.is_dirty(record.read_text(errors="replace"))
-    except OSError:  # it has gone meanwhile, and with it the file
-        return False
+        left = rclonecache.unsaved(self.cache)
+        return Unsaved(len(left), sum(record.size for record in left))

@@ -110,3 +110,21 @@ def test_the_command_lists_and_tells_errors(tmp_path: Path, capsys: pytest.Captu
     assert f"{LEFT}/lost-1" in capsys.readouterr().out
     assert backlog.main([*bed.arguments, "--retry", f"{LEFT}/lost-1"]) == 1
     assert "is not mounted here" in capsys.readouterr().err
+
+
+async def test_what_an_rclone_left_is_listed_and_can_be_given_up_unless_it_runs(bed: Bed) -> None:
+    cache = bed.cache / "team_sounds_abc-3333333333.rclone"
+    for each, text in (("vfs", "12345"), ("vfsMeta", '{"Dirty": true}')):
+        (cache / each / "bucket/sounds").mkdir(parents=True)
+        (cache / each / "bucket/sounds/a").write_text(text)
+    (item,) = await bed.backlog.items("team/sounds")
+    assert item.line[1:4] == ("team/sounds", "no", "5")
+    assert item.line[5:] == ("a", "the bucket had not taken it when rclone ended")
+
+    (bed.run / "3333333333").mkdir()
+    assert await bed.backlog.items("team/sounds") == []
+    (bed.run / "3333333333").rmdir()
+    await bed.backlog.discard(item.id)
+
+    assert await bed.backlog.items("team/sounds") == []
+    assert not (cache / "vfs/bucket/sounds/a").exists()

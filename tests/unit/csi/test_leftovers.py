@@ -40,6 +40,16 @@ class Node:
             (folder / "unsaved" / record.name).write_bytes(bytes(record.size))
         return folder
 
+    def of_rclone(self, **dirty: bool) -> Path:
+        """What an rclone has left: its files, and whether the bucket lacks them."""
+        folder = self.cache / f"{NAME}.rclone"
+        for name, is_dirty in dirty.items():
+            for each, text in (("vfs", "12345"), ("vfsMeta", json.dumps({"Dirty": is_dirty}))):
+                path = folder / each / "bucket" / "models-x" / "run" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+        return folder
+
     def leftovers(self, grace: float = 0.0) -> Leftovers:
         found = Leftovers(self.cache, lambda: self.targets, grace)
         found.look()
@@ -157,3 +167,55 @@ def test_a_record_is_as_old_as_it_says(node: Node) -> None:
     node.folder(NAME, replace(RECORD, since=now))
     (record,) = node.leftovers().of("team/models")
     assert record.since == now
+
+
+# Of an rclone
+
+
+def test_what_an_rclone_could_not_store_is_kept_and_told(node: Node) -> None:
+    node.of_rclone(good=False, lost=True)
+
+    leftovers = node.leftovers()
+
+    (left,) = leftovers.all()
+    assert left.volume == "team/models"
+    assert [(record.key, record.size) for record in left.records] == [("run/lost", 5)]
+    assert leftovers.folders("team/models/abc") == []  # a moorfs could not use it
+    samples = {
+        (sample.name, sample.labels["volume"]): sample.value
+        for family in text_string_to_metric_families(leftovers.text())
+        for sample in family.samples
+    }
+    assert samples["moorage_volume_unsaved_files", "models"] == 1
+
+
+def test_an_rclone_cache_with_everything_stored_is_removed_after_a_while(node: Node) -> None:
+    node.of_rclone(good=False)
+    assert node.leftovers(grace=60.0).all() == ()
+    assert len(os.listdir(node.cache)) == 1
+
+    node.leftovers()
+
+    assert os.listdir(node.cache) == []
+
+
+@pytest.mark.parametrize("targets", [None, (TARGET,)])
+def test_an_rclone_that_may_run_is_left_alone(node: Node, targets: Collection[str] | None) -> None:
+    node.of_rclone(good=False, lost=True)
+    node.targets = targets
+
+    assert node.leftovers().all() == ()
+    assert len(os.listdir(node.cache)) == 1
+
+
+def test_what_an_rclone_left_can_be_given_up_and_the_folder_goes_with_it(node: Node) -> None:
+    folder = node.of_rclone(one=True, two=True)
+    leftovers = node.leftovers()
+    (left,) = leftovers.all()
+
+    leftovers.discard(folder, left.records[0])
+    assert len(node.leftovers().all()[0].records) == 1
+    leftovers.discard(folder, left.records[1])
+
+    node.leftovers()
+    assert os.listdir(node.cache) == []

@@ -19,6 +19,7 @@ from moorage.errors import InUse, MoorageError, NotFound, NotReady, Unauthentica
 from moorage_csi import mounts
 from moorage_csi.mounter import kept as kept_module
 from moorage_csi.mounter import keytold, programs, rc
+from moorage_csi.mounter.backlog import Backlog
 
 from .rclonebed import RcloneBed, eventually
 
@@ -138,10 +139,13 @@ async def test_after_some_patience_the_mount_goes_and_the_files_wait_for_the_nex
 
     assert mounts.at(str(bed.target)) is None and bed.cache.exists()
     assert "they stay in" in caplog.text
+    (item,) = await Backlog(bed.home / "run", bed.home / "cache").items()
+    assert (item.volume, item.record["key"], item.record["size"]) == ("team/models", "a", 5)
     bed.engine.start()
     assert bed.stored("a") is None
     await bed.supervisor.mount(bed.recipe())
     await eventually(lambda: bed.stored("a") == b"12345")
+    assert await Backlog(bed.home / "run", bed.home / "cache").items() == []
 
 
 async def test_a_kill_in_the_middle_of_an_upload_loses_nothing_that_was_closed(bed: RcloneBed) -> None:
