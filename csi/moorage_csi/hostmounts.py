@@ -13,7 +13,7 @@ from moorage import names
 from moorage.errors import DeadlineExceeded, InUse, InvalidInput
 from moorage.objectmount import is_fuse
 from moorage.view import View, check_mount_as
-from moorage_csi import lookup, mounts
+from moorage_csi import binds, lookup, mounts
 from moorage_csi.api import Api
 from moorage_csi.mounts import Mount
 from moorage_csi.runner import Runner
@@ -54,7 +54,7 @@ class HostMounts:
     async def ensure(self, base: Mount, wanted: Publication, before: Publication | None) -> None:
         """The volume is mounted at `wanted.host`; raises InUse when something else is there."""
         present = mounts.at(wanted.host)
-        if present and mounts.shows(present, base, wanted.folder, wanted.readonly):
+        if present and binds.shows(present, base, wanted.folder, wanted.readonly):
             return
         if present and before and _is_of(before, present):  # an older life of the volume, dead by now
             await mounts.ensure_unmounted(self._runner, wanted.host)
@@ -63,7 +63,7 @@ class HostMounts:
                 f"{wanted.host} on this node is taken: {present.source} ({present.fstype}) is mounted there; unmount "
                 "it or choose another mountAs"
             )
-        await mounts.ensure_bound_new(self._runner, base, wanted.folder, wanted.host, wanted.readonly)
+        await binds.ensure_bound_new(self._runner, base, wanted.folder, wanted.host, wanted.readonly)
 
     def lost(self, known: Publication) -> bool:
         """Whether the mount on the node that there should be is not there."""

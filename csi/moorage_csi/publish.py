@@ -13,7 +13,7 @@ from dataclasses import replace
 from moorage.errors import AlreadyExists, InUse, NotFound
 from moorage.mount import FOREIGN_PREFIXES, Local, Nfs
 from moorage.objectmount import is_fuse
-from moorage_csi import capability, mounts
+from moorage_csi import binds, capability, mounts
 from moorage_csi.hostmounts import HostMounts
 from moorage_csi.mounts import Mount
 from moorage_csi.proto import csi_pb2 as csi
@@ -59,7 +59,7 @@ class Publisher:
             return False
         if before and before.differs(wanted):
             raise AlreadyExists(f"{known.volume_id} is published at {target} in another way ({before}): unpublish it")
-        if mounts.shows(present, base, wanted.folder, wanted.readonly):
+        if binds.shows(present, base, wanted.folder, wanted.readonly):
             return True
         if present.device == base.device:
             raise AlreadyExists(f"{target} shows {known.volume_id} in another way: unpublish it first")
@@ -70,14 +70,14 @@ class Publisher:
     async def _bind(self, known: Volume, base: Mount, target: str, wanted: Publication) -> None:
         self._store.save(known.published(target, replace(wanted, host="")))
         try:
-            await mounts.ensure_bound(self._runner, base, wanted.folder, target, wanted.readonly)
+            await binds.ensure_bound(self._runner, base, wanted.folder, target, wanted.readonly)
         except BaseException:
             self._store.save(known.unpublished(target))
             raise
 
     async def _grant(self, known: Volume, base: Mount, target: str, group: str, undo: bool) -> None:
         try:
-            await mounts.grant(self._runner, base, target, group)
+            await binds.grant(self._runner, base, target, group)
         except BaseException:  # the server does not answer: the kubelet shall call again
             if undo:
                 await mounts.ensure_absent(self._runner, target)

@@ -15,9 +15,10 @@ from moorage_csi import mounts
 from moorage_csi.api import Object
 from moorage_csi.hands import Hands
 from moorage_csi.metrics import Metrics
+from moorage_csi.mounts import Mount
 from moorage_csi.node import Node, Tools
 from moorage_csi.proto import csi_pb2 as csi
-from moorage_csi.runner import Output
+from moorage_csi.runner import Output, Processes, Runner
 from moorage_csi.stuck import Kernel
 
 _CLONE_NEWNS = 0x00020000
@@ -36,6 +37,36 @@ def private_mounts() -> Iterator[None]:
     assert _libc.setns(home, _CLONE_NEWNS) == 0
     os.close(home)
     os.chdir(here)  # setns(2) leaves us in the root directory
+
+
+@pytest.fixture(params=[Processes, Hands])
+async def runner(request: pytest.FixtureRequest, private_mounts: None) -> AsyncIterator[Runner]:
+    """Each verb as commands and by a helper at hand."""
+    found: Processes | Hands = request.param()
+    if isinstance(found, Hands):
+        await found.warm()
+    yield found
+    if isinstance(found, Hands):
+        await found.close()
+
+
+@pytest.fixture
+def volume(tmp_path: Path, private_mounts: None) -> Mount:
+    """A mounted volume with a folder, a file and some traps."""
+    staging = tmp_path / "stage"
+    staging.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "volume", str(staging)], check=True)
+    (staging / "sets" / "imagenet").mkdir(parents=True)
+    (staging / "sets" / "imagenet" / "one").write_text("1")
+    (staging / "file").write_text("f")
+    (staging / "out").symlink_to("/etc")
+    (staging / "up").symlink_to("../..")
+    (staging / "inner").symlink_to("sets/imagenet")
+    (staging / "nested").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "other", str(staging / "nested")], check=True)
+    found = mounts.at(str(staging))
+    assert found is not None
+    return found
 
 
 @dataclass
