@@ -11,13 +11,12 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from time import monotonic, sleep, time
 
-from . import controlplane, disks, dns, host, network, nsnode, pki, remains, umlnode
+from . import controlplane, disks, dns, host, machine, network, pki, remains, umlnode
 from .cache import locked
 from .command import CommandFailed
-from .golden import ensure_golden, link_tree
+from .golden import ensure_golden
 from .images import Image, ensure_images, ensure_project_images
 from .layout import CONTROL_PLANE, NODES, Node, node_named
-from .nodeconfig import cni, containerd, hosts, resolv_conf
 from .progress import say
 from .provider import Provider
 from .state import State, seen
@@ -27,7 +26,6 @@ from .umlkernel import ensure_kernel, ensure_stable_kernel
 from .umlroot import ensure_root
 
 HERE = Path(__file__).parent
-POOL_BYTES = 96 << 30  # of the namespace node's NFS pool, for the bench's 200 volumes; a sparse file
 
 
 class Local(Provider):
@@ -92,7 +90,7 @@ class Local(Provider):
         dead = [node for node in NODES if self.state.processes.find(node.name) is None]
         for node in dead:
             say(f"starting {node.name}, which does not run")
-            self._start_node(node, tools)
+            machine.start(self.state, node, tools)
         self._wait_nodes(dead, begin)  # the API still shows them as they last were
         self._wait_nodes(self._unready())
 
@@ -108,44 +106,17 @@ class Local(Provider):
         network.raise_bridge(state.home)
         controlplane.start_api(state, tools)
         shutil.copytree(HERE / "init", state.home / "init", dirs_exist_ok=True)
-        at_once(lambda node: self._prepare_node(node, tools, golden))
+        at_once(lambda node: machine.prepare(state, node, tools, golden))
         controlplane.wait_ready(state, tools)
         controlplane.start_controllers(state, tools)
         say("API server ready")
         for node in NODES:
-            self._start_node(node, tools)
+            machine.start(state, node, tools)
         self.kubectl("apply", "--server-side", "-f", "-", stdin=dns.manifest())
         self._wait_nodes(NODES)
         self.kubectl("rollout", "status", "-n", dns.NAMESPACE, "deployment/coredns", "--timeout=60s")
         say("name service ready")
         self.stock.renew(images)  # the store may be a little older than the images
-
-    def _prepare_node(self, node: Node, tools: Path, golden: Path) -> None:
-        home, state = self.state.node(node), self.state
-        home.mkdir(parents=True, exist_ok=True)
-        files = {
-            "containerd.toml": containerd(node),
-            "cni.conflist": cni(node),
-            "resolv.conf": resolv_conf(),
-            "hosts": hosts(node),
-        }
-        for name, text in files.items():
-            (home / name).write_text(text)
-        pki.write_kubeconfig(state.pki, node.name, home / "kubeconfig")
-        for kind in ("crt", "key"):
-            shutil.copy2(state.pki / f"{node.name}.{kind}", home / f"tls.{kind}")
-        if node.kind == "namespace":
-            disks.make(state, nsnode.POOL, POOL_BYTES)
-            link_tree(golden, home / "disk")
-            nsnode.prepare(state, node, tools)
-        else:
-            umlnode.prepare(state, node, tools)
-
-    def _start_node(self, node: Node, tools: Path) -> None:
-        if node.kind == "namespace":
-            nsnode.start(self.state, node)
-        else:
-            umlnode.start(self.state, node, tools)
 
     def _unready(self, since: float = 0.0) -> list[Node]:
         """The nodes that did not say since then (seconds of the epoch) that they are ready."""
@@ -205,16 +176,13 @@ class Local(Provider):
 
     def node_run(self, node: str, argv: Sequence[str], timeout: float) -> CompletedProcess[str]:
         """As `node_exec`, but a failure is an answer too."""
-        where = node_named(node)
-        execute = nsnode.execute if where.kind == "namespace" else umlnode.execute
-        return execute(self.state, where, argv, timeout)
+        return machine.execute(self.state, node_named(node), argv, timeout)
 
     def node_power_cut(self, node: str) -> None:
-        where = node_named(node)
-        (nsnode if where.kind == "namespace" else umlnode).power_cut(self.state, where)
+        machine.power_cut(self.state, node_named(node))
 
     def node_start(self, node: str) -> None:
-        self._start_node(node_named(node), Path(self.state.facts()["tools"]))
+        machine.start(self.state, node_named(node), Path(self.state.facts()["tools"]))
 
     def disk(self, name: str, size: int) -> None:
         """Make a disk of `size` bytes that can move between nodes, an XFS on it. One that is there stays as it is."""
