@@ -62,6 +62,29 @@ def encode_query(query: tuple[tuple[str, str], ...]) -> str:
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
+class Signer:
+    """Signs many requests of one moment that differ by their paths alone, and have neither query nor body: what they
+    share is made once, which makes a request four times as cheap as by `signed_headers`."""
+
+    def __init__(self, method: str, headers: Mapping[str, str], key: Key, scope: Scope, now: datetime) -> None:
+        like = signed_headers(Request(method, "/", headers), key, scope, now)
+        shown = like.pop("authorization").rpartition("=")[0]
+        names, stamp = ";".join(sorted(like)), like["x-amz-date"]
+        lines = "".join(f"{name}:{like[name]}\n" for name in sorted(like))
+        self._method = method
+        self._after = f"\n\n{lines}\n{names}\n{like['x-amz-content-sha256']}"
+        self._to_sign = f"{ALGORITHM}\n{stamp}\n{scope.on(stamp[:8])}\n"
+        self._key = _signing_key(key, scope, stamp[:8])
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in like.items()) + f"authorization: {shown}="
+
+    def request(self, path: str) -> str:
+        """The whole request (HTTP/1.1); `path` is not yet encoded."""
+        path = encode_path(path)
+        canonical = hashlib.sha256(f"{self._method}\n{path}{self._after}".encode()).hexdigest()
+        signature = hmac.digest(self._key, (self._to_sign + canonical).encode(), "sha256").hex()
+        return f"{self._method} {path} HTTP/1.1\r\n{self._headers}{signature}\r\n\r\n"
+
+
 def signed_headers(request: Request, key: Key, scope: Scope, now: datetime) -> dict[str, str]:
     """The request's headers with `x-amz-date`, `x-amz-content-sha256` (S3 only) and `Authorization` added."""
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -58,8 +58,10 @@ __all__ = [
 
 ROOT = 1  # FUSE_ROOT_ID
 
+# Values that are made for each name or request are not frozen, which takes four times as long; nobody changes one.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Caller:
     """Who asks. `resent`: the kernel sent the request again after a takeover, so it may have been done already.
 
@@ -73,7 +75,7 @@ class Caller:
     unique: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attributes:
     """What stat(2) tells. `mode` holds the file's type too; times are nanoseconds since 1970; blocks of 512 bytes."""
 
@@ -90,7 +92,7 @@ class Attributes:
     atime: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """The answer to a lookup: `attributes` None tells the kernel that there is no such name. Seconds of validity."""
 
@@ -114,7 +116,7 @@ class Change:
     handle: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """One name of a folder. `next`: where the listing goes on after it."""
 

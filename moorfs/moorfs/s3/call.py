@@ -3,14 +3,14 @@
 import errno
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from moorage import sigv4
 from moorfs.ports import Range, StoreError
-from moorfs.s3.connection import Connection, Lost, Reply
+from moorfs.s3.connection import Connection
 from moorfs.s3.counters import Counters
 from moorfs.s3.dates import http_date
 from moorfs.s3.endpoint import Endpoint
@@ -18,6 +18,7 @@ from moorfs.s3.errors import SKEWED, Refusal, refusal
 from moorfs.s3.keys import KeyFile
 from moorfs.s3.patience import MOST_BROKEN, MOST_KEYS, MOST_SKEWS, Trouble, backoff
 from moorfs.s3.pool import Distrusted, Pool
+from moorfs.s3.reply import Lost, Reply
 
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
@@ -124,7 +125,7 @@ class Caller:
             reply = connection.reply(call.method == "HEAD", self.on_wait)
             if reply.length != 0:
                 self.on_wait()
-            self.heard(reply)
+            self.heard(reply.status)
             if reply.status >= 300:
                 raise refusal(reply.status, reply.headers, connection.body(reply))
             return consume(connection, reply)
@@ -170,11 +171,17 @@ class Caller:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{call.method} {sigv4.encode_path(path)}{query} HTTP/1.1\r\n{lines}\r\n".encode()
 
-    def heard(self, reply: Reply) -> None:
+    def signed_heads(self, keys: Sequence[str]) -> bytes:
+        """HEAD requests, one after the other."""
+        host = {"host": self._endpoint.authority}
+        signer = sigv4.Signer("HEAD", host, self._keys.key, self._scope, datetime.now(UTC) + self._skew)
+        return "".join([signer.request(self._endpoint.path(key)) for key in keys]).encode()
+
+    def heard(self, status: int) -> None:
         """The engine answered."""
-        if reply.status < 500 or reply.status == 501:
+        if status < 500 or status == 501:
             self.down_since = None
-        if reply.status < 300:
+        if status < 300:
             self.answered = time.monotonic()
 
     # What follows a failure: seconds to wait before the next attempt, or the error for the caller.
@@ -240,5 +247,4 @@ class Caller:
 
 def _wish(headers: Mapping[str, str]) -> float:
     """Retry-After, in seconds (a date is not worth the trouble: our own backoff is near enough)."""
-    text = headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else 0.0
+    return float(text) if (text := headers.get("retry-after", "")).isdecimal() else 0.0

@@ -7,35 +7,17 @@ bodies through Python buffers, and it cannot sendfile.
 import select
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moorfs.ports import Range, StoreError
 from moorfs.s3.bodies import send_file, send_read, wait_in_kernel
+from moorfs.s3.reply import Lost, Reply, brief, number, parsed
 
 if TYPE_CHECKING:
     import ssl
 
 PIECE = 1 << 20
 MOST_HEAD = 1 << 17
-
-
-class Lost(Exception):
-    """The connection broke or stayed silent. `sent`: the engine may have got the whole request, and done it."""
-
-    def __init__(self, why: object, sent: bool = True) -> None:
-        super().__init__(str(why))
-        self.sent = sent
-
-
-@dataclass(slots=True)
-class Reply:
-    """Status line and headers (lowercase names); `length` of the body, None when it is chunked or ends by closing."""
-
-    status: int
-    headers: dict[str, str]
-    length: int | None
-    chunked: bool = False
 
 
 class Connection:
@@ -122,21 +104,23 @@ class Connection:
     def reply(self, bodiless: bool, on_wait: Callable[[], None] = lambda: None) -> Reply:
         """The head of the answer. `bodiless`: it was a HEAD request, so no body follows whatever the headers say.
         `on_wait`: called before the wait for its second part."""
-        while True:
-            status, headers = self._head(on_wait)
-            if status < 200:
-                on_wait()
-            if status >= 200:
-                break
-        reply = Reply(status, headers, None)
-        if bodiless or status in (204, 304):
+        while (reply := parsed(self._head(on_wait))).status < 200:
+            on_wait()
+        if bodiless or reply.status in (204, 304):
             reply.length = 0
-        elif headers.get("transfer-encoding", "").lower() == "chunked":
+        elif reply.headers.get("transfer-encoding", "").lower() == "chunked":
             reply.chunked = True
-        elif "content-length" in headers:
-            reply.length = _number(headers["content-length"])
+        elif "content-length" in reply.headers:
+            reply.length = number(reply.headers["content-length"])
         if reply.length == 0:
             self._finished(reply)
+        return reply
+
+    def brief(self) -> Reply:
+        """The answer to a HEAD request, with what it says of the object only: quicker than `reply`."""
+        while (reply := brief(self._head())).status < 200:
+            pass
+        self._finished(reply)
         return reply
 
     def body(self, reply: Reply, most: int = 64 << 20) -> bytes:
@@ -165,7 +149,7 @@ class Connection:
     def _finished(self, reply: Reply) -> None:
         self.keep = reply.headers.get("connection", "").lower() != "close" and not self._rest
 
-    def _head(self, on_wait: Callable[[], None]) -> tuple[int, dict[str, str]]:
+    def _head(self, on_wait: Callable[[], None] = lambda: None) -> bytes:
         buffer = self._rest
         while (end := buffer.find(b"\r\n\r\n")) < 0:
             if buffer:
@@ -174,15 +158,7 @@ class Connection:
                 raise Lost("the engine's answer is no HTTP")
             buffer += self._receive()
         self._rest = buffer[end + 4 :]
-        first, *lines = buffer[:end].decode("latin-1").split("\r\n")
-        words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1."):
-            raise Lost("the engine's answer is no HTTP")
-        headers: dict[str, str] = {}
-        for line in lines:
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        return _number(words[1]), headers
+        return buffer[:end]
 
     def _receive(self, most: int = 65536) -> bytes:
         try:
@@ -229,7 +205,7 @@ class Connection:
 
     def _chunks(self) -> Iterator[bytes | memoryview]:
         while True:
-            size = _number(self._line().partition(";")[0], 16)
+            size = number(self._line().partition(";")[0], 16)
             if not size:
                 while self._line():
                     pass
@@ -249,10 +225,3 @@ def _why(error: OSError) -> str:
     if isinstance(error, BlockingIOError):  # see `wait_in_kernel`
         return "the engine is silent"
     return str(error) or type(error).__name__
-
-
-def _number(text: str, base: int = 10) -> int:
-    try:
-        return int(text, base)
-    except ValueError as error:
-        raise Lost(f"the engine's answer is no HTTP: {text[:40]!r} is no number") from error

@@ -1,6 +1,7 @@
 """How often each kind of call was made, how it went and how long it took."""
 
 import threading
+from bisect import bisect_left
 from dataclasses import asdict, dataclass, field
 
 BOUNDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -30,9 +31,9 @@ class Counters:
         self._of: dict[str, Tally] = {}
 
     def call(self, operation: str, seconds: float, sent: int, received: int, again: bool) -> None:
-        slot = next((number for number, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))
+        slot = bisect_left(BOUNDS, seconds)
         with self._lock:
-            tally = self._of.setdefault(operation, Tally())
+            tally = self._of.get(operation) or self._of.setdefault(operation, Tally())
             tally.calls += 1
             tally.retries += again
             tally.seconds += seconds

@@ -1,10 +1,12 @@
 """Times as S3 writes them."""
 
 import calendar
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 
 NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MONTHS = {name: number for number, name in enumerate(NAMES, 1)}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def http_date(text: str) -> float | None:
@@ -21,8 +23,9 @@ def http_date(text: str) -> float | None:
     return float(calendar.timegm((year, month, day, hour, minute, second)))
 
 
+@lru_cache(maxsize=256)
 def http_date_ns(text: str) -> int:
-    """Nanoseconds since 1970; 0 when it is no date."""
+    """Nanoseconds since 1970; 0 when it is no date. Objects that were stored together have few dates."""
     return int(http_date(text) or 0) * 1_000_000_000
 
 
@@ -32,4 +35,5 @@ def iso_date_ns(text: str) -> int:
         at = datetime.fromisoformat(text)
     except ValueError:
         return 0
-    return calendar.timegm(at.utctimetuple()) * 1_000_000_000 + at.microsecond * 1000
+    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000

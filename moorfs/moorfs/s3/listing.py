@@ -39,7 +39,8 @@ def page_of(body: bytes, token: str | None = None) -> Page:
     """Of a ListObjectsV2 answer to `token`; StoreError EIO for anything else."""
     tree = parse(body)
     encoded = _text(tree, "EncodingType") == "url"
-    objects = tuple(_listed(each, encoded) for each in _all(tree, "Contents"))
+    space = _space(tree)
+    objects = tuple(_listed(each, space, encoded) for each in _all(tree, "Contents"))
     prefixes = tuple(_key(each, "Prefix", encoded) for each in _all(tree, "CommonPrefixes"))
     following = _text(tree, "NextContinuationToken") if _text(tree, "IsTruncated") == "true" else None
     if following is not None and following == token:
@@ -47,15 +48,14 @@ def page_of(body: bytes, token: str | None = None) -> Page:
     return Page(objects, prefixes, following or None)
 
 
-def _listed(entry: ElementTree.Element, encoded: bool) -> Listed:
-    fields = {each.tag.rpartition("}")[2]: each.text or "" for each in entry}
-    key = _plain(fields.get("Key", "")) if encoded else fields.get("Key", "")
-    size = fields.get("Size", "0")
+def _listed(entry: ElementTree.Element, space: str, encoded: bool) -> Listed:
+    text = entry.findtext
+    key, size = text(space + "Key", ""), text(space + "Size", "0")
     return Listed(
-        key=key,
+        key=_plain(key) if encoded else key,
         size=int(size) if size.isdecimal() else 0,
-        etag=bare(fields.get("ETag", "")),
-        mtime=iso_date_ns(fields.get("LastModified", "")),
+        etag=bare(text(space + "ETag", "")),
+        mtime=iso_date_ns(text(space + "LastModified", "")),
     )
 
 
@@ -115,12 +115,17 @@ def field_of(body: bytes, name: str) -> str:
     return _text(parse(body), name)
 
 
+def _space(tree: ElementTree.Element) -> str:
+    """The namespace, as ElementTree writes it before each name. Engines have one, or none, for a whole answer."""
+    return tree.tag[: tree.tag.find("}") + 1]
+
+
 def _all(tree: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
-    return (each for each in tree if each.tag.rpartition("}")[2] == name)
+    return tree.iterfind(_space(tree) + name)
 
 
 def _text(tree: ElementTree.Element, name: str) -> str:
-    return next((each.text or "" for each in _all(tree, name)), "")
+    return tree.findtext(_space(tree) + name, "")
 
 
 def _key(tree: ElementTree.Element, name: str, encoded: bool) -> str:
@@ -130,4 +135,4 @@ def _key(tree: ElementTree.Element, name: str, encoded: bool) -> str:
 
 def _plain(text: str) -> str:
     """A key that is no UTF-8 has lone surrogates: no other key is taken for it, and no name has them (names.py)."""
-    return unquote_plus(text, errors="surrogateescape")
+    return unquote_plus(text, errors="surrogateescape") if "%" in text or "+" in text else text

@@ -7,8 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from moorage.errors import InvalidInput
-from moorfs.s3.connection import Connection, Lost
+from moorfs.s3.connection import Connection
 from moorfs.s3.endpoint import Endpoint
+from moorfs.s3.reply import Lost
 
 if TYPE_CHECKING:
     import ssl

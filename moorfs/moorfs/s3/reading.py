@@ -5,10 +5,11 @@ import os
 
 from moorfs.ports import Changed, Head, Range, StoreError
 from moorfs.s3.call import Call
-from moorfs.s3.connection import Connection, Reply
+from moorfs.s3.connection import Connection
 from moorfs.s3.integrity import bare, quoted
 from moorfs.s3.objects import head_of
 from moorfs.s3.patience import Trouble
+from moorfs.s3.reply import Reply
 
 
 class Reading:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from moorfs.ports import ALWAYS, Changed, Condition, Missing, Range, StoreError
 from moorfs.s3.call import Call, Caller, Query
-from moorfs.s3.connection import Connection, Reply
+from moorfs.s3.connection import Connection
 from moorfs.s3.errors import DIGESTS
 from moorfs.s3.integrity import CRC, Integrity, Seal, bare
 from moorfs.s3.objects import condition_headers, head_of
+from moorfs.s3.reply import Reply
 from moorfs.s3.settings import StoreSettings
 
 ATTEMPTS = 4  # with a body that arrived otherwise than it was sent, or changed between its sum and its sending

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, MutableSeque
 from moorfs.ports import ALWAYS, Changed, Condition, Head, Missing, Page, Range, StoreError
 from moorfs.s3 import listing
 from moorfs.s3.call import Call, Caller
-from moorfs.s3.connection import Connection, Reply
+from moorfs.s3.connection import Connection
 from moorfs.s3.convoy import BUCKET_KNOWN, Convoy
 from moorfs.s3.endpoint import endpoint_of
 from moorfs.s3.errors import Refusal
@@ -19,6 +19,7 @@ from moorfs.s3.objects import check_key, condition_headers, head_of, metadata_he
 from moorfs.s3.patience import Trouble
 from moorfs.s3.pool import Pool
 from moorfs.s3.reading import Reading
+from moorfs.s3.reply import Reply
 from moorfs.s3.sending import Sender, headers_only
 from moorfs.s3.settings import StoreSettings
 

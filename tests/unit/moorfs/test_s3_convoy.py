@@ -63,6 +63,19 @@ def test_each_key_gets_its_own_answer(make: Callable[..., S3Store]):
     assert store.counters()["head"]["calls"] == 60
 
 
+def test_keys_with_letters_of_all_kinds_are_signed_for(make: Callable[..., S3Store]):
+    store = make()
+    odd = ["a b", "50%", "a+b", "ümlaut", "x&y=z?", "~_.-", "deep/er"]
+    for key in odd:
+        store.put(key, key.encode(), {**MODE, "note": "a: b"})
+
+    found = [head for _, head in store.heads(odd)]
+
+    assert [each.size for each in found if isinstance(each, Head)] == [len(key.encode()) for key in odd]
+    assert all(isinstance(each, Head) and each.metadata == {**MODE, "note": "a: b"} for each in found)
+    assert found == [store.head(key) for key in odd]
+
+
 @pytest.mark.usefixtures("filled")
 def test_what_is_missing_is_said_to_be_when_the_bucket_is_known_to_be_there(make: Callable[..., S3Store]):
     unsure, sure = make(), make()
