@@ -150,6 +150,7 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     from moorage_csi.mounter.cages import Cages
     from moorage_csi.mounter.handover import Handover
     from moorage_csi.mounter.healing import Healing
+    from moorage_csi.mounter.hostages import Hostages
     from moorage_csi.mounter.leftovers import Leftovers
     from moorage_csi.mounter.programs import Programs
     from moorage_csi.mounter.server import MounterServer
@@ -169,5 +170,6 @@ async def _mounter(chosen: Settings, metrics: Metrics, runner: Runner, stack: As
     stack.push_async_callback(handover.close)
     service = MounterServer(metrics, supervisor, programs, handover.settled, leftovers.of)
     stack.callback((await service.listen(chosen.endpoint)).close)
-    stack.callback(asyncio.ensure_future(leftovers.keep()).cancel)
+    for work in (leftovers.keep(), Hostages(lambda: supervisor.mounts).keep()):
+        stack.callback(asyncio.ensure_future(work).cancel)
     return lambda: ""

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 PAUSE = 5.0  # seconds; who is found stuck twice is stuck
 _KILLED = 1 << (9 - 1)  # SIGKILL in a mask of pending signals (proc(5), status)
+_EXITING = 0x4  # PF_EXITING among the kernel's flags of a thread (proc(5), stat): it closes its files, for example
 _PENDING = re.compile(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$", re.MULTILINE)
-_STATE = re.compile(r"^State:\s*(\S)", re.MULTILINE)
 _POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})")
 _UMOUNT_SECONDS = 5.0
 
@@ -42,10 +42,12 @@ class Kernel:
     proc: Path = Path("/proc")
     nfs: Path = Path("/sys/fs/nfs")
 
+    def processes(self) -> Iterator[Path]:
+        return (process for process in self.proc.iterdir() if process.name.isdigit())
+
     def stuck(self) -> frozenset[tuple[str, str]]:
-        """Threads that are killed and wait uninterruptibly: their process and its pod's UID."""
-        found = (process for process in self.proc.iterdir() if process.name.isdigit())
-        return frozenset((each.name, uid) for each in found if _is_stuck(each) and (uid := _pod(each)))
+        """Threads that are killed, or end by themselves, and wait: their process and its pod's UID."""
+        return frozenset((each.name, uid) for each in self.processes() if _is_stuck(each) and (uid := pod(each)))
 
     def is_shut(self, mount: Mount) -> bool:
         """Whether the file system was shut down: it answers everybody with an error, for good."""
@@ -112,28 +114,50 @@ class Stuck:
                 log.warning("whether killed pods are stuck cannot be seen: %s", error)
 
 
+def is_dying(process: Path) -> bool:
+    """Whether none of its threads will ever run a program again."""
+    with suppress(OSError):
+        return all(_dying(thread) or _state(thread) in ("Z", "X") for thread in (process / "task").iterdir())
+    return True
+
+
+def pod(process: Path) -> str:
+    """The UID of the process's pod; "" when it is in none."""
+    found = _POD.search(_read(process / "cgroup"))
+    return found.group(1).replace("_", "-") if found else ""
+
+
 def _is_stuck(process: Path) -> bool:
-    if _state(process / "stat") not in ("D", "Z"):  # Z: its first thread has ended, another may wait
+    if _state(process) not in ("D", "Z") and not _exits(process):  # Z: its first thread has ended, another may wait
         return False
     with suppress(OSError):
-        return any(_waits(_read(thread / "status")) for thread in (process / "task").iterdir())
+        return any(_waits(thread) for thread in (process / "task").iterdir())
     return False
 
 
-def _state(stat: Path) -> str:
-    """The letter after the command's name, which is in parentheses and may hold some (proc(5), stat)."""
-    return _read(stat).rpartition(") ")[2][:1]
+def _waits(thread: Path) -> bool:
+    """One that ends takes no signal any more, and may sleep as if one could wake it."""
+    state = _state(thread)
+    return (state == "D" and _dying(thread)) or (state == "S" and _exits(thread))
 
 
-def _waits(status: str) -> bool:
-    state = _STATE.search(status)
-    killed = any(int(mask, 16) & _KILLED for mask in _PENDING.findall(status))
-    return killed and state is not None and state.group(1) == "D"
+def _dying(thread: Path) -> bool:
+    killed = any(int(mask, 16) & _KILLED for mask in _PENDING.findall(_read(thread / "status")))
+    return killed or _exits(thread)
 
 
-def _pod(process: Path) -> str:
-    found = _POD.search(_read(process / "cgroup"))
-    return found.group(1).replace("_", "-") if found else ""
+def _state(thread: Path) -> str:
+    return "".join(_stat(thread)[:1])
+
+
+def _exits(thread: Path) -> bool:
+    flags = "".join(_stat(thread)[6:7])
+    return flags.isdecimal() and bool(int(flags) & _EXITING)
+
+
+def _stat(thread: Path) -> list[str]:
+    """What follows the command's name, which is in parentheses and may hold some (proc(5), stat)."""
+    return _read(thread / "stat").rpartition(") ")[2].split()
 
 
 def _read(file: Path) -> str:

@@ -72,9 +72,9 @@ class Supervisor:
             self._begun.discard(recipe.target)
 
     async def _mount(self, recipe: Recipe) -> None:
+        shown = self._shown(recipe.target)
         await self._forget(recipe.target)
         self._check_dead(recipe.target)
-        found = mounts.at(recipe.target)  # of an earlier mounter
         await mounts.ensure_unmounted(self._runner, recipe.target)
         kept = self._new(recipe)
         try:
@@ -84,7 +84,15 @@ class Supervisor:
             raise
         self._unmounted.discard(recipe.target)
         self._keep(kept)
-        await self._revival.mend({found.device} if found else set(), recipe.target)
+        await self._revival.mend(shown, recipe.target)
+
+    def _shown(self, target: str) -> set[str]:
+        """File systems that containers may still show of what was mounted there: by us, or by an earlier mounter."""
+        kept, found = self._kept.get(target), mounts.at(target)
+        shown = {found.device} if found else set[str]()
+        if kept:
+            shown |= {kept.filesystem, *kept.dead}
+        return shown - {""}
 
     def is_ours(self, target: str) -> bool:
         """Whether we know better than an earlier mounter what shall be at `target`."""
@@ -178,12 +186,9 @@ class Supervisor:
     # What died comes back.
 
     def _ended(self, kept: Kept) -> None:
-        """Called when a process has ended: by our wish, by an unmount from outside, or by dying."""
-        if kept.leaving or self._kept.get(kept.recipe.target) is not kept:
-            return
-        if kept.process and kept.process.status == 0 and mounts.at(kept.recipe.target) is None:
-            self._let_go(kept)
-        else:
+        """Called when a process has ended: by our wish, or however else. A program that somebody else asks to end takes
+        its mount away and says that all went well: who shows it misses it as much as after a crash."""
+        if not kept.leaving and self._kept.get(kept.recipe.target) is kept:
             self._revive_soon(kept)
 
     def _let_go(self, kept: Kept) -> None:

@@ -30,15 +30,18 @@ class Machine:
     def kernel(self) -> Kernel:
         return Kernel(self.home / "proc", self.home / "nfs")
 
-    def process(self, pid: int, pod: str, state: str = "D", killed: bool = True, threads: str = "") -> None:
+    def process(
+        self, pid: int, pod: str, state: str = "D", killed: bool = True, threads: str = "", exits: bool = False
+    ) -> None:
         """`threads`: the states of further ones."""
         home = self.home / "proc" / str(pid)
         for number, each in enumerate(state + threads):
             thread = home / "task" / str(pid + number)
             thread.mkdir(parents=True)
             mask = "0000000000000100" if killed else "0000000000000000"
-            (thread / "status").write_text(f"Name:\tx\nState:\t{each} (told)\nSigPnd:\t{mask}\nShdPnd:\t{mask}\n")
-        (home / "stat").write_text(f"{pid} (a (odd) name) {state} 1 1 1\n")
+            (thread / "status").write_text(f"Name:\tx\nSigPnd:\t{mask}\nShdPnd:\t{mask}\n")
+            (thread / "stat").write_text(f"{pid} (a (odd) name) {each} 1 1 1 0 -1 {0x400100 | (4 if exits else 0)} 0\n")
+        (home / "stat").write_text((home / "task" / str(pid) / "stat").read_text())
         (home / "cgroup").write_text(f"0::/kubepods.slice/kubepods-pod{pod.replace('-', '_')}.slice/cri-x.scope\n")
 
     def shows(self, pod: str, device: str = VOLUME, at: str = "") -> None:
@@ -128,6 +131,15 @@ async def test_who_is_not_both_killed_and_waiting_is_not_stuck(machine: Machine,
     machine.shows(A)
     await machine.look_twice()
     assert not machine.shut()
+
+
+@pytest.mark.parametrize("state", ["D", "S"])
+async def test_who_ends_by_itself_and_waits_for_its_files_is_stuck(machine: Machine, state: str) -> None:
+    """No signal reaches it any more, SIGKILL neither."""
+    machine.process(7, A, state, killed=False, exits=True)
+    machine.shows(A)
+    await machine.look_twice()
+    assert machine.shut()
 
 
 async def test_a_volume_that_answers_is_never_given_up(machine: Machine) -> None:

@@ -121,10 +121,40 @@ async def test_a_killed_process_is_replaced_and_the_volume_mounted_again(supervi
     assert _only(supervisor).restarts == 1
 
 
-async def test_a_mount_that_was_taken_away_from_outside_is_forgotten(supervisor: Supervisor, target: str) -> None:
+@pytest.mark.parametrize("how", ["asked to end", "unmounted"])
+async def test_a_process_that_ends_well_without_our_wish_is_replaced_too(
+    supervisor: Supervisor, target: str, how: str
+) -> None:
+    """It takes its mount away, and nobody has said that the volume is not wanted any more."""
     await supervisor.mount(_recipe(target))
+    pid = _pid(supervisor)
+
+    if how == "unmounted":
+        await Processes().run(("umount", target), 5)
+    else:
+        os.kill(pid, signal.SIGTERM)
+
+    await _eventually(lambda: _pid(supervisor) != pid and mounts.at(target) is not None)
+    assert _only(supervisor).restarts == 1
+
+
+async def test_what_containers_show_of_a_mount_that_has_vanished_is_replaced_at_the_next_mount(
+    tmp_path: Path, private_mounts: None, target: str
+) -> None:
+    healed: list[tuple[str, str]] = []
+
+    async def heal(device: str, target: str) -> None:
+        healed.append((device, target))
+
+    keeper = Supervisor(Processes(), tmp_path / "run", heal)
+    await keeper.mount(_recipe(target, 'mount -t tmpfs fake "$0" && exec sleep 600'))
+    vanished = _only(keeper).filesystem
     await Processes().run(("umount", target), 5)
-    await _eventually(lambda: supervisor.mounts == ())
+
+    await keeper.mount(_recipe(target))
+
+    assert (vanished, target) in healed
+    await keeper.close()
 
 
 async def test_a_program_that_fails_is_quoted_and_leaves_nothing(supervisor: Supervisor, target: str) -> None:

@@ -1,0 +1,102 @@
+"""Killed pods that cannot end, because s3fs or rclone waits for an engine that is gone: their mount is given up.
+
+The kernel lets nobody go, not even by SIGKILL, before the FUSE program has answered. moorfs answers those who are being
+killed (`moorfs.interrupts`); s3fs and rclone go on trying, each call for itself, and the pod stays Terminating. So when
+all that show a mount on this node have been killed some time ago and still wait, its program is killed: the connection
+ends with it, and so do they. What was closed is in the bucket by then, or in rclone's cache. While anybody alive shows
+the mount, nothing is done.
+
+Needs to see the node's processes (hostPID).
+"""
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from moorage_csi import mounts
+from moorage_csi.mounter.kept import Kept
+from moorage_csi.stuck import Kernel, is_dying, pod
+
+log = logging.getLogger(__name__)
+
+PAUSE = 5.0  # seconds between two looks
+PATIENCE = 20.0  # seconds after which who was killed and waits is stuck: a last upload may still end well
+# Mounts of the kubelet and of ours for it, in whichever directory of a namespace the node's files are seen.
+_STAGED = re.compile(r"/plugins/(kubernetes\.io/csi/|csi\.moorage\.dev/)")
+_PUBLISHED = re.compile(r"/pods/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/volume")
+
+
+class Hostages:
+    """Looks again and again; remembers since when each process is stuck."""
+
+    def __init__(
+        self, mounts: Callable[[], Iterable[Kept]], kernel: Kernel | None = None, patience: float = PATIENCE
+    ) -> None:
+        self._mounts = mounts
+        self._kernel = kernel or Kernel()
+        self._patience = patience
+        self._since: dict[tuple[str, str], float] = {}
+
+    async def keep(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(PAUSE)
+            try:
+                self.look()
+            except OSError as error:
+                log.warning("whether killed pods are stuck cannot be seen: %s", error)
+
+    def look(self) -> None:
+        """Kill the programs of the mounts that only stuck pods show."""
+        held = [kept for kept in self._mounts() if not kept.recipe.connection and kept.alive]
+        now = time.monotonic()
+        self._since = {each: self._since.get(each, now) for each in (self._kernel.stuck() if held else ())}
+        stuck = {uid for (_, uid), since in self._since.items() if now - since >= self._patience}
+        if not stuck:
+            return
+        for kept in held:
+            pods = self._pods(kept.filesystem)
+            if pods and pods <= stuck:
+                _give_up(kept, pods)
+
+    def _pods(self, device: str) -> set[str]:
+        """The pods (UIDs) that show the file system; "" stands for somebody alive."""
+        places: dict[str, list[str]] = {}  # by mount namespace
+        found: set[str] = set()
+        for process in self._kernel.processes():
+            try:
+                namespace = os.readlink(process / "ns" / "mnt")
+                if namespace not in places:
+                    places[namespace] = _places(process, device)
+            except OSError:  # it has ended, all but for its number: it shows nothing any more
+                continue
+            found |= {_who(process, target) for target in places[namespace] if not _STAGED.search(target)}
+        return found
+
+
+def _who(process: Path, target: str) -> str:
+    """Whose the mount is that the process sees at `target`."""
+    published = _PUBLISHED.search(target)
+    if published:
+        return published.group(1)
+    return pod(process) if is_dying(process) else ""
+
+
+def _give_up(kept: Kept, pods: Iterable[str]) -> None:
+    recipe = kept.recipe
+    log.warning(
+        "%s at %s is shown by pods only that were killed and do not end (%s): its %s is killed",
+        recipe.volume_id, recipe.target, ", ".join(sorted(pods)), recipe.kind,
+    )  # fmt: skip
+    if kept.process:
+        kept.process.signal(signal.SIGKILL)
+
+
+def _places(process: Path, device: str) -> list[str]:
+    table = mounts.parse((process / "mountinfo").read_bytes().decode("latin-1"))
+    return [mount.target for mount in table if mount.device == device]
