@@ -11,6 +11,7 @@ Needs to see the node's processes (hostPID).
 
 import asyncio
 import logging
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 PAUSE = 5.0  # seconds; who is found stuck twice is stuck
 _KILLED = 1 << (9 - 1)  # SIGKILL in a mask of pending signals (proc(5), status)
+_FIRST = re.compile(r"^NSpid:.*\s1$", re.MULTILINE)
 _EXITING = 0x4  # PF_EXITING among the kernel's flags of a thread (proc(5), stat): it closes its files, for example
 _PENDING = re.compile(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$", re.MULTILINE)
 _POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})")
@@ -45,9 +47,12 @@ class Kernel:
     def processes(self) -> Iterator[Path]:
         return (process for process in self.proc.iterdir() if process.name.isdigit())
 
-    def stuck(self) -> frozenset[tuple[str, str]]:
-        """Threads that are killed, or end by themselves, and wait: their process and its pod's UID."""
-        return frozenset((each.name, uid) for each in self.processes() if _is_stuck(each) and (uid := pod(each)))
+    def stuck(self, exiting: bool = False) -> frozenset[tuple[str, str]]:
+        """Threads that are killed and wait uninterruptibly: their process and its pod's UID. `exiting`: those too that
+        end by themselves, of which nobody can tell whether their pod is meant to end.
+        """
+        found = (each for each in self.processes() if _is_stuck(each, exiting))
+        return frozenset((each.name, uid) for each in found if (uid := pod(each)))
 
     def is_shut(self, mount: Mount) -> bool:
         """Whether the file system was shut down: it answers everybody with an error, for good."""
@@ -114,11 +119,30 @@ class Stuck:
                 log.warning("whether killed pods are stuck cannot be seen: %s", error)
 
 
-def is_dying(process: Path) -> bool:
-    """Whether none of its threads will ever run a program again."""
+def dying(processes: Iterable[Path]) -> frozenset[Path]:
+    """Those of which no thread will ever run a program again, and those that the kernel kills as soon as the first
+    process of their process namespace has ended, which is dying (pid_namespaces(7))."""
+    known = tuple(processes)
+    ended = frozenset(filter(_is_dying, known))
+    doomed = {namespace for each in ended if _is_first(each) and (namespace := _namespace(each))}
+    return ended | frozenset(each for each in known if _namespace(each) in doomed)
+
+
+def _is_dying(process: Path) -> bool:
     with suppress(OSError):
         return all(_dying(thread) or _state(thread) in ("Z", "X") for thread in (process / "task").iterdir())
     return True
+
+
+def _is_first(process: Path) -> bool:
+    return _FIRST.search(_read(process / "status")) is not None
+
+
+def _namespace(process: Path) -> str:
+    try:
+        return os.readlink(process / "ns" / "pid")
+    except OSError:  # it has ended
+        return ""
 
 
 def pod(process: Path) -> str:
@@ -127,23 +151,26 @@ def pod(process: Path) -> str:
     return found.group(1).replace("_", "-") if found else ""
 
 
-def _is_stuck(process: Path) -> bool:
-    if _state(process) not in ("D", "Z") and not _exits(process):  # Z: its first thread has ended, another may wait
+def _is_stuck(process: Path, exiting: bool) -> bool:
+    if _state(process) not in ("D", "Z") and not (exiting and _exits(process)):  # Z: another thread of it may wait
         return False
     with suppress(OSError):
-        return any(_waits(thread) for thread in (process / "task").iterdir())
+        return any(_waits(thread, exiting) for thread in (process / "task").iterdir())
     return False
 
 
-def _waits(thread: Path) -> bool:
+def _waits(thread: Path, exiting: bool) -> bool:
     """One that ends takes no signal any more, and may sleep as if one could wake it."""
     state = _state(thread)
-    return (state == "D" and _dying(thread)) or (state == "S" and _exits(thread))
+    return (state == "D" and _killed(thread)) or (exiting and state in ("D", "S") and _exits(thread))
+
+
+def _killed(thread: Path) -> bool:
+    return any(int(mask, 16) & _KILLED for mask in _PENDING.findall(_read(thread / "status")))
 
 
 def _dying(thread: Path) -> bool:
-    killed = any(int(mask, 16) & _KILLED for mask in _PENDING.findall(_read(thread / "status")))
-    return killed or _exits(thread)
+    return _killed(thread) or _exits(thread)
 
 
 def _state(thread: Path) -> str:

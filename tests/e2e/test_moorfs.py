@@ -7,7 +7,7 @@ from harness.components import pod_on, replace
 from harness.install import NAMESPACE
 from harness.kube import Kube, wait_for
 from harness.manifests import bucket, by_claim, pod, volume
-from harness.processes import kill_command
+from harness.processes import kill, kill_command
 
 # A file that stays open: each line is written through the descriptor that was opened at the start.
 HOLD = (
@@ -95,7 +95,10 @@ def test_open_files_go_on_when_node_plugin_and_then_mounter_are_killed(
     went_on(kube, mounted, before)
 
 
-def test_a_dead_s3fs_mount_is_replaced_in_the_running_container(kube: Kube, namespace: str, workers: list[str]) -> None:
+@pytest.mark.parametrize("how", ["its mounter is replaced", "KILL", "TERM"])
+def test_a_dead_s3fs_mount_is_replaced_in_the_running_container(
+    kube: Kube, namespace: str, workers: list[str], how: str
+) -> None:
     kube.apply(volume("old", namespace, type="object", mounter="s3fs"))
     kube.wait_phase("StorageVolume", "old", "READY", namespace)
     kube.apply(pod("p", by_claim("old"), namespace, workers[0]))
@@ -104,17 +107,24 @@ def test_a_dead_s3fs_mount_is_replaced_in_the_running_container(kube: Kube, name
     before = kube.get("pod", "p", namespace)
     assert before
 
-    replace(kube, "mounter", workers[0])
+    if how in ("KILL", "TERM"):
+        kill(kube, pod_on(kube, "mounter", workers[0]), "s3fs", NAMESPACE, how)
+    else:
+        replace(kube, "mounter", workers[0])
 
     def reads() -> bool:
         ok, said = kube.attempt("exec", "-n", namespace, "p", "--", "cat", "/data/file")
         return ok and said == "stored\n"
 
     wait_for("a good read in the same container", reads, 90)
+    kube.exec("p", "sh", "-c", "echo more > /data/file", namespace=namespace)
     after = kube.get("pod", "p", namespace)
     assert after
     states = [each["status"]["containerStatuses"][0] for each in (before, after)]
     assert states[0]["containerID"] == states[1]["containerID"] and states[1]["restartCount"] == 0
+    kube.apply(pod("q", by_claim("old"), namespace, workers[1]))
+    kube.wait_pod("q", namespace, timeout=180)
+    assert kube.exec("q", "cat", "/data/file", namespace=namespace) == "more\n"
 
 
 def test_a_pod_that_is_not_root_writes_with_its_fsgroup(kube: Kube, mounted: str, workers: list[str]) -> None:

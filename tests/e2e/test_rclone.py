@@ -71,13 +71,14 @@ def test_the_volume_says_that_closed_files_can_be_lost(kube: Kube, mounted: str)
     assert "before the bucket has the bytes" in told["message"]
 
 
-def test_a_killed_rclone_comes_back_in_the_running_container_with_what_it_had(
-    kube: Kube, mounted: str, workers: list[str]
+@pytest.mark.parametrize("signal", ["KILL", "TERM"])
+def test_an_rclone_that_somebody_ends_comes_back_in_the_running_container_with_what_it_had(
+    kube: Kube, mounted: str, workers: list[str], signal: str
 ) -> None:
     kube.exec("p", "sh", "-c", "echo before > /data/before", namespace=mounted)
     wait_for("the first object", lambda: stored(kube, mounted, "before") == b"before\n", SECONDS)
 
-    kill(kube, pod_on(kube, "mounter", workers[0]), "rclone", NAMESPACE)
+    kill(kube, pod_on(kube, "mounter", workers[0]), "rclone", NAMESPACE, signal)
 
     def reads() -> bool:
         ok, said = kube.attempt("exec", "-n", mounted, "p", "--", "cat", "/data/before")

@@ -9,6 +9,8 @@ from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, pod, shared, volume
 
 WRITE = "while :; do dd if=/dev/zero of=/data/big bs=64k count=64 conv=fsync 2>/dev/null; echo x > /tmp/wrote; done"
+# A file that is open when the pod is asked to end: its process ends by itself, and its last close() cannot.
+HOLD = "exec 3>/data/open; head -c 4000000 /dev/zero >&3; echo x > /tmp/wrote; sleep 1000000"
 
 
 @pytest.fixture
@@ -74,19 +76,24 @@ def test_what_waits_for_the_server_goes_on_when_it_is_back(kube: Kube, namespace
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_a_pod_that_writes_objects_ends_while_the_engine_is_gone(
-    kube: Kube, namespace: str, workers: list[str]
+@pytest.mark.parametrize("mounter", ["moorfs", "s3fs"])
+def test_pods_that_write_objects_end_while_the_engine_is_gone(
+    kube: Kube, namespace: str, workers: list[str], mounter: str
 ) -> None:
-    kube.apply(volume("models", namespace, type="object", mounter="moorfs"))
-    kube.wait_phase("StorageVolume", "models", "READY", namespace)
-    kube.apply(pod("w", by_claim("models"), namespace, workers[0], command=WRITE))
-    kube.wait_pod("w", namespace, timeout=180)
-    wait_for("it writes", lambda: kube.exec("w", "ls", "/tmp", namespace=namespace), 60)
+    writers = {"writes": WRITE, "holds": HOLD}
+    kube.apply(*(volume(name, namespace, type="object", mounter=mounter) for name in writers))
+    for name, command in writers.items():
+        kube.wait_phase("StorageVolume", name, "READY", namespace)
+        kube.apply(pod(name, by_claim(name), namespace, workers[0], command=command))
+    for name in writers:
+        kube.wait_pod(name, namespace, timeout=180)
+        wait_for("it writes", lambda name=name: kube.exec(name, "ls", "/tmp", namespace=namespace), 60)
 
     kube("scale", "statefulset/moorage-s3", "-n", NAMESPACE, "--replicas=0")
     kube.wait_gone("pod", "moorage-s3-0", NAMESPACE, timeout=120)
-    kube("delete", "pod", "w", "-n", namespace, "--wait=false")
+    kube("delete", "pods", *writers, "-n", namespace, "--wait=false")
 
-    kube.wait_gone("pod", "w", namespace, timeout=60)
+    for name in writers:
+        kube.wait_gone("pod", name, namespace, timeout=60)
     left = kube.cluster.node_exec(workers[0], ["cat", "/proc/mounts"])
     assert [line for line in left.splitlines() if "/volumes/kubernetes.io~csi/" in line and "fuse" in line] == []

@@ -2,9 +2,10 @@
 
 The kernel lets nobody go, not even by SIGKILL, before the FUSE program has answered. moorfs answers those who are being
 killed (`moorfs.interrupts`); s3fs and rclone go on trying, each call for itself, and the pod stays Terminating. So when
-all that show a mount on this node have been killed some time ago and still wait, its program is killed: the connection
-ends with it, and so do they. What was closed is in the bucket by then, or in rclone's cache. While anybody alive shows
-the mount, nothing is done.
+all that show a mount on this node were killed or have ended some time ago and still wait, and the engine does not
+answer, the mount's program is killed: the connection ends with it, and so do they. What was closed is in the bucket by
+then, or in rclone's cache. While anybody alive shows the mount, or the engine answers, nothing is done: what is on its
+way arrives.
 
 Needs to see the node's processes (hostPID).
 """
@@ -18,14 +19,16 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from moorage.errors import MoorageError, NotReady
 from moorage_csi import mounts
 from moorage_csi.mounter.kept import Kept
-from moorage_csi.stuck import Kernel, is_dying, pod
+from moorage_csi.stuck import Kernel, dying, pod
 
 log = logging.getLogger(__name__)
 
 PAUSE = 5.0  # seconds between two looks
-PATIENCE = 20.0  # seconds after which who was killed and waits is stuck: a last upload may still end well
+PATIENCE = 25.0  # seconds after which who was killed and waits is stuck: the engine may be only starting anew
+_ANSWER_SECONDS = 5.0
 # Mounts of the kubelet and of ours for it, in whichever directory of a namespace the node's files are seen.
 _STAGED = re.compile(r"/plugins/(kubernetes\.io/csi/|csi\.moorage\.dev/)")
 _PUBLISHED = re.compile(r"/pods/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/volume")
@@ -47,44 +50,56 @@ class Hostages:
         while True:
             await asyncio.sleep(PAUSE)
             try:
-                self.look()
+                await self.look()
             except OSError as error:
                 log.warning("whether killed pods are stuck cannot be seen: %s", error)
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Kill the programs of the mounts that only stuck pods show."""
         held = [kept for kept in self._mounts() if not kept.recipe.connection and kept.alive]
         now = time.monotonic()
-        self._since = {each: self._since.get(each, now) for each in (self._kernel.stuck() if held else ())}
+        self._since = {each: self._since.get(each, now) for each in (self._kernel.stuck(exiting=True) if held else ())}
         stuck = {uid for (_, uid), since in self._since.items() if now - since >= self._patience}
         if not stuck:
             return
         for kept in held:
             pods = self._pods(kept.filesystem)
-            if pods and pods <= stuck:
+            if pods and pods <= stuck and await _has_no_engine(kept):
                 _give_up(kept, pods)
 
     def _pods(self, device: str) -> set[str]:
         """The pods (UIDs) that show the file system; "" stands for somebody alive."""
         places: dict[str, list[str]] = {}  # by mount namespace
         found: set[str] = set()
-        for process in self._kernel.processes():
+        processes = tuple(self._kernel.processes())
+        ending = dying(processes)
+        for process in processes:
             try:
                 namespace = os.readlink(process / "ns" / "mnt")
                 if namespace not in places:
                     places[namespace] = _places(process, device)
             except OSError:  # it has ended, all but for its number: it shows nothing any more
                 continue
-            found |= {_who(process, target) for target in places[namespace] if not _STAGED.search(target)}
+            own = pod(process) if process in ending else ""
+            for target in places[namespace]:
+                if not _STAGED.search(target):
+                    published = _PUBLISHED.search(target)
+                    found.add(published.group(1) if published else own)
         return found
 
 
-def _who(process: Path, target: str) -> str:
-    """Whose the mount is that the process sees at `target`."""
-    published = _PUBLISHED.search(target)
-    if published:
-        return published.group(1)
-    return pod(process) if is_dying(process) else ""
+async def _has_no_engine(kept: Kept) -> bool:
+    """Whether nobody answers for the bucket. A key or a bucket that is refused holds nobody: calls fail at once."""
+    if kept.recipe.look is None:
+        return False
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await kept.recipe.look()
+    except (NotReady, TimeoutError):
+        return True
+    except MoorageError:
+        return False
+    return False
 
 
 def _give_up(kept: Kept, pods: Iterable[str]) -> None:

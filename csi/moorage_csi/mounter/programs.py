@@ -44,21 +44,21 @@ class Programs:
         def environment(place: Place) -> Texts:
             return {"CURL_CA_BUNDLE": str(place.folder / names.SECRET_CA)} if ca else {}
 
+        async def look() -> None:
+            pair = sigv4.Key(key.access, key.secret)
+            await firstlook.check(plan.endpoint, plan.region, plan.bucket, plan.prefix, pair, ca)
+
         found = Recipe(
             volume_id, target, kind, FSTYPES[kind], plan.source, dict(parameters), dict(secrets), argv, all_files,
-            environment, connection=kind == MOORFS, flags=objectmount.mount_flags(kind, parameters),
+            environment, connection=kind == MOORFS, flags=objectmount.mount_flags(kind, parameters), look=look,
         )  # fmt: skip
         if kind != RCLONE:
             return found
 
-        async def check() -> None:
-            pair = sigv4.Key(key.access, key.secret)
-            await firstlook.check(plan.endpoint, plan.region, plan.bucket, plan.prefix, pair, ca)
-
         def writeback(folder: Path) -> Writeback:
             return Writeback(folder / CONTROL, rclonecache.of(home))
 
-        return replace(found, check=check, writeback=writeback)
+        return replace(found, check=look, writeback=writeback)
 
     def _cache_name(self, volume_id: str, target: str, group: str) -> str:
         """A claim and an inline volume of the same volume are two mounts, with a cache each."""

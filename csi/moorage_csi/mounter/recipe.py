@@ -44,8 +44,9 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How to make one mount. `argv` and `files` (name -> text, mode 0600) get what they need to know; the key is
-    nowhere but in files. `connection`: the mounter itself opens the FUSE connection and keeps it. `check`: raises
-    before a program is started in vain. `writeback`: of the folder of its files, for a program that stores after close.
+    nowhere but in files. `connection`: the mounter itself opens the FUSE connection and keeps it. `look`: raises what
+    the engine says of the bucket, NotReady when it is gone. `check`: the same, for a program that shall not be started
+    in vain. `writeback`: of the folder of its files, for a program that stores after close.
     """
 
     volume_id: str
@@ -60,6 +61,7 @@ class Recipe:
     environment: Callable[[Place], Mapping[str, str]] = field(default=lambda _: {}, compare=False, repr=False)
     connection: bool = field(default=False, compare=False)
     flags: Sequence[str] = field(default=(), compare=False)  # of the mount, where the mounter makes it
+    look: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
     check: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
     writeback: Callable[[Path], Writeback] | None = field(default=None, compare=False, repr=False)
 

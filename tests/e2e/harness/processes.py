@@ -2,7 +2,7 @@
 
 from harness.kube import Kube
 
-_KILL = 'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = {} ] && kill -9 ${{p#/proc/}}; done; true'
+_KILL = 'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = {} ] && kill -{} ${{p#/proc/}}; done; true'
 
 # The shell's own command line must not match: hence the brackets.
 _KILL_COMMAND = (
@@ -11,9 +11,9 @@ _KILL_COMMAND = (
 )
 
 
-def kill(kube: Kube, pod: str, name: str, namespace: str) -> None:
-    """SIGKILL to every process of the pod's first container whose comm is `name`; its image needs no pkill."""
-    kube.exec(pod, "sh", "-c", _KILL.format(name), namespace=namespace)
+def kill(kube: Kube, pod: str, name: str, namespace: str, signal: str = "KILL") -> None:
+    """A signal to every process that the pod's first container sees whose comm is `name`; its image needs no pkill."""
+    kube.exec(pod, "sh", "-c", _KILL.format(name, signal), namespace=namespace)
 
 
 def kill_command(kube: Kube, pod: str, module: str, namespace: str) -> None:

@@ -187,7 +187,7 @@ async def test_a_killed_writer_that_waits_for_the_engine_is_let_go(bed: Bed) -> 
     hostages, pid = bed.hostages(), bed.pid
     container = await killed(bed)
 
-    hostages.look()
+    await hostages.look()
 
     await eventually(lambda: container.process.poll() == -signal.SIGKILL)
     assert bed.engine.process
@@ -199,7 +199,7 @@ async def test_for_another_pod_of_the_node_its_mount_lives(bed: Bed) -> None:
     hostages, pid, other = bed.hostages(), bed.pid, bed.container(B)
     container = await killed(bed)
 
-    hostages.look()
+    await hostages.look()
 
     assert bed.engine.process
     bed.engine.process.send_signal(signal.SIGCONT)
@@ -212,7 +212,7 @@ async def test_so_it_does_until_who_was_killed_has_had_some_time(bed: Bed) -> No
     hostages, pid = Hostages(lambda: bed.supervisor.mounts, Kernel(bed.proc)), bed.pid
     container = await killed(bed)
 
-    hostages.look()
+    await hostages.look()
 
     assert bed.engine.process
     bed.engine.process.send_signal(signal.SIGCONT)

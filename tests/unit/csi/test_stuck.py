@@ -134,12 +134,12 @@ async def test_who_is_not_both_killed_and_waiting_is_not_stuck(machine: Machine,
 
 
 @pytest.mark.parametrize("state", ["D", "S"])
-async def test_who_ends_by_itself_and_waits_for_its_files_is_stuck(machine: Machine, state: str) -> None:
-    """No signal reaches it any more, SIGKILL neither."""
+async def test_what_one_has_written_who_ends_by_himself_waits_for_the_server(machine: Machine, state: str) -> None:
+    """As a Job does at its end, whose last close() is the kernel's."""
     machine.process(7, A, state, killed=False, exits=True)
     machine.shows(A)
     await machine.look_twice()
-    assert machine.shut()
+    assert not machine.shut()
 
 
 async def test_a_volume_that_answers_is_never_given_up(machine: Machine) -> None:
