@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TypeGuard
 
 from moorage import adoption, names
 from moorage.errors import MoorageError, NotFound, Retry
@@ -20,6 +19,7 @@ from moorage_operator.agent.poolreport import PoolReport
 from moorage_operator.agent.reconcile import Exports, Shares
 from moorage_operator.agent.report import Site, VolumeReport, share_state, share_status
 from moorage_operator.agent.trim import Trimmer
+from moorage_operator.agent.troubles import Troubles
 from moorage_operator.agent.usage import UsageWatch
 from moorage_operator.agent.workqueue import WorkQueue
 
@@ -50,7 +50,7 @@ class Keeper:
         self.pool = pool
         self.mounts = mounts
         self.catalogue = catalogue
-        self.failures: dict[str, str] = {}
+        self.failures = Troubles("share")
         self.heartbeat = time.monotonic()
         self._site = site
         self._trimmer = Trimmer(pool, mounts, lambda: self._pool_report.overfull)
@@ -185,11 +185,11 @@ class Keeper:
             if pause := await self._healing.pause(volume_id, entry, wanted):
                 return pause
             await self._settle(volume_id, entry, wanted)
+        except Retry as error:  # not worth a change of status
+            log.debug("share %s: %s", volume_id, error)
+            return _RETRY
         except (MoorageError, OSError, ValueError) as error:
-            if self._passing(error):
-                log.debug("share %s: %s", volume_id, error)
-                return _RETRY
-            self._note(volume_id, str(error) or type(error).__name__)
+            self.failures.note(volume_id, str(error) or type(error).__name__)
             return _RETRY
         return self._healing.settled(volume_id, volume_id in self.failures, _RETRY)
 
@@ -215,16 +215,16 @@ class Keeper:
         try:
             seen, plan = await work
             reason, message = plan.reason, plan.message
+        except Retry as error:
+            if entry and not entry.reported:
+                waiting = share_state(self._site, entry.wanted, ShareState.Creating, error.reason, str(error))
+                await self._volume_report.write(entry, waiting)
+            raise
         except (MoorageError, OSError) as error:
-            if self._passing(error):
-                if entry and not entry.reported:
-                    waiting = share_state(self._site, entry.wanted, ShareState.Creating, error.reason, str(error))
-                    await self._volume_report.write(entry, waiting)
-                raise
             reason = error.reason if isinstance(error, MoorageError) else "OSError"
             seen, message = await self._shares.observe(volume_id), str(error)
         reason, message = self._healing.words(volume_id, reason, message)
-        self._note(volume_id, message)
+        self.failures.note(volume_id, message)
         if wanted and wanted.adoption:
             self._report_due.set()
         if entry:
@@ -239,18 +239,6 @@ class Keeper:
                 "share %s was StorageVolume %s/%s, which is gone without a release: its data is kept and not served",
                 record.id, record.namespace, record.name,
             )  # fmt: skip
-
-    def _passing(self, error: Exception) -> TypeGuard[Retry]:
-        """Not worth a change of status."""
-        return isinstance(error, Retry)
-
-    def _note(self, volume_id: str, trouble: str) -> None:
-        if trouble:
-            if self.failures.get(volume_id) != trouble:
-                log.warning("share %s: %s", volume_id, trouble)
-            self.failures[volume_id] = trouble
-        else:
-            self.failures.pop(volume_id, None)
 
     async def _report(self, entry: Entry, seen: Seen, reason: str, message: str) -> None:
         try:

@@ -17,6 +17,7 @@ from moorage_operator.agent.longwork import in_long_thread
 from moorage_operator.agent.mounts import Mounts
 from moorage_operator.agent.pool import Pool
 from moorage_operator.agent.snapshotpool import SnapshotPool
+from moorage_operator.agent.troubles import Troubles
 from moorage_operator.agent.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Snapshots:
         self._queue = WorkQueue(self._work, _WORKERS)
         self._items: dict[str, Object] = {}
         self._orphans: set[str] = set()
-        self._troubles: dict[str, str] = {}
+        self._troubles = Troubles("snapshot")
 
     def items(self) -> list[Object]:
         return list(self._items.values())
@@ -128,7 +129,7 @@ class Snapshots:
         except (MoorageError, OSError) as error:
             reason = snapshotshare.NOT_YET if isinstance(error, Retry) else _reason(error)
             seen, message = await asyncio.to_thread(self._observe, snapshot_id, wanted), str(error)
-        self._note(snapshot_id, message)
+        self._troubles.note(snapshot_id, message)
         if wanted:
             await self._report(wanted, snapshotshare.status(self._catalogue.server, wanted, seen, reason, message))
         elif seen.record:
@@ -187,14 +188,6 @@ class Snapshots:
                 "snapshot %s was StorageSnapshot %s/%s, which is gone without a release: its data is kept",
                 record.id, record.namespace, record.name,
             )  # fmt: skip
-
-    def _note(self, snapshot_id: str, trouble: str) -> None:
-        if trouble and self._troubles.get(snapshot_id) != trouble:
-            log.warning("snapshot %s: %s", snapshot_id, trouble)
-        if trouble:
-            self._troubles[snapshot_id] = trouble
-        else:
-            self._troubles.pop(snapshot_id, None)
 
 
 def _reason(error: Exception) -> str:
