@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
+_PLAIN = re.compile(r"[A-Za-z0-9/_.~-]*", re.ASCII).fullmatch  # nothing to encode; quote() takes ten times as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Request:
 
 def encode_path(path: str) -> str:
     """The path as it goes on the wire and into the signature (every byte but unreserved ones and `/`)."""
-    return quote(path, safe="/-_.~")
+    return path if _PLAIN(path) else quote(path, safe="/-_.~")
 
 
 def encode_query(query: tuple[tuple[str, str], ...]) -> str:

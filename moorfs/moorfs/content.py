@@ -304,9 +304,7 @@ class Content:
     def unlinked(self) -> None:
         with self.lock:
             if not self.handles and not self.saving.pins:
-                if not self.pending:  # what is unsaved goes with the next try: the removal may fail still
-                    self.drop()
-                return
+                return  # the bytes go when the kernel forgets it, or with the next try: the removal may fail still
             body = self.body
         self.growth.give_up()
         if isinstance(body, Partial):

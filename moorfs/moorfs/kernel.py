@@ -12,6 +12,7 @@ import logging
 import mmap
 import os
 import select
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -27,6 +28,10 @@ BUFFER = MAX_WRITE + wire.PAGE  # the kernel wants room for the largest write an
 _RESIDENT = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 _VERSION = 1
 _SHORT = 50  # milliseconds
+_BRISK = 60e-6
+_ENGINE_BRISK = 1e-3
+"""Seconds for which a thread looks again and again for what most likely comes at once, before it sleeps: to be woken
+takes long, most of all on a virtual machine, and somebody waits. For the engine only while its answers are quick."""
 
 _WANTED = (
     wire.ASYNC_READ | wire.ATOMIC_O_TRUNC | wire.BIG_WRITES | wire.DO_READDIRPLUS | wire.READDIRPLUS_AUTO
@@ -133,6 +138,7 @@ class Kernel:
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
         self._poll.register(self._stop, select.POLLIN)
+        self._engine_is_quick = True
         self.stopping = False
         os.set_blocking(fd, False)  # a request may be gone between poll and read
         os.set_inheritable(fd, False)
@@ -142,26 +148,41 @@ class Kernel:
         self.stopping = True
         os.eventfd_write(self._stop, 1)
 
-    def read(self, buffer: memoryview) -> int:
-        """The length of the next request, in `buffer` (of BUFFER bytes); 0 after `stop`. EndedError at the end."""
+    def read(self, buffer: memoryview, sleep: bool = True) -> int:
+        """The length of the next request, in `buffer` (of BUFFER bytes); 0 after `stop`. EndedError at the end.
+        Without `sleep` 0 too when none comes at once."""
         while not self.stopping:
             try:
-                self._poll.poll()
-                if not self.stopping:
-                    return os.readv(self._fd, [buffer])
-            except OSError as error:
-                if error.errno in (errno.ENODEV, errno.ECONNABORTED):
-                    raise EndedError from None
-                if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):  # ENOENT: the caller took it back
-                    raise
+                found = _poll(self._poll, None if sleep else 0, _BRISK)
+                if length := self.read_now(buffer):
+                    return length
+                if not found:
+                    return 0
+            except InterruptedError:
+                continue
         return 0
 
-    def idle_until(self, fd: int) -> bool:
-        """Wait until `fd` can be read or a request comes, but not for long. Whether it is `fd` and no request."""
+    def read_now(self, buffer: memoryview) -> int:
+        """The same without waiting: 0 too when there is none."""
+        try:
+            return 0 if self.stopping else os.readv(self._fd, [buffer])
+        except OSError as error:
+            if error.errno in (errno.ENODEV, errno.ECONNABORTED):
+                raise EndedError from None
+            if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):  # ENOENT: the caller took it back
+                raise
+            return 0
+
+    def idle_until(self, fd: int) -> bool | None:
+        """Wait until `fd` can be read (True) or a request comes (False), but not for long (None)."""
         poll = select.poll()
         for each in (fd, self._fd, self._stop):
             poll.register(each, select.POLLIN)
-        return [each for each, _ in poll.poll(_SHORT)] == [fd]
+        began = time.monotonic()
+        found = [each for each, _ in _poll(poll, _SHORT, _ENGINE_BRISK if self._engine_is_quick else 0.0)]
+        if found == [fd]:
+            self._engine_is_quick = time.monotonic() - began < _ENGINE_BRISK
+        return None if not found or self._stop in found else found == [fd]
 
     def answer(self, unique: int, data: Sequence[bytes | bytearray | memoryview] = (), error: int = 0) -> bool:
         """Reply to a request; False when nobody waits for it any more. OSError for a reply that the kernel refuses."""
@@ -218,6 +239,15 @@ class Kernel:
         except OSError as error:
             if error.errno != errno.ENOENT:  # the kernel does not know the node or name, which is as good
                 log.warning("notice %d failed: %s", code, error.strerror)
+
+
+def _poll(poll: "select.poll", most: int | None, brisk: float) -> list[tuple[int, int]]:
+    """What is ready; `brisk`: seconds for which it looks before it sleeps, `most`: milliseconds that it sleeps then."""
+    end = time.monotonic() + brisk
+    while time.monotonic() < end:
+        if found := poll.poll(0):
+            return found
+    return poll.poll(most)
 
 
 def handed(features: Features) -> Features:

@@ -26,6 +26,11 @@ class Lead:
         return self._followers
 
     @property
+    def taken(self) -> bool:
+        """Whether some thread has the lead."""
+        return self._lock.locked()
+
+    @property
     def held(self) -> bool:
         """Whether this thread has the lead."""
         return getattr(self._mine, "held", False)
@@ -51,12 +56,6 @@ class Lead:
         self._lock.release()
         if alone and self.short_of_followers:
             self.short_of_followers()
-
-    def keep_until(self, ready: Callable[[], bool]) -> None:
-        """To be called instead of `give_up` where a short wait is likely: `ready` tells whether what is waited for came
-        before anybody else wanted something. Who is alone keeps the lead, and no other thread is woken."""
-        if self.held and not ready():
-            self.give_up()
 
 
 class Courteous:

@@ -6,6 +6,7 @@ passthrough, cached names) are not seen here.
 
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -60,10 +61,9 @@ class Metrics:
             found.seconds += seconds
             self.read_bytes += read
             self.written_bytes += written
-            for number, bound in enumerate(BUCKETS):
-                if seconds <= bound:
-                    found.buckets[number] += 1
-                    break
+            slot = bisect_left(BUCKETS, seconds)
+            if slot < len(BUCKETS):
+                found.buckets[slot] += 1
 
     def figures(self) -> dict[str, Any]:
         """For `stats`: JSON values."""

@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -20,6 +19,7 @@ from moorfs.control import Control, Fields, Method
 from moorfs.homes import taken
 from moorfs.kernel import EndedError, Features, Kernel, NoTakeoverError, buffer
 from moorfs.lead import Lead
+from moorfs.meanwhile import Meanwhile
 from moorfs.message import decode
 from moorfs.metrics import Metrics, Tallies
 from moorfs.ports import Backing, FileSystem
@@ -81,8 +81,8 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     try:
         features, again = _agreed(kernel, settings, state, takeover)
         backing = kernel.backing() if features.passthrough else None
-        replies = partial(_reply, kernel, lead)
-        built = build(Around(settings, takeover, backing, lead.give_up, kernel, replies))
+        meanwhile = Meanwhile(kernel, lead)
+        built = build(Around(settings, takeover, backing, lead.give_up, kernel, meanwhile.until))
     except EndedError:
         return ENDED
     except NoTakeoverError as error:
@@ -90,7 +90,7 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
         return NO_TAKEOVER
     metrics = Metrics(settings.volume)
     server = Server(
-        kernel, Requests(built.files, shown(settings)), lead, metrics,
+        kernel, Requests(built.files, shown(settings)), lead, meanwhile, metrics,
         settings.threads, settings.most_threads, settings.interrupt_seconds,
     )  # fmt: skip
     process = _Process(settings, features, state, server, built, metrics)
@@ -99,10 +99,6 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     Control(settings.socket, process.methods, process.answered).start()
     server.start()
     return process.wait()
-
-
-def _reply(kernel: Kernel, lead: Lead, fd: int) -> None:
-    lead.keep_until(lambda: kernel.idle_until(fd))
 
 
 def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> tuple[Features, bool]:

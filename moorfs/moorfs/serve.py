@@ -12,7 +12,8 @@ from moorfs import wire
 from moorfs.interrupts import Interrupts
 from moorfs.kernel import EndedError, Kernel, buffer
 from moorfs.lead import Lead
-from moorfs.message import Answer, Request, Undo, decode
+from moorfs.meanwhile import SILENT, Meanwhile
+from moorfs.message import Answer, Request, Undo
 from moorfs.metrics import Metrics
 from moorfs.ports import FileError
 from moorfs.requests import Refused, Requests
@@ -20,7 +21,6 @@ from moorfs.requests import Refused, Requests
 log = logging.getLogger(__name__)
 
 _STACK = 1 << 20  # bytes of address space for a thread; the default is 8 MiB
-_SILENT = frozenset((wire.FORGET, wire.BATCH_FORGET, wire.NOTIFY_REPLY))  # nobody waits for these
 _EXPECTED = frozenset((errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG))  # what callers ask for all day
 
 
@@ -32,12 +32,13 @@ class Server:
     """Serves one connection from `start` until `ended` is set. The other parts call `lead.give_up` before they wait."""
 
     def __init__(
-        self, kernel: Kernel, requests: Requests, lead: Lead, metrics: Metrics,
+        self, kernel: Kernel, requests: Requests, lead: Lead, meanwhile: Meanwhile, metrics: Metrics,
         threads: int = 8, most: int = 160, unseen_seconds: float = 60.0,
     ) -> None:  # fmt: skip
         self._kernel = kernel
         self._requests = requests
         self._lead = lead
+        self._meanwhile = meanwhile
         self._metrics = metrics
         self._kept, self._most = threads, most
         self._count = threading.Lock()
@@ -60,9 +61,14 @@ class Server:
         """Nothing is read any more; True when all requests under way have their answers within the time."""
         self._kernel.stop()
         end = time.monotonic() + seconds
-        while self.interrupts.under_way and time.monotonic() < end:
+        while self._unfinished and time.monotonic() < end:
             time.sleep(0.005)
-        return not self.interrupts.under_way
+        return not self._unfinished
+
+    @property
+    def _unfinished(self) -> bool:
+        """In this order: what is put aside is begun by who has the lead, and is under way before he gives it up."""
+        return bool(len(self._meanwhile) or self._lead.taken or self.interrupts.under_way)
 
     def _grow(self) -> None:
         with self._count:
@@ -87,10 +93,10 @@ class Server:
         try:
             while self._lead.held or not self._superfluous():
                 self._lead.take()
-                length = self._kernel.read(room)
-                if not length:
+                request = self._meanwhile.next(room)
+                if request is None:
                     break
-                self._serve(decode(room, length))
+                self._serve(request)
         except EndedError:
             self.ended.set()
         except BaseException as error:
@@ -107,9 +113,10 @@ class Server:
             self.interrupts.interrupted(wire.INTERRUPT_IN.unpack_from(request.body)[0])
             return
         started = time.monotonic()
-        unique, silent = request.unique, request.opcode in _SILENT
+        unique, silent = request.unique, request.opcode in SILENT
         if not silent:
             self.interrupts.begin(unique, request.pid)
+            self._meanwhile.forget = self._serve if request.opcode == wire.UNLINK else None
         answer, error = self._handled(request)
         if not silent:
             self._reply(request, answer, error)

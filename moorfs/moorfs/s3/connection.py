@@ -32,6 +32,8 @@ class Connection:
             made.settimeout(timeout)
         else:
             wait_in_kernel(made, timeout)
+        self._poll = select.poll()
+        self._poll.register(made, select.POLLIN | select.POLLRDHUP)
         self._rest = b""
         self.keep = False
         self.used_before = False
@@ -55,9 +57,7 @@ class Connection:
 
     def quiet(self) -> bool:
         """Whether nothing came and nobody closed it while it was idle."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN | select.POLLRDHUP)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     # Sending.
 
