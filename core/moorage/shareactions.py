@@ -36,6 +36,26 @@ class Wanted:
         """Data may go only for a volume that is being deleted, and only on the operator's word."""
         return self.release if self.deleting else None
 
+    def new_record(self, export_id: int, sparse: bool) -> Record:
+        """Of a share that was made for it."""
+        return Record(
+            id=self.id,
+            namespace=self.namespace,
+            name=self.name,
+            uid=self.uid,
+            export_id=export_id,
+            size=self.size,
+            source=str(self.source or ""),
+            squash=self.squash,
+            sparse=sparse,
+        )
+
+    def taken_over(self, kept: Record, export_id: int) -> Record:
+        """Of a kept share that becomes its own: all but whose it is stays."""
+        owner = {"id": self.id, "namespace": self.namespace, "name": self.name, "uid": self.uid}
+        fresh = {"export_id": export_id, "retained": False, "former": (*kept.former, kept.id)}
+        return kept.model_copy(update={**owner, **fresh})
+
 
 @dataclass(frozen=True, slots=True)
 class EnsureImage:

@@ -133,22 +133,8 @@ class Pool:
 
     def _ensure_record(self, wanted: Wanted) -> None:
         with self._taking:
-            if self.record(wanted.id):
-                return
-            export_id = self._next_export_id()
-            self.save_record(
-                Record(
-                    id=wanted.id,
-                    namespace=wanted.namespace,
-                    name=wanted.name,
-                    uid=wanted.uid,
-                    export_id=export_id,
-                    size=wanted.size,
-                    source=str(wanted.source or ""),
-                    squash=wanted.squash,
-                    sparse=self._is_sparse(wanted),
-                )
-            )
+            if not self.record(wanted.id):
+                self.save_record(wanted.new_record(self._next_export_id(), self._is_sparse(wanted)))
 
     def adopt(self, wanted: Wanted, source_id: str) -> None:
         """The share `source_id`, image and record, becomes that of `wanted`; the image is not touched.
@@ -164,10 +150,7 @@ class Pool:
             found = self._written(wanted.id)
             if not found or (found.id, found.uid) == (wanted.id, wanted.uid):
                 return
-            owner = {"id": wanted.id, "namespace": wanted.namespace, "name": wanted.name, "uid": wanted.uid}
-            former = (*found.former, found.id)
-            fresh = {"export_id": self._next_export_id(), "retained": False, "former": former}
-            self.save_record(found.model_copy(update={**owner, **fresh}))
+            self.save_record(wanted.taken_over(found, self._next_export_id()))
 
     def _move(self, source_id: str, volume_id: str) -> None:
         try:
