@@ -60,6 +60,7 @@ def room(free: int) -> int:
 
 _NEARLY_FULL = 10  # one part in so many is free
 _FEW = 10 * 2**30
+_SPARE = 32  # one part in so many, at most a log's worth
 WASTE = 256 * 2**20  # bytes of deleted files that are worth giving back to the pool
 
 
@@ -67,6 +68,11 @@ def overfull(total: int, free: int, before: bool) -> bool:
     """Whether a pool of `total` bytes has less than a tenth free, or 10 GiB if that is less. A quarter more ends it."""
     least = min(total // _NEARLY_FULL, _FEW)
     return free < (least + least // 4 if before else least)
+
+
+def spare_bytes(total: int) -> int:
+    """What such a pool of `total` bytes keeps for replaying logs: none is larger than its log, most are far smaller."""
+    return min(LOG_BYTES, total // _SPARE // BLOCK * BLOCK)
 
 
 def waste(allocated: int, used: int) -> int:

@@ -66,13 +66,22 @@ class Mounts:
         """No `nouuid`: the same image mounted twice on a node is refused by XFS, which saves the data."""
         if self.mounted(volume_id):
             return
+        try:
+            self._mount(volume_id)
+        except CommandFailed as error:
+            # Its log could not be replayed for want of room on the pool.
+            if "No space left" not in str(error) or not self._pool.spare.give():
+                raise
+            self._mount(volume_id)
+        if self.down(volume_id):
+            self.ensure_unmounted(volume_id)
+            raise self._still_down(volume_id)
+
+    def _mount(self, volume_id: str) -> None:
         point = self.point(volume_id)
         point.mkdir(mode=0o700, exist_ok=True)
         with self._pool.attached(volume_id) as device:
             run(["mount", "-t", "xfs", "-o", self.options, str(device), str(point)], _MOUNT_DEADLINE)
-        if self.down(volume_id):
-            self.ensure_unmounted(volume_id)
-            raise self._still_down(volume_id)
 
     def _still_down(self, volume_id: str) -> MoorageError:
         return MoorageError(f"the file system of share {volume_id} shut down as soon as it was mounted")

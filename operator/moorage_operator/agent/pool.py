@@ -1,4 +1,4 @@
-"""The pool volume: `pool.json`, `lock`, `recovery/`, `volumes/<id>/{image,share.json}`, and `snapshots/`."""
+"""The pool volume: `pool.json`, `lock`, `spare`, `recovery/`, `volumes/<id>/{image,share.json}`, and `snapshots/`."""
 
 import fcntl
 import os
@@ -20,6 +20,7 @@ from moorage_operator.agent.files import sync_file, sync_folder, write_durably
 from moorage_operator.agent.format import make_file_system
 from moorage_operator.agent.ledger import Ledger
 from moorage_operator.agent.room import Room
+from moorage_operator.agent.spare import Spare
 
 
 class Pool:
@@ -31,6 +32,7 @@ class Pool:
         self.snapshots = root / "snapshots"
         self.recovery = root / "recovery"
         self.room = Room(root, self._images, self.shares_blocks)
+        self.spare = Spare(root)
         self.clones = False
         self._ledger = Ledger(root / "pool.json")
         self._taking = threading.Lock()
@@ -188,6 +190,13 @@ class Pool:
                 with suppress(FileNotFoundError), self.room.taking:  # it may be removed just now
                     refill(self.image(record.id))
 
+    def ensure_spare(self) -> None:
+        """Room for mounting volumes, kept on a pool where any takes room as it is filled."""
+        if any(record.sparse for record in self.records()):
+            self.spare.ensure()
+        else:
+            self.spare.ensure_absent()
+
     def save_record(self, record: Record) -> None:
         write_durably(self.volumes / record.id / "share.json", record.model_dump_json(by_alias=True, indent=2) + "\n")
 
@@ -234,6 +243,7 @@ class Pool:
             image.parent.mkdir(exist_ok=True)
             fresh.touch(mode=0o600)
             if wanted.sparse:
+                self.spare.ensure()
                 os.truncate(fresh, target)
             else:
                 allocate(fresh, target, back_to=None)

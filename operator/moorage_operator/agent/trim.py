@@ -43,6 +43,7 @@ class Trimmer:
 
     async def _reserve(self) -> None:
         try:
+            await in_long_thread(self._pool.ensure_spare)
             await in_long_thread(self._pool.ensure_reserved)
         except (MoorageError, OSError) as error:
             log.error(

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from xfspool import MIB, NEEDS_ROOT, SIZE, Xfs, write
+from xfspool import MIB, NEEDS_ROOT, SIZE, Xfs, pool_on_xfs, write
 
 from moorage.errors import InUse
 from moorage.ganesha import Export
@@ -123,3 +123,47 @@ def bound(source: Path, target: Path) -> Generator[None]:
         yield
     finally:
         subprocess.run(["umount", target], check=True, timeout=60)
+
+
+def test_a_volume_on_a_full_pool_can_be_mounted_again_and_files_be_removed(tmp_path: Path, plain_mkfs: None) -> None:
+    """Without room to replay its log it could not: the folders made last lie in blocks that the image has not yet."""
+    with pool_on_xfs(tmp_path, 600 * MIB) as xfs:
+        xfs.pool.ensure_image(Wanted("a", "ns", "a", "uid-a", 2048 * MIB, sparse=True))
+        xfs.mounts.ensure_mounted("a")
+        point = xfs.mounts.point("a")
+        fill_the_pool_and_make_folders(xfs.pool.root, point)
+
+        shut_down(point)
+        xfs.mounts.ensure_unmounted("a")
+        xfs.mounts.ensure_mounted("a")
+        made = sorted(each.name for each in point.iterdir())
+        for name in made:
+            (point / name).rmdir()
+
+        assert len(made) == FOLDERS
+        assert not xfs.pool.spare.give()
+        (xfs.pool.root / "filler").unlink()
+        xfs.pool.ensure_spare()
+        assert xfs.pool.spare.give()
+
+
+FOLDERS = 3000
+
+
+def fill_the_pool_and_make_folders(pool: Path, volume: Path) -> None:
+    """To the last block, by another than the volume; then what is made in it is in its log only."""
+    filler = os.open(pool / "filler", os.O_RDWR | os.O_CREAT)
+    try:
+        for size in (MIB, 4096):
+            with contextlib.suppress(OSError):
+                while os.write(filler, bytes(size)):
+                    pass
+        with contextlib.suppress(OSError):
+            os.fsync(filler)
+    finally:
+        os.close(filler)
+    for number in range(FOLDERS):
+        (volume / f"folder-{number}").mkdir()
+    handle = os.open(volume, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
