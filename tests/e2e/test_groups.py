@@ -7,6 +7,7 @@ import pytest
 from cluster.local import Local
 from cluster.provider import Provider
 from harness.group import GROUP, MEMBER, SERVERS, node_group
+from harness.install import NAMESPACE
 from harness.kube import Kube, condition, wait_for
 from harness.manifests import attachment, by_claim, claim, inline, pod, shared
 
@@ -69,28 +70,64 @@ def test_an_attachment_to_other_nodes_says_so(kube: Kube, namespace: str, worker
 def test_volumes_go_to_the_server_with_most_room_and_an_overfull_pool_raises_an_alarm(
     kube: Kube, namespace: str
 ) -> None:
-    placed: set[str] = set()
-    for name in ("one", "two"):  # together more than the disk holds
-        kube.apply(shared(name, "1Gi", namespace, backend=GROUP))
-        volume = kube.wait_phase("StorageVolume", name, "READY", namespace, timeout=120)
-        placed.add(volume["status"]["placement"]["server"])
-    kube.apply(*(pod(name, by_claim(name), namespace) for name in ("one", "two")))
-    for name in ("one", "two"):
-        kube.wait_pod(name, namespace)
+    placed = {name: served_by(kube, namespace, name) for name in ("one", "two")}
+    before = alarm(kube)
 
-    def alarm() -> str:
-        return condition(kube.get("storagebackends.moorage.dev", GROUP) or {}, "CapacityLow").get("status", "")
+    said = [fill(kube, namespace, name) for name in placed]
 
-    before = alarm()
-    fill = "dd if=/dev/zero of=/data/big bs=1M count=660 conv=fsync 2>&1; true"
-    for name in ("one", "two"):
-        kube.exec(name, "sh", "-c", fill, namespace=namespace, timeout=240)
-
-    assert placed == set(SERVERS)
+    assert set(placed.values()) == set(SERVERS)
     assert before != "True"
-    wait_for("the alarm", lambda: alarm() == "True", 60)
-    for name in ("one", "two"):
-        kube.exec(name, "rm", "/data/big", namespace=namespace)
+    assert any("No space left" in text or "I/O error" in text for text in said), said
+    wait_for("the alarm", lambda: alarm(kube) == "True", 60)
+    for name in placed:
+        wait_removed(kube, namespace, name)
         kube("delete", "pod", name, "-n", namespace, "--timeout=60s", timeout=70)
         kube.delete("StorageVolume", name, namespace)
-    wait_for("the alarm ends", lambda: alarm() == "False", 120)
+    wait_for("the alarm ends", lambda: alarm(kube) == "False", 120)
+
+
+@pytest.mark.usefixtures("member")
+def test_a_volume_that_shuts_down_on_a_full_pool_comes_back_and_its_files_can_be_removed(
+    kube: Kube, namespace: str
+) -> None:
+    placed = {name: served_by(kube, namespace, name) for name in ("one", "two")}
+    for name in placed:
+        fill(kube, namespace, name)
+
+    volume = kube.get("StorageVolume", "two", namespace)
+    assert volume
+    mount = f"/export/{volume['status']['id']}"
+    kube.exec(placed["two"], "xfs_io", "-x", "-c", "shutdown", mount, namespace=NAMESPACE)
+    wait_removed(kube, namespace, "two")
+    write = ("exec", "two", "-n", namespace, "--", "sh", "-c", "echo one > /data/new && sync /data/new")
+    wait_for("there is room for more when it was trimmed", lambda: kube.attempt(*write, timeout=60)[0], 300, every=2)
+
+    assert kube.exec("two", "cat", "/data/new", namespace=namespace) == "one\n"
+
+
+def served_by(kube: Kube, namespace: str, name: str) -> str:
+    """A volume of 1 GiB, with a pod of its name; the server that has it. Two are more than the disk holds."""
+    kube.apply(shared(name, "1Gi", namespace, backend=GROUP))
+    volume = kube.wait_phase("StorageVolume", name, "READY", namespace, timeout=120)
+    kube.apply(pod(name, by_claim(name), namespace))
+    kube.wait_pod(name, namespace)
+    return volume["status"]["placement"]["server"]
+
+
+def fill(kube: Kube, namespace: str, name: str) -> str:
+    """720 MiB into the volume, of which the second pod's do not all find room; what was said of it."""
+    command = "dd if=/dev/zero of=/data/big bs=1M count=720 conv=fsync 2>&1; true"
+    return kube.exec(name, "sh", "-c", command, namespace=namespace, timeout=240)
+
+
+def wait_removed(kube: Kube, namespace: str, name: str) -> None:
+    """Files can be removed on a full pool; where a file system has shut down on it, once that was mounted again."""
+
+    def removed() -> bool:
+        return kube.attempt("exec", name, "-n", namespace, "--", "rm", "-f", "/data/big", timeout=60)[0]
+
+    wait_for(f"the file in {name} goes", removed, 180, every=2)
+
+
+def alarm(kube: Kube) -> str:
+    return condition(kube.get("storagebackends.moorage.dev", GROUP) or {}, "CapacityLow").get("status", "")
