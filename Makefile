@@ -54,7 +54,7 @@ conformance: $(VENV)/.ready ## csi-sanity and Kubernetes' External Storage suite
 posix: $(VENV)/.ready ## pjdfstest and fsx on shared, local and object volumes and on a plain XFS (needs cargo); writes docs/posix*.md
 	@PYTHONPATH=$(PYTHONPATH):tests/unit/moorfs $(PY) -m posixsuite
 
-fuzz: $(VENV)/.ready ## Random operations on object mounts compared with a local disk, and random deaths under writers; an hour and a half
-	@for road in "compare" "compare --server" "compare --kills" "compare --kills --server" "compare --kills --old" \
+fuzz: $(VENV)/.ready ## Random operations on object mounts compared with a local disk, and random deaths under writers; over an hour and a half
+	@for road in "nodes" "compare" "compare --server" "compare --kills" "compare --kills --server" "compare --kills --old" \
 	    "compare --kills --parts" "crash" "crash --server" "crash --old"; do \
 	  PYTHONPATH=$(PYTHONPATH):tests/unit/moorfs $(PY) -m $$road --seconds $${SECONDS_EACH:-600}; done

@@ -282,8 +282,12 @@ class Content:
         self.saving.log_mark(body.mark)
         return True
 
-    def relabel(self, etag: str, mtime: int) -> None:
+    def relabel(self, etag: str, mtime: int, source: str | None) -> None:
         with self.lock:
+            if self.etag != source:
+                if self.body is not None and not self.handles and not self.is_dirty:
+                    self.drop()
+                return
             self.etag = etag
             if isinstance(self.body, Partial):
                 self.body.blocks.change(etag=etag, mtime=mtime)

@@ -138,8 +138,9 @@ class File(Protocol):
         stored well enough; False: the tree stores them itself (a copy in place), and then calls `relabel`."""
         ...
 
-    def relabel(self, etag: str, mtime: int) -> None:
-        """The tree stored the same bytes anew (copy in place, or to another key): the object has this ETag now."""
+    def relabel(self, etag: str, mtime: int, source: str | None) -> None:
+        """The tree copied the object with the ETag `source` (in place, or to another key): it has this ETag now. What
+        is here of another one, which somebody else has replaced meanwhile, is not its."""
         ...
 
     def local(self) -> Local | None:

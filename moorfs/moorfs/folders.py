@@ -6,17 +6,19 @@ The line `Moved`, on the disk, is the point of no return: before it a crash or a
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from moorfs.names import KEY_MAX
 from moorfs.node import Folder, Leaf, Node
-from moorfs.ports import Condition, FileError, Listed, StoreError
+from moorfs.ports import Changed, Condition, FileError, Listed, StoreError
 from moorfs.records import Intent, Settled
 from moorfs.tree import within
 from moorfs.volume import Volume
 
 log = logging.getLogger(__name__)
+Etags = tuple[str, str | None]
+"""Of a copy, and of the object that was copied, if it is known."""
 BATCH = 1000  # S3: most keys of one DeleteObjects
 
 
@@ -37,13 +39,15 @@ class FolderMoves:
             found = self._all(intent.source)
             self._bounded(found, intent)
             self._volume.journal.write(intent, sync=True)
-            etags = self._copied(folder, found, intent)
+            held = {leaf.key: leaf.etag for leaf in leaves if leaf.busy}
+            etags = self._copied(folder, found, intent, held)
             if replaced is not None:
                 self._volume.tree.remove(replaced)
             self._volume.tree.move(folder, target, name)
             self._volume.journal.sync()
             for leaf in leaves:
-                leaf.relabelled(etags.get(intent.source + leaf.key[len(intent.target) :], leaf.etag))
+                old = intent.source + leaf.key[len(intent.target) :]
+                leaf.relabelled(*etags.get(old, (leaf.etag, leaf.etag)))
             return self._swept(found, intent)
 
     def _still(self, folder: Folder, stack: ExitStack) -> list[Leaf]:
@@ -77,12 +81,15 @@ class FolderMoves:
         if any(len(each.key.encode()) + longer > KEY_MAX for each in found):
             raise FileError(errno.ENAMETOOLONG, f"keys in the folder would be longer than {KEY_MAX} bytes")
 
-    def _copied(self, folder: Folder, found: Sequence[Listed], intent: Intent) -> dict[str, str]:
-        """ETags of the copies by old keys. After an error nothing is left of them."""
-        etags: dict[str, str] = {}
+    def _copied(
+        self, folder: Folder, found: Sequence[Listed], intent: Intent, held: Mapping[str, str]
+    ) -> dict[str, Etags]:
+        """By old keys. After an error nothing is left of the copies. `held`: ETags of what is open here."""
+        etags: dict[str, Etags] = {}
 
         def copy(each: Listed) -> None:
-            etags[each.key] = self._copy(each, intent.target + each.key[len(intent.source) :])
+            target = intent.target + each.key[len(intent.source) :]
+            etags[each.key] = self._copy(each, target, held.get(each.key) or each.etag)
 
         try:
             self._volume.heads.each(copy, found)
@@ -93,13 +100,17 @@ class FolderMoves:
             raise
         return etags
 
-    def _copy(self, found: Listed, target: str) -> str:
+    def _copy(self, found: Listed, target: str, match: str) -> Etags:
         """Markers are put anew: versitygw copies none that has something in it."""
         if found.key.endswith("/"):
-            return self._volume.store.put(target, b"", self._volume.store.head(found.key).metadata)
-        return self._volume.files.copy(found.key, target, found.size, None, Condition(absent=True))
+            return self._volume.store.put(target, b"", self._volume.store.head(found.key).metadata), None
+        copy, onto = self._volume.files.copy, Condition(absent=True)
+        try:
+            return copy(found.key, target, found.size, match or None, onto), match or None
+        except Changed:  # by somebody else: that is what is moved
+            return copy(found.key, target, found.size, None, onto), None
 
-    def _take_back(self, etags: dict[str, str], intent: Intent) -> None:
+    def _take_back(self, etags: Mapping[str, Etags], intent: Intent) -> None:
         copies = [intent.target + key[len(intent.source) :] for key in etags]
         try:
             self._delete(copies)

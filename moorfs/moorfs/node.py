@@ -199,12 +199,15 @@ class Leaf(Node):
         self.modified = time.time_ns()
         self.learned = self.since = time.monotonic()
 
-    def relabelled(self, etag: str) -> None:
-        """The same bytes and metadata, by another key or another ETag."""
+    def relabelled(self, etag: str, source: str | None) -> None:
+        """It is a copy now, by another key or with other metadata, of the object with the ETag `source`. None: of one
+        that is not known, so that its size and metadata must be asked for."""
         self.etag = etag
         self.since = time.monotonic()
+        if source is None:
+            self.since = self.learned = 0.0
         if self.file is not None:
-            self.file.relabel(etag, self.mtime)
+            self.file.relabel(etag, self.mtime, source)
 
     @property
     def busy(self) -> bool:

@@ -110,7 +110,7 @@ class Renaming:
         leaf = self._volume.tree.known(intent.node)
         if isinstance(leaf, Leaf) and not leaf.gone and leaf.key == intent.target:
             with leaf.lock:
-                leaf.relabelled(self._volume.store.head(intent.target).etag)
+                leaf.relabelled(self._volume.store.head(intent.target).etag, leaf.etag if leaf.busy else None)
         self._volume.journal.write(Settled(intent.serial))
 
     def _finish_folder(self, intent: Intent, source: Folder, old: str) -> None:
@@ -150,16 +150,17 @@ class Renaming:
             if not begun:
                 self._volume.journal.write(intent, sync=True)
             try:
-                etag = self._carried(leaf, there if isinstance(there, Leaf) else None, intent, begun is not None)
+                replaced = there if isinstance(there, Leaf) else None
+                etag, source = self._carried(leaf, replaced, intent, begun is not None)
                 if there is not None:
                     self._volume.tree.remove(there)
                 self._volume.tree.move(leaf, target, name)
-                leaf.relabelled(etag)
+                leaf.relabelled(etag, source if leaf.busy or not begun else None)
             finally:
                 self._volume.journal.write(Settled(intent.serial))
 
-    def _carried(self, leaf: Leaf, replaced: Leaf | None, intent: Intent, claimed: bool) -> str:
-        """The ETag of the object at its new key; the old one is gone. After an error it is at its old key."""
+    def _carried(self, leaf: Leaf, replaced: Leaf | None, intent: Intent, claimed: bool) -> tuple[str, str | None]:
+        """As `_copied`; the old object is gone. After an error it is at its old key."""
         if replaced is not None:
             replaced.gone = True
         try:
@@ -175,7 +176,7 @@ class Renaming:
         except StoreError:
             self._take_back(replaced, intent)
             raise
-        return etag
+        return etag, source
 
     def _copied(self, leaf: Leaf, replaced: Leaf | None, intent: Intent, claimed: bool) -> tuple[str, str | None]:
         """ETags: of the copy, and of the source if it is known."""

@@ -88,8 +88,9 @@ class Setting:
     def _copy(self, leaf: Leaf, change: Change, mtime: int) -> None:
         """A copy onto itself, of the object that we know: of another one with its own metadata, and again."""
         for left in reversed(range(TRIES)):
+            source = leaf.etag
             try:
-                etag = self._volume.store.copy(leaf.key, leaf.key, leaf.metadata(mtime), leaf.etag or None)
+                etag = self._volume.store.copy(leaf.key, leaf.key, leaf.metadata(mtime), source or None)
                 break
             except Changed:
                 if not left or leaf.busy:
@@ -101,7 +102,7 @@ class Setting:
         else:
             return
         leaf.mtime, leaf.learned = mtime, time.monotonic()
-        leaf.relabelled(etag)
+        leaf.relabelled(etag, source)
 
     def _note(self, node: Node) -> None:
         if node.told:

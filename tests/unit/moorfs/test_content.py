@@ -360,8 +360,8 @@ def test_an_open_file_that_was_renamed_is_stored_under_its_new_name(rig: Making)
         file.store()
         etag = r.store.copy("a", "b")
         r.store.delete("a")
-        node.key, node.etag = "b", etag
-        file.relabel(etag, node.mtime)
+        source, node.key, node.etag = node.etag, "b", etag
+        file.relabel(etag, node.mtime, source)
     assert file.read(opened.handle, 3 * MIB, 10) == data[3 * MIB :][:10]
     file.write(opened.handle, 0, memoryview(b"new"))
     file.flush(opened.handle)

@@ -120,16 +120,17 @@ class Comparer:
                 return
             etag = self.rig.store.copy(self.node.key, name)
             self.rig.store.delete(self.node.key)
-            self.node.key, self.node.etag = name, etag
-            self.file.relabel(etag, self.node.mtime)
+            source, self.node.key, self.node.etag = self.node.etag, name, etag
+            self.file.relabel(etag, self.node.mtime, source)
         self.stored()
 
     def chmod(self) -> None:
         with self.node.lock:
             self.node.mode = str(self.chance.randrange(1000))
             if not self.file.touched():
+                source = self.node.etag
                 self.node.etag = self.rig.store.copy(self.node.key, self.node.key, self.node.metadata(self.node.mtime))
-                self.file.relabel(self.node.etag, self.node.mtime)
+                self.file.relabel(self.node.etag, self.node.mtime, source)
 
     def crash(self) -> None:
         self.rig.crash()

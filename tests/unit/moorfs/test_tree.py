@@ -15,7 +15,7 @@ from moorfs.knowledge import Belief
 from moorfs.listing import Listing, Names
 from moorfs.mounting import Look
 from moorfs.node import Folder
-from moorfs.ports import Caller, FileError
+from moorfs.ports import Caller, Change, FileError
 from moorfs.volume import Limits
 
 S3FS = {"mode": "33184", "uid": "1000", "gid": "100", "mtime": "1700000000.123456789"}
@@ -738,3 +738,45 @@ def test_the_root_of_a_prefix_has_the_attributes_of_its_marker(tmp_path: Path):
     assert rig.system.getattr(1, None, Caller())[0].mode == stat.S_IFDIR | 0o2770
     assert rig.set("", mode=0o700).mode == stat.S_IFDIR | 0o700
     assert rig.store.objects["mine/"].metadata["mode"] == str(stat.S_IFDIR | 0o700)
+
+
+@pytest.mark.parametrize(
+    "change", [Change(mode=0o600), Change(mtime=5_000_000_000), Change(uid=7)], ids=["chmod", "utime", "chown"]
+)
+def test_metadata_of_what_another_node_wrote_are_set_and_its_bytes_are_read_and_written_on(rig: Rig, change: Change):
+    rig.write("a", b"ours")
+    assert rig.read("a") == b"ours"  # it is in the cache
+    rig.store.make("a", b"theirs, longer")
+    rig.expire()
+
+    number = rig.number("a")
+    rig.system.setattr(number, change, rig.caller)
+
+    assert rig.read("a") == b"theirs, longer"
+    opened = rig.system.open(number, os.O_WRONLY, rig.asks())
+    rig.system.write(number, opened.handle, 14, memoryview(b" and more"))
+    rig.close(number, opened.handle)
+    assert rig.store.objects["a"].body == b"theirs, longer and more"
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(("old", "new"), [("d/a", "b"), ("d", "t")], ids=["a file", "its folder"])
+def test_what_another_node_wrote_is_read_where_a_rename_has_brought_it(rig: Rig, old: str, new: str, known: bool):
+    rig.mkdir("d")
+    rig.write("d/a", b"ours")
+    assert rig.read("d/a") == b"ours"
+    rig.store.make("d/a", b"theirs, longer")
+    if known:
+        rig.expire()
+        rig.look_up("d/a")
+
+    rig.rename(old, new)
+
+    now = "b" if new == "b" else "t/a"
+    rig.expire()
+    assert rig.read(now) == b"theirs, longer"
+    number = rig.number(now)
+    opened = rig.system.open(number, os.O_WRONLY, rig.asks())
+    rig.system.write(number, opened.handle, 14, memoryview(b" and more"))
+    rig.close(number, opened.handle)
+    assert rig.store.objects[now].body == b"theirs, longer and more"

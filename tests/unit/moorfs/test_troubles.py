@@ -60,6 +60,34 @@ def test_writers_and_readers_wait_for_an_engine_that_is_down(
     assert [_object(engine, bucket, f"d/{number}") for number in range(5)] == [b"%d" % each for each in range(5)]
 
 
+@pytest.mark.parametrize("passthrough", [True, False], ids=["passthrough", "server"])
+def test_who_has_a_cached_file_open_reads_on_while_the_engine_is_down(
+    mount: Mounting, engine: s3engine.Engine, bucket: str, passthrough: bool
+) -> None:
+    data = os.urandom(3 << 20)
+    engine.s3.put_object(Bucket=bucket, Key="old", Body=data)
+    made = mount(passthrough=passthrough, ttl=0.2)
+
+    def read() -> list[bool]:
+        with open("old", "rb", buffering=0) as file:
+            seen = [file.read() == data]
+            Path(made.home / "read").touch()
+            while not (made.home / "stopped").exists():
+                time.sleep(0.01)
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            file.seek(0)
+            return [*seen, b"".join(iter(lambda: file.read(1 << 20), b"")) == data]
+
+    reader = made.begin(read)
+    _until((made.home / "read").exists)
+    engine.stop()
+    time.sleep(0.5)  # nothing is believed any more
+    (made.home / "stopped").touch()
+
+    assert reader.result(60) == [True, True]
+    engine.start()
+
+
 def test_more_callers_than_threads_wait_and_all_go_on(mount: Mounting, engine: s3engine.Engine) -> None:
     made = mount(threads=2, most_threads=4)
     made.do(lambda: [os.mkdir(f"d{number}") for number in range(10)])
