@@ -285,6 +285,27 @@ async def test_a_revoked_key_is_refused_at_once_and_a_new_one_is_another(desk: D
     assert await verdict(lambda: boto(old).list_objects_v2(Bucket=bucket)) == "InvalidAccessKeyId"
 
 
+async def test_a_key_opens_nothing_once_it_has_expired_until_that_is_put_off(desk: Desk) -> None:
+    bucket = await desk.bucket("models")
+    old = await desk.key("mine", {"name": "models"}, expireAfter="1m")
+    assert (await desk.status("mine"))["expiresAt"]
+    assert await verdict(lambda: boto(old).list_objects_v2(Bucket=bucket)) == "ok"
+
+    for _ in range(2):  # each waits for a minute
+        with contextlib.suppress(AssertionError):
+            await desk.bed.condition("mine", "Ready", "False", KIND)
+    await desk.says("mine", lambda: boto(old).list_objects_v2(Bucket=bucket), "InvalidAccessKeyId")
+    await desk.bed.gone("Secret", "mine-key", "v1")
+    expired = await desk.bed.get(KIND, "mine")
+    await desk.change("mine", expireAfter="24h")
+    await desk.bed.condition("mine", "Ready", "True", KIND)
+    new = await desk.secret("mine-key")
+
+    assert condition(expired, "Provisioned")["reason"] == "Expired"
+    assert await verdict(lambda: boto(new).list_objects_v2(Bucket=bucket)) == "ok"
+    assert await verdict(lambda: boto(old).list_objects_v2(Bucket=bucket)) == "InvalidAccessKeyId"
+
+
 async def test_a_deleted_key_is_revoked_and_its_secret_goes(desk: Desk) -> None:
     bucket = await desk.bucket("models")
     secret = await desk.key("mine", {"name": "models"})
