@@ -15,7 +15,7 @@ from moorage.mountoptions import flatten, matching, only, options, split
 from moorage.view import clean_path
 
 MOORFS, S3FS, RCLONE = "moorfs", "s3fs", "rclone"
-DEFAULT = S3FS
+DEFAULT = MOORFS
 CONDITIONAL, PART_COPY, METADATA = "conditionalWrites", "partCopy", "metadata"
 NEEDED = (CONDITIONAL, PART_COPY, METADATA)
 """What moorfs asks of an engine that has it, as `moorage.features` names it (which would load every model here)."""

@@ -132,7 +132,7 @@ class StorageVolumeSpec(Model):
     bucket: BucketRef | None = None
     """Object volumes: the bucket to show. If absent, one of the volume's name is made and owned. Cannot be changed."""
     mounter: Mounter | None = None
-    """Object volumes: the program that shows the bucket; if absent s3fs. Cannot be changed."""
+    """Object volumes: the program that shows the bucket; if absent moorfs. Cannot be changed."""
     object: ObjectOptions | None = None
     """Object volumes: how the bucket's objects look as files. Cannot be changed."""
     on_delete: VolumeOnDelete = VolumeOnDelete.Delete
