@@ -6,12 +6,16 @@ when no StorageVolume has its id any more: it was retained, or it is an orphan.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from moorage import quantity
 from moorage.actions import Problem
+from moorage.folder import FolderRecord
 from moorage.imagesize import usable_bytes
 from moorage.model import Kept
 from moorage.record import Record
+
+AnyRecord = TypeVar("AnyRecord", Record, FolderRecord)
 
 LISTED = 256  # shares in a server's list
 
@@ -34,9 +38,9 @@ class Source:
     owner: str = ""
 
 
-def find(records: Iterable[Record], id: str) -> Record | None:
+def find(records: Iterable[AnyRecord], id: str) -> AnyRecord | None:
     """The share with this id, else the one that had it before it was adopted: manifests outlive adoptions."""
-    before: Record | None = None
+    before: AnyRecord | None = None
     for record in records:
         if record.id == id:
             return record

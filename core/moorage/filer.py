@@ -8,33 +8,22 @@ from typing import Self
 from moorage import folder as folders
 from moorage.adoption import LISTED
 from moorage.folder import FolderRecord
-from moorage.model import Kept, NfsEngine, RootFolder, VolumeOnDelete
+from moorage.model import Kept, NfsEngine, RootFolder
+from moorage.wanted import WantedVolume
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a StorageVolume asks of the filer. `deleting` without `release`: somebody may still hold it.
+class Wanted(WantedVolume):
+    """What a StorageVolume asks of the filer.
 
     `served`: nodes were told to mount it, so it has data. `adopt`: a kept share's id, or a folder that begins with '/'.
     `refused`: what it asks that no filer does, in a sentence. `root` None: what the filer makes of mode 0777.
     """
 
-    id: str
-    namespace: str
-    name: str
-    uid: str
-    size: int
-    deleting: bool = False
-    release: VolumeOnDelete | None = None
     served: bool = False
     adopt: str = ""
     refused: str = ""
     root: RootFolder | None = None
-
-    @property
-    def released(self) -> VolumeOnDelete | None:
-        """Data may go only for a volume that is being deleted, and only on the operator's word."""
-        return self.release if self.deleting else None
 
 
 class Found(Enum):

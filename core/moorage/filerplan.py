@@ -9,6 +9,7 @@ Every step is a rename or the writing of a record, and after a crash between any
 A folder that Moorage did not make is never removed: on Delete it is let go of, and stays as it is.
 """
 
+from moorage import adoption
 from moorage import folder as folders
 from moorage.errors import InvalidInput
 from moorage.filer import (
@@ -136,7 +137,7 @@ def _taken_over(wanted: Wanted, record: FolderRecord) -> FolderRecord:
 
 
 def _adopt_share(wanted: Wanted, around: Around) -> Plan:
-    record = folders.find(around.records.values(), wanted.adopt)
+    record = adoption.find(around.records.values(), wanted.adopt)
     if record is None or not record.folder:
         where = f"StorageBackend {around.backend} status.servers lists those there are"
         return Plan.stuck("AdoptNotFound", f"no kept share {wanted.adopt} on the filer: {where}")

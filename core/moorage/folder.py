@@ -79,14 +79,3 @@ def archive_names(record: FolderRecord) -> tuple[str, str]:
     above, slash, last = record.folder.rpartition("/")
     plain = f"{above}{slash}archived-{last}"
     return plain, f"{plain}-{record.id}"
-
-
-def find(records: Iterable[FolderRecord], id: str) -> FolderRecord | None:
-    """The record with this id, else the one that had it before it was adopted: manifests outlive adoptions."""
-    before: FolderRecord | None = None
-    for record in records:
-        if record.id == id:
-            return record
-        if id in record.former:
-            before = record
-    return before

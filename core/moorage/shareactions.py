@@ -5,36 +5,25 @@ from dataclasses import dataclass
 from moorage.adoption import Adoption
 from moorage.clone import Asked, Origin
 from moorage.ganesha import Export
-from moorage.model import RootFolder, Squash, VolumeOnDelete
+from moorage.model import RootFolder, Squash
 from moorage.record import Record
+from moorage.wanted import WantedVolume
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a StorageVolume asks of this server. `deleting` without `release`: somebody may still hold it.
+class Wanted(WantedVolume):
+    """What a StorageVolume asks of this server.
 
     `export_id` is the one in its status, 0 for a volume that was never served: one that was served has data. `root` and
     `sparse` (take room as it is filled) are for a new image only.
     """
 
-    id: str
-    namespace: str
-    name: str
-    uid: str
-    size: int
-    deleting: bool = False
-    release: VolumeOnDelete | None = None
     export_id: int = 0
     adoption: Adoption | None = None
     source: Asked | None = None
     squash: Squash = Squash.none
     root: RootFolder | None = None
     sparse: bool = False
-
-    @property
-    def released(self) -> VolumeOnDelete | None:
-        """Data may go only for a volume that is being deleted, and only on the operator's word."""
-        return self.release if self.deleting else None
 
     def new_record(self, export_id: int, sparse: bool) -> Record:
         """Of a share that was made for it."""
