@@ -201,7 +201,7 @@ async def test_changed_access_and_buckets_are_applied_to_the_same_key(desk: Desk
 
 async def test_the_old_key_works_during_the_overlap_and_not_after_it(desk: Desk) -> None:
     bucket = await desk.bucket("models")
-    old = await desk.key("mine", {"name": "models"}, overlap="3s")
+    old = await desk.key("mine", {"name": "models"}, overlap="8s")
 
     await desk.change("mine", rotate="leaked")
 
@@ -222,9 +222,12 @@ async def test_the_old_key_works_during_the_overlap_and_not_after_it(desk: Desk)
     assert status["previous"]["accessKeyId"] == old["AWS_ACCESS_KEY_ID"]
     await desk.says("old", lambda: boto(old).list_objects_v2(Bucket=bucket), "InvalidAccessKeyId")
     assert await verdict(lambda: boto(new).list_objects_v2(Bucket=bucket)) == "ok"
-    assert "previous" not in await desk.status("mine")
-    events = await desk.bed.events("mine", KIND)
-    assert [each for each in events if each.startswith("Key")] == ["KeyRotated", "KeyRevoked"]
+
+    async def over() -> bool:
+        events = [each for each in await desk.bed.events("mine", KIND) if each.startswith("Key")]
+        return "previous" not in await desk.status("mine") and events == ["KeyRotated", "KeyRevoked"]
+
+    await until(over, lambda: desk.bed._story(KIND, "mine", "over"))
 
 
 async def test_a_killed_operator_leaves_a_rotation_that_is_finished(desk: Desk) -> None:
