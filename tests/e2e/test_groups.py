@@ -70,7 +70,7 @@ def test_an_attachment_to_other_nodes_says_so(kube: Kube, namespace: str, worker
 def test_volumes_go_to_the_server_with_most_room_and_an_overfull_pool_raises_an_alarm(
     kube: Kube, namespace: str
 ) -> None:
-    placed = {name: served_by(kube, namespace, name) for name in ("one", "two")}
+    placed = two_volumes(kube, namespace)
     before = alarm(kube)
 
     said = [fill(kube, namespace, name) for name in placed]
@@ -90,7 +90,7 @@ def test_volumes_go_to_the_server_with_most_room_and_an_overfull_pool_raises_an_
 def test_a_volume_that_shuts_down_on_a_full_pool_comes_back_and_its_files_can_be_removed(
     kube: Kube, namespace: str
 ) -> None:
-    placed = {name: served_by(kube, namespace, name) for name in ("one", "two")}
+    placed = two_volumes(kube, namespace)
     for name in placed:
         fill(kube, namespace, name)
 
@@ -105,13 +105,17 @@ def test_a_volume_that_shuts_down_on_a_full_pool_comes_back_and_its_files_can_be
     assert kube.exec("two", "cat", "/data/new", namespace=namespace) == "one\n"
 
 
-def served_by(kube: Kube, namespace: str, name: str) -> str:
-    """A volume of 1 GiB, with a pod of its name; the server that has it. Two are more than the disk holds."""
-    kube.apply(shared(name, "1Gi", namespace, backend=GROUP))
-    volume = kube.wait_phase("StorageVolume", name, "READY", namespace, timeout=120)
-    kube.apply(pod(name, by_claim(name), namespace))
-    kube.wait_pod(name, namespace)
-    return volume["status"]["placement"]["server"]
+def two_volumes(kube: Kube, namespace: str) -> dict[str, str]:
+    """Volumes of 1 GiB, together more than the disk holds, with pods of their names; the server of each."""
+    placed: dict[str, str] = {}
+    for name in ("one", "two"):
+        kube.apply(shared(name, "1Gi", namespace, backend=GROUP))
+        volume = kube.wait_phase("StorageVolume", name, "READY", namespace, timeout=120)
+        placed[name] = volume["status"]["placement"]["server"]
+    kube.apply(*(pod(name, by_claim(name), namespace) for name in placed))
+    for name in placed:
+        kube.wait_pod(name, namespace)
+    return placed
 
 
 def fill(kube: Kube, namespace: str, name: str) -> str:

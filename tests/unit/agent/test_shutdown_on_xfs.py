@@ -142,7 +142,7 @@ def test_a_volume_on_a_full_pool_can_be_mounted_again_and_files_be_removed(tmp_p
 
         assert len(made) == FOLDERS
         assert not xfs.pool.spare.give()
-        (xfs.pool.root / "filler").unlink()
+        os.truncate(xfs.pool.root / "filler", 0)  # the blocks of a file that is unlinked may come back later
         xfs.pool.ensure_spare()
         assert xfs.pool.spare.give()
 
