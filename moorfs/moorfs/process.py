@@ -91,7 +91,8 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
     metrics = Metrics(settings.volume)
     server = Server(
         kernel, Requests(built.files, shown(settings)), lead, meanwhile, metrics,
-        settings.threads, settings.most_threads, settings.interrupt_seconds,
+        settings.threads, settings.most_threads, settings.interrupt_seconds, settings.ended_seconds,
+        lambda: built.down_since() is not None,
     )  # fmt: skip
     process = _Process(settings, features, state, server, built, metrics)
     if again:

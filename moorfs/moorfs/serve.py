@@ -7,6 +7,7 @@ import errno
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from moorfs import wire
 from moorfs.interrupts import Interrupts
@@ -33,7 +34,8 @@ class Server:
 
     def __init__(
         self, kernel: Kernel, requests: Requests, lead: Lead, meanwhile: Meanwhile, metrics: Metrics,
-        threads: int = 8, most: int = 160, unseen_seconds: float = 60.0,
+        threads: int = 8, most: int = 160, unseen_seconds: float = 60.0, ended_seconds: float = 25.0,
+        is_down: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self._kernel = kernel
         self._requests = requests
@@ -43,7 +45,7 @@ class Server:
         self._kept, self._most = threads, most
         self._count = threading.Lock()
         self._threads = 0
-        self.interrupts = Interrupts(self._give_up, unseen_seconds)
+        self.interrupts = Interrupts(self._give_up, unseen_seconds, is_down, ended_seconds)
         self.ended = threading.Event()
         self.failure: BaseException | None = None
         lead.short_of_followers = self._grow
@@ -55,6 +57,7 @@ class Server:
     def start(self) -> None:
         """One thread; more are started as soon as one waits."""
         threading.stack_size(_STACK)
+        self.interrupts.start()
         self._grow()
 
     def finish(self, seconds: float) -> bool:

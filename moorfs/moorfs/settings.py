@@ -128,6 +128,8 @@ class Settings:
     interrupt_seconds: float = 60.0
     """How long a request that was interrupted by a signal, and whose caller is in a process namespace that we do not
     see, may go on before the caller gets EINTR; a caller that we see being killed gets it at once."""
+    ended_seconds: float = 25.0
+    """How long the last close() of a process that has ended waits for an engine that is down; it is stored later."""
 
     # The kernel
     passthrough: bool = True

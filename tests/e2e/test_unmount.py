@@ -9,8 +9,9 @@ from harness.kube import Kube, wait_for
 from harness.manifests import by_claim, pod, shared, volume
 
 WRITE = "while :; do dd if=/dev/zero of=/data/big bs=64k count=64 conv=fsync 2>/dev/null; echo x > /tmp/wrote; done"
-# A file that is open when the pod is asked to end: its process ends by itself, and its last close() cannot.
-HOLD = "exec 3>/data/open; head -c 4000000 /dev/zero >&3; echo x > /tmp/wrote; sleep 1000000"
+# Its first process ends by itself when asked to, with a file open that was never closed: shells close a copy of one
+# at each redirection and at each end of a child, which would be an upload.
+HOLD = "exec >/data/open; exec 3>/tmp/wrote; echo begun; sleep 1000000"
 
 
 @pytest.fixture

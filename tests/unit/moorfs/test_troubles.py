@@ -127,6 +127,57 @@ def test_who_is_killed_while_the_engine_is_down_is_gone_at_once_and_nothing_is_l
     assert _object(engine, bucket, "f") == b"before the kill"
 
 
+def _ends_with_an_open_file(made: Any, engine: s3engine.Engine, how: str) -> Any:
+    """A writer that has written and not closed when the engine goes, and then ends."""
+
+    def write() -> None:
+        file = os.open("f", os.O_CREAT | os.O_WRONLY)
+        os.write(file, b"before the end")
+        Path(made.home / "written").touch()
+        while not (made.home / "stopped").exists():
+            time.sleep(0.01)
+        if how == "exits":
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    writer = made.begin(write)
+    _until((made.home / "written").exists)
+    engine.stop()
+    (made.home / "stopped").touch()
+    _until(lambda: made.ask("stats")["underWay"] == 1)
+    return writer
+
+
+@pytest.mark.parametrize("how", ["exits", "SIGTERM"])
+def test_who_has_ended_while_the_engine_is_down_is_gone_soon_and_nothing_is_lost(
+    mount: Mounting, engine: s3engine.Engine, bucket: str, how: str
+) -> None:
+    """The kernel closes its files, and gives it no signal any more, SIGKILL neither."""
+    made = mount(ended_seconds=0.2)
+    writer = _ends_with_an_open_file(made, engine, how)
+
+    writer.kill()
+    assert writer.ended  # while the engine is down
+    engine.start()
+
+    assert made.ask("store", seconds=60) == {"code": "OK", "stored": True, "unsaved": []}
+    assert _object(engine, bucket, "f") == b"before the end"
+
+
+def test_who_has_ended_waits_for_an_engine_that_comes_back(
+    mount: Mounting, engine: s3engine.Engine, bucket: str
+) -> None:
+    """A Job whose program closes nothing has ended only when all is stored."""
+    made = mount(ended_seconds=3600)
+    writer = _ends_with_an_open_file(made, engine, "exits")
+
+    engine.start()
+
+    with pytest.raises(ChildProcessError):  # it says nothing, and has gone
+        writer.result()
+    assert _object(engine, bucket, "f") == b"before the end"
+
+
 def test_after_the_deadline_callers_get_an_error_and_the_bytes_are_stored_later(
     mount: Mounting, engine: s3engine.Engine, bucket: str
 ) -> None:
