@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from moorfs.knowledge import Knowledge
@@ -11,6 +11,8 @@ from moorfs.node import Folder, Leaf, Node, stale
 from moorfs.ports import Listed, ObjectStore, Page
 
 PAGE = 1000  # S3: most keys of one answer
+PART = 256
+"""Keys that are asked for first where somebody has work for them at once, while the engine lists the others."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,14 @@ class Names:
     empty: bool = True
     filled: bool = False
 
+    def go_on(self, more: "Names") -> None:
+        """With the next page, which was asked for with what is held here."""
+        self.objects |= more.objects
+        self.folders += more.folders
+        self.held, self.token = more.held, more.token
+        self.end = more.end or self.end
+        self.filled = self.filled or more.filled
+
 
 class Listing:
     """`skipped` counts the keys that have no name here, by reason; a key counts each time it is met."""
@@ -39,22 +49,32 @@ class Listing:
         self._knowledge = knowledge
         self.skipped: Counter[str] = Counter()
 
-    def first(self, folder: Folder) -> Names:
-        """Ask for the first page and put it into the tree. When it is all, the folder is known completely now."""
+    def first(self, folder: Folder, early: Callable[[Names], None] | None = None) -> Names:
+        """Ask for the first page and put it into the tree. When it is all, the folder is known completely now.
+
+        `early` is told of its beginning as soon as that is in the tree; not where the beginning is all.
+        """
         changes = folder.changes
-        names = self.page(folder)
+        names = self.page(folder, most=PART if early else PAGE)
+        self.put(folder, names)
+        if early and names.token is not None:
+            early(names)
+            rest = self.page(folder, names.token, names.held, PAGE - PART)
+            self.put(folder, rest)
+            names.go_on(rest)
         if stale(folder, names.began):
             return names
         folder.big = names.token is not None
-        self.put(folder, names)
         if not folder.big and changes == folder.changes:
             self._complete(folder, names)
         return names
 
-    def page(self, folder: Folder, token: str | None = None, held: dict[str, Listed] | None = None) -> Names:
+    def page(
+        self, folder: Folder, token: str | None = None, held: dict[str, Listed] | None = None, most: int = PAGE
+    ) -> Names:
         """One page. Raises StoreError."""
         began = time.monotonic()
-        return self._names(folder, self._store.list(folder.key, "/", token, PAGE), began, held or {})
+        return self._names(folder, self._store.list(folder.key, "/", token, most), began, held or {})
 
     def _names(self, folder: Folder, page: Page, began: float, held: dict[str, Listed]) -> Names:
         prefix = folder.key
@@ -83,7 +103,9 @@ class Listing:
         return not reason
 
     def put(self, folder: Folder, names: Names) -> None:
-        """Into the tree."""
+        """Into the tree, unless the folder has moved meanwhile."""
+        if stale(folder, names.began):
+            return
         for name in names.folders:
             self._knowledge.saw_folder(folder, name, names.began)
         for name, listed in names.objects.items():
@@ -91,10 +113,11 @@ class Listing:
 
     def _complete(self, folder: Folder, names: Names) -> None:
         there = {*names.objects, *names.folders}
+        until = names.began + self._knowledge.belief.ttl
         for child in list(folder.children.values()):
-            if child.name not in there:
+            if child.name not in there and child.until <= until:  # else it was seen since
                 self._knowledge.saw_none(child, names.began)
-        self._knowledge.tree.listed(folder, there, names.began + self._knowledge.belief.ttl)
+        self._knowledge.tree.listed(folder, there, until)
 
 
 def local(folder: Folder) -> Iterable[Node]:

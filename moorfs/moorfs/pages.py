@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from moorfs.heads import Heads
-from moorfs.listing import Listing, Names, local
+from moorfs.listing import PART, Listing, Names, local
 from moorfs.node import Folder, Node
 from moorfs.ports import Listed
 from moorfs.prefetch import Coming, Following
@@ -21,9 +21,12 @@ class Line:
 
 
 class Stream:
-    """Keeps the page that is read and the one before it, and gets the one after it when the reader goes on."""
+    """Keeps the page that is read and the one before it, and gets the one after it when the reader goes on.
 
-    def __init__(self, listing: Listing, heads: Heads, folder: Folder, fresh: bool) -> None:
+    `fresh`: all names are known already; `plus`: the reader wants metadata too.
+    """
+
+    def __init__(self, listing: Listing, heads: Heads, folder: Folder, fresh: bool, plus: bool) -> None:
         self._listing = listing
         self._heads = heads
         self._folder = folder
@@ -35,7 +38,10 @@ class Stream:
         self._coming: Coming[Names] | None = None
         self._following: Following | None = None
         self._followed = range(0)
-        self._load(fresh)
+        self._first: Following | None = None
+        if not fresh:
+            self._names = self._listed(plus)
+        self._lines = self._begin()
 
     def at(self, index: int, goes_on: bool = False) -> list[Line]:
         """The names from that place on, as far as they are known now; none: the end. `goes_on`: it is not the reader's
@@ -53,6 +59,9 @@ class Stream:
             self._follow(range(index, index + len(lines)), [node(line) for line in lines])
         if self._following and index in self._followed:
             self._following.until(index + count - self._followed.start)
+        if self._first:
+            self._first.until(PART)
+            self._first = None
         self._heads.all([node(line) for line in lines[:count]])
 
     def _follow(self, places: range, nodes: Sequence[Node]) -> None:
@@ -61,18 +70,30 @@ class Stream:
 
     def stop(self) -> None:
         """Nobody reads on."""
-        if self._following:
-            self._following.stop()
+        for each in (self._first, self._following):
+            if each:
+                each.stop()
 
-    def _load(self, fresh: bool) -> None:
-        folder = self._folder
-        if not fresh:
-            with folder.listing:
-                self._names = self._listing.first(folder)
+    def _listed(self, plus: bool) -> Names:
+        """The first page. Metadata of its beginning, if any is wanted, is got while the engine lists the rest."""
+        with self._folder.listing:
+            known = list(self._folder.children.values())
+            wanted = plus and (not known or bool(self._heads.lacking(known)))
+            try:
+                return self._listing.first(self._folder, self._learn_first if wanted else None)
+            except BaseException:
+                self.stop()
+                raise
+
+    def _learn_first(self, names: Names) -> None:
+        children = self._folder.children
+        known = (children.get(name) for name in sorted((*names.objects, *names.folders)))
+        self._first = Following(self._heads, [node for node in known if node is not None])
+
+    def _begin(self) -> list[Line]:
         if self._names is None or self._names.token is None:
-            self._lines = [_line(child) for _, child in sorted(folder.children.items())]
-        else:
-            self._lines = _lines(self._names)
+            return [_line(child) for _, child in sorted(self._folder.children.items())]
+        return _lines(self._names)
 
     def _page_after(self, names: Names) -> Coming[Names]:
         return Coming(self._heads, lambda: self._listing.page(self._folder, names.token, names.held))

@@ -47,7 +47,8 @@ class Following:
         self._future = heads.pool.submit(self._run) if lacking else None
 
     def until(self, count: int) -> None:
-        """Returns when the first `count` were asked for, as far as they will be."""
+        """Returns when the first `count` were asked for, or all, as far as they will be."""
+        count = min(count, self._all)
         if self._done >= count or self._future is None or self._future.cancel():
             return
         self._heads.wait()

@@ -45,18 +45,19 @@ class Reading:
             if offset <= index:
                 yield Item(name, node.id, node.mode, index + 1)
         place = max(offset - 2, 0)
-        stream, goes_on = self._stream(folder, handle, offset == 0, place), place > 0
+        stream, goes_on = self._stream(folder, handle, offset == 0, place, plus), place > 0
         while lines := stream.at(place, goes_on)[:AHEAD]:
             if plus:
                 stream.learn(place, len(lines), lambda line: self._node(folder, line), goes_on)
             yield from self._items(folder, lines, place + 2, plus)
             place += len(lines)
 
-    def _stream(self, folder: Folder, handle: int, anew: bool, place: int) -> Stream:
+    def _stream(self, folder: Folder, handle: int, anew: bool, place: int, plus: bool) -> Stream:
         stream = self._streams.get(handle)
         if stream is None or anew or place < stream.first or stream.key != folder.key:
             self.close(handle)
-            stream = self._streams[handle] = Stream(self._listing, self._heads, folder, self._knowledge.listed(folder))
+            fresh = self._knowledge.listed(folder)
+            stream = self._streams[handle] = Stream(self._listing, self._heads, folder, fresh, plus)
         return stream
 
     def _items(self, folder: Folder, lines: list[Line], offset: int, plus: bool) -> Iterator[Item]:
