@@ -90,7 +90,10 @@ def test_a_volume_that_has_shut_down_is_neither_full_nor_grown_from(xfs: Xfs) ->
     assert not xfs.mounts.down("a")
 
 
-def test_a_local_volume_that_has_shut_down_comes_back_when_its_pods_let_go(tmp_path: Path, plain_mkfs: None) -> None:
+def test_a_local_volume_that_has_shut_down_comes_back_when_its_pods_let_go(
+    tmp_path: Path, plain_mkfs: None, private_mounts: None
+) -> None:
+    """In a namespace of its own: what others make meanwhile are copies of all mounts, and would hold the volume."""
     pool = LocalPool(tmp_path / "pool")
     pool.root.mkdir()
     pool.open()
