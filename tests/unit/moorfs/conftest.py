@@ -1,14 +1,20 @@
-"""A real engine and real mounts. `engine` (versitygw), `bucket` (a new one), `mount` (mounts of a running moorfs)."""
+"""A real engine and real mounts.
+
+`engine` (versitygw), `bucket` (a new one), `proxy` (before the engine), `make_store`, `mount` (of a running moorfs).
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fault
 import fusemount
 import pytest
 import s3engine
 
 from moorfs.cache import Cache
+from moorfs.s3.settings import StoreSettings
+from moorfs.s3.store import S3Store
 
 Mounting = Callable[..., fusemount.Mount]
 
@@ -39,6 +45,29 @@ def _nothing_goes_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def bucket(engine: s3engine.Engine) -> str:
     return engine.bucket()
+
+
+@pytest.fixture
+def proxy(engine: s3engine.Engine) -> Iterator[fault.Proxy]:
+    with fault.before(engine.port) as made:
+        yield made
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Iterator[Callable[..., S3Store]]:
+    """`make_store(engine, bucket=..., ...)`: with the engine's root key; the words are fields of StoreSettings."""
+    made: list[S3Store] = []
+
+    def making(engine: s3engine.Engine, on_wait: Callable[[], None] = lambda: None, **more: Any) -> S3Store:
+        key = s3engine.write_key(tmp_path / "key", engine.access, engine.secret)
+        ca = str(engine.ca) if engine.secure else None
+        fields = {"endpoint": engine.endpoint, "key_file": str(key), "ca_file": ca, **more}
+        made.append(S3Store(StoreSettings(**fields), on_wait))
+        return made[-1]
+
+    yield making
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A real versitygw on a loopback port, and boto3 as the judge of what it holds."""
 
 import hashlib
+import json
 import os
 import ssl
 import subprocess
@@ -20,6 +21,12 @@ from harness.ports import free_ports
 
 ROOT = Path(__file__).parents[3]
 READY_SECONDS = 60.0
+
+
+def write_key(path: Path, access: str, secret: str) -> Path:
+    """A key file as moorfs reads it."""
+    path.write_text(json.dumps({"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}))
+    return path
 
 
 @dataclass

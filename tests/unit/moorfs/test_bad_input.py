@@ -22,7 +22,7 @@ import http.server
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -36,12 +36,6 @@ from weather import admin, body, read, refusal, take_key, with_keys, write
 
 Mounting = Callable[..., Mount]
 MIB = 1 << 20
-
-
-@pytest.fixture
-def proxy(engine: s3engine.Engine) -> Iterator[fault.Proxy]:
-    with fault.before(engine.port) as made:
-        yield made
 
 
 def until(true: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 
@@ -22,12 +22,6 @@ Mounting = Callable[..., Mount]
 MIB = 1 << 20
 DOWN = float(os.environ.get("MOORFS_DOWN_SECONDS", "3"))
 KINDS = pytest.mark.parametrize("passthrough", [True, False], ids=["passthrough", "server"])
-
-
-@pytest.fixture
-def proxy(engine: s3engine.Engine) -> Iterator[fault.Proxy]:
-    with fault.before(engine.port) as made:
-        yield made
 
 
 @KINDS

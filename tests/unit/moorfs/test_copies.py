@@ -3,7 +3,7 @@
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import fault
@@ -19,7 +19,6 @@ from weather import body
 from moorfs import copies
 from moorfs.cache import Cache
 from moorfs.ports import ALWAYS, Caller, Changed, Condition, Head, StoreError
-from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
 from moorfs.settings import Settings
 
@@ -33,18 +32,8 @@ def rig(tmp_path: Path) -> Rig:
 
 
 @pytest.fixture
-def proxy(engine: s3engine.Engine) -> Iterator[fault.Proxy]:
-    with fault.before(engine.port) as made:
-        yield made
-
-
-@pytest.fixture
-def store(proxy: fault.Proxy, engine: s3engine.Engine, bucket: str, tmp_path: Path) -> Iterator[S3Store]:
-    key = tmp_path / "key"
-    key.write_text(f'{{"AWS_ACCESS_KEY_ID": "{engine.access}", "AWS_SECRET_ACCESS_KEY": "{engine.secret}"}}')
-    made = S3Store(StoreSettings(proxy.endpoint, bucket, str(key)))
-    yield made
-    made.close()
+def store(make_store: Callable[..., S3Store], engine: s3engine.Engine, proxy: fault.Proxy, bucket: str) -> S3Store:
+    return make_store(engine, endpoint=proxy.endpoint, bucket=bucket)
 
 
 # Of requests that the engine gets to late

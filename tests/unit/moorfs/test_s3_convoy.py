@@ -1,9 +1,7 @@
 """HEADs of many objects over a few connections: all that goes well comes, in order, and what does not is left open."""
 
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import fault
 import pytest
@@ -12,7 +10,6 @@ from fault import Rule
 
 from harness.ports import free_ports
 from moorfs.ports import Head, Missing
-from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
 
 MODE = {"mode": "33188"}
@@ -20,25 +17,8 @@ KEYS = [f"k{number:03d}" for number in range(60)]
 
 
 @pytest.fixture
-def proxy(engine: s3engine.Engine) -> Iterator[fault.Proxy]:
-    with fault.before(engine.port) as made:
-        yield made
-
-
-@pytest.fixture
-def make(engine: s3engine.Engine, bucket: str, tmp_path: Path) -> Iterator[Callable[..., S3Store]]:
-    made: list[S3Store] = []
-
-    def making(**more: Any) -> S3Store:
-        key = tmp_path / "key"
-        key.write_text(json.dumps({"AWS_ACCESS_KEY_ID": engine.access, "AWS_SECRET_ACCESS_KEY": engine.secret}))
-        fields = {"endpoint": engine.endpoint, "bucket": bucket, "key_file": str(key), **more}
-        made.append(S3Store(StoreSettings(**fields)))
-        return made[-1]
-
-    yield making
-    for each in made:
-        each.close()
+def make(make_store: Callable[..., S3Store], engine: s3engine.Engine, bucket: str) -> Callable[..., S3Store]:
+    return partial(make_store, engine, bucket=bucket)
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """The store behind a bad network and a bad engine: what it repeats, what it waits for, what it gives up and how."""
 
 import errno
-import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +15,25 @@ import fault
 import pytest
 import s3engine
 from fault import Rule
+from s3engine import write_key
 
 from moorfs.ports import Changed, Condition, Missing, Range, StoreError
-from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
 
 MIB = 1 << 20
 
 
 @pytest.fixture
-def proxy(engine: s3engine.Engine) -> Iterator[fault.Proxy]:
-    with fault.before(engine.port) as made:
-        yield made
+def key_file(tmp_path: Path) -> Path:
+    """That of the store."""
+    return tmp_path / "key"
 
 
 @pytest.fixture
-def key_file(engine: s3engine.Engine, tmp_path: Path) -> Path:
-    return write_key(tmp_path / "key", engine.access, engine.secret)
-
-
-@pytest.fixture
-def make(proxy: fault.Proxy, bucket: str, key_file: Path) -> Iterator[Callable[..., S3Store]]:
-    made: list[S3Store] = []
-
-    def making(**more: Any) -> S3Store:
-        fields = {"endpoint": proxy.endpoint, "bucket": bucket, "key_file": str(key_file), **more}
-        made.append(S3Store(StoreSettings(**fields)))
-        return made[-1]
-
-    yield making
-    for each in made:
-        each.close()
+def make(
+    make_store: Callable[..., S3Store], engine: s3engine.Engine, proxy: fault.Proxy, bucket: str
+) -> Callable[..., S3Store]:
+    return partial(make_store, engine, endpoint=proxy.endpoint, bucket=bucket)
 
 
 @pytest.fixture
@@ -58,11 +46,6 @@ def fd(tmp_path: Path) -> Iterator[int]:
     made = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     yield made
     os.close(made)
-
-
-def write_key(path: Path, access: str, secret: str) -> Path:
-    path.write_text(json.dumps({"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}))
-    return path
 
 
 def filled(fd: int, size: int) -> tuple[Range, bytes]:

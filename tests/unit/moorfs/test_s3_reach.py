@@ -1,7 +1,6 @@
 """Ways to an engine: addresses, styles, certificates, paths."""
 
 import errno
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,25 +14,7 @@ from harness.ports import free_ports
 from moorage.errors import InvalidInput
 from moorfs.ports import StoreError
 from moorfs.s3.endpoint import Endpoint, endpoint_of
-from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., S3Store]]:
-    made: list[S3Store] = []
-
-    def making(engine: s3engine.Engine, **more: Any) -> S3Store:
-        file = tmp_path / "key"
-        file.write_text(json.dumps({"AWS_ACCESS_KEY_ID": engine.access, "AWS_SECRET_ACCESS_KEY": engine.secret}))
-        ca = str(engine.ca) if engine.secure else None
-        fields = {"endpoint": engine.endpoint, "key_file": str(file), "ca_file": ca, **more}
-        made.append(S3Store(StoreSettings(**fields)))
-        return made[-1]
-
-    yield making
-    for each in made:
-        each.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +48,9 @@ def test_what_is_no_endpoint_is_refused(url: str) -> None:
         endpoint_of(url, "b")
 
 
-def test_virtual_host_style_and_a_given_address(make: Callable[..., S3Store], secure: s3engine.Engine) -> None:
+def test_virtual_host_style_and_a_given_address(make_store: Callable[..., S3Store], secure: s3engine.Engine) -> None:
     bucket = secure.bucket()
-    store = make(
+    store = make_store(
         secure, bucket=bucket, endpoint=f"https://s3.test:{secure.port}", path_style=False, address="127.0.0.1"
     )
 
@@ -79,9 +60,9 @@ def test_virtual_host_style_and_a_given_address(make: Callable[..., S3Store], se
     assert [each.key for each in store.list("a/").objects] == ["a/b"]
 
 
-def test_ipv6(make: Callable[..., S3Store], secure: Any) -> None:
+def test_ipv6(make_store: Callable[..., S3Store], secure: Any) -> None:
     bucket = secure.bucket()
-    store = make(secure, bucket=bucket, endpoint=f"https://[::1]:{secure.six}")
+    store = make_store(secure, bucket=bucket, endpoint=f"https://[::1]:{secure.six}")
 
     store.put("k", b"x", {})
 
@@ -89,12 +70,12 @@ def test_ipv6(make: Callable[..., S3Store], secure: Any) -> None:
 
 
 def test_a_certificate_of_another_ca_is_refused_and_the_ca_may_be_replaced(
-    make: Callable[..., S3Store], secure: s3engine.Engine, tmp_path: Path
+    make_store: Callable[..., S3Store], secure: s3engine.Engine, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
     s3engine.certify(other)
-    store = make(secure, bucket=secure.bucket(), ca_file=str(other / "ca.crt"))
+    store = make_store(secure, bucket=secure.bucket(), ca_file=str(other / "ca.crt"))
 
     with pytest.raises(StoreError, match="CA file does not fit") as refused:
         store.list("")
@@ -104,8 +85,8 @@ def test_a_certificate_of_another_ca_is_refused_and_the_ca_may_be_replaced(
     assert refused.value.errno == errno.EIO
 
 
-def test_a_certificate_for_another_name_is_refused(make: Callable[..., S3Store], secure: s3engine.Engine) -> None:
-    store = make(
+def test_a_certificate_for_another_name_is_refused(make_store: Callable[..., S3Store], secure: s3engine.Engine) -> None:
+    store = make_store(
         secure, bucket=secure.bucket(), endpoint=f"https://elsewhere.example:{secure.port}", address="127.0.0.1"
     )
 
@@ -114,19 +95,19 @@ def test_a_certificate_for_another_name_is_refused(make: Callable[..., S3Store],
 
 
 def test_a_ca_file_without_certificates_is_refused_at_start(
-    make: Callable[..., S3Store], secure: s3engine.Engine, tmp_path: Path
+    make_store: Callable[..., S3Store], secure: s3engine.Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").write_text("")
 
     with pytest.raises(InvalidInput, match="must hold PEM certificates"):
-        make(secure, bucket="b", ca_file=str(tmp_path / "empty"))
+        make_store(secure, bucket="b", ca_file=str(tmp_path / "empty"))
 
 
-def test_an_engine_behind_a_path(make: Callable[..., S3Store], engine: s3engine.Engine) -> None:
+def test_an_engine_behind_a_path(make_store: Callable[..., S3Store], engine: s3engine.Engine) -> None:
     bucket = engine.bucket()
     with fault.before(engine.port) as proxy:
         proxy.add(fault.Rule(status=404, code="NoSuchKey"))
-        store = make(engine, bucket=bucket, endpoint=f"{proxy.endpoint}/s3")
+        store = make_store(engine, bucket=bucket, endpoint=f"{proxy.endpoint}/s3")
 
         with pytest.raises(StoreError):
             store.get("a b")

@@ -1,7 +1,6 @@
 """The store against a real engine, over HTTP and over TLS; boto3 is the judge."""
 
 import errno
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from moorfs.ports import Changed, Condition, Missing, Range, StoreError
 from moorfs.s3.connection import Connection
 from moorfs.s3.listing import page_of
 from moorfs.s3.pool import Pool
-from moorfs.s3.settings import StoreSettings
 from moorfs.s3.store import S3Store
 
 KINDS = ("http", "https", "no keep-alive")
@@ -28,19 +26,11 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def make(engine: s3engine.Engine, tmp_path: Path) -> Iterator[Callable[..., S3Store]]:
-    made: list[S3Store] = []
+def make(make_store: Callable[..., S3Store], engine: s3engine.Engine) -> Callable[..., S3Store]:
+    def making(bucket: str, **more: Any) -> S3Store:
+        return make_store(engine, bucket=bucket, **more)
 
-    def making(bucket: str, on_wait: Callable[[], None] = lambda: None, **more: Any) -> S3Store:
-        file = tmp_path / "key"
-        file.write_text(json.dumps({"AWS_ACCESS_KEY_ID": engine.access, "AWS_SECRET_ACCESS_KEY": engine.secret}))
-        fields = {"endpoint": engine.endpoint, "ca_file": str(engine.ca) if engine.secure else None, **more}
-        made.append(S3Store(StoreSettings(bucket=bucket, key_file=str(file), **fields), on_wait))
-        return made[-1]
-
-    yield making
-    for each in made:
-        each.close()
+    return making
 
 
 @pytest.fixture
