@@ -16,12 +16,13 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from moorage.errors import MoorageError, NotReady
 from moorage_csi import mounts
 from moorage_csi.mounter.kept import Kept
+from moorage_csi.mounts import Mount
 from moorage_csi.stuck import Kernel, dying, pod
 
 log = logging.getLogger(__name__)
@@ -51,40 +52,39 @@ class Hostages:
             await asyncio.sleep(PAUSE)
             try:
                 await self.look()
-            except OSError as error:
+            except Exception as error:  # whatever it was, the next look may see it
                 log.warning("whether killed pods are stuck cannot be seen: %s", error)
 
     async def look(self) -> None:
         """Kill the programs of the mounts that only stuck pods show."""
-        held = [kept for kept in self._mounts() if not kept.recipe.connection and kept.alive]
+        held = [kept for kept in self._mounts() if not kept.recipe.connection and kept.process and kept.process.running]
         now = time.monotonic()
         self._since = {each: self._since.get(each, now) for each in (self._kernel.stuck(exiting=True) if held else ())}
         stuck = {uid for (_, uid), since in self._since.items() if now - since >= self._patience}
         if not stuck:
             return
+        users = self._users({kept.filesystem for kept in held})
         for kept in held:
-            pods = self._pods(kept.filesystem)
+            pods = users[kept.filesystem]
             if pods and pods <= stuck and await _has_no_engine(kept):
                 _give_up(kept, pods)
 
-    def _pods(self, device: str) -> set[str]:
-        """The pods (UIDs) that show the file system; "" stands for somebody alive."""
-        places: dict[str, list[str]] = {}  # by mount namespace
-        found: set[str] = set()
+    def _users(self, devices: Collection[str]) -> Mapping[str, set[str]]:
+        """Of each of these file systems the pods (UIDs) that show it; "" stands for somebody alive."""
+        shown: dict[str, list[Mount]] = {}  # by mount namespace
+        found: dict[str, set[str]] = {device: set() for device in devices}
         processes = tuple(self._kernel.processes())
         ending = dying(processes)
         for process in processes:
             try:
                 namespace = os.readlink(process / "ns" / "mnt")
-                if namespace not in places:
-                    places[namespace] = _places(process, device)
+                if namespace not in shown:
+                    shown[namespace] = _shown(process, devices)
             except OSError:  # it has ended, all but for its number: it shows nothing any more
                 continue
-            own = pod(process) if process in ending else ""
-            for target in places[namespace]:
-                if not _STAGED.search(target):
-                    published = _PUBLISHED.search(target)
-                    found.add(published.group(1) if published else own)
+            for mount in shown[namespace]:
+                published = _PUBLISHED.search(mount.target)
+                found[mount.device].add(published.group(1) if published else pod(process) if process in ending else "")
         return found
 
 
@@ -112,6 +112,7 @@ def _give_up(kept: Kept, pods: Iterable[str]) -> None:
         kept.process.signal(signal.SIGKILL)
 
 
-def _places(process: Path, device: str) -> list[str]:
+def _shown(process: Path, devices: Collection[str]) -> list[Mount]:
+    """What it sees of these file systems, but where they are staged."""
     table = mounts.parse((process / "mountinfo").read_bytes().decode("latin-1"))
-    return [mount.target for mount in table if mount.device == device]
+    return [mount for mount in table if mount.device in devices and not _STAGED.search(mount.target)]

@@ -67,8 +67,8 @@ class Machine:
         recipe = SimpleNamespace(
             connection=self.connection, volume_id="team/m", target=STAGED, kind="s3fs", look=engine
         )
-        process = SimpleNamespace(signal=self.killed.append)
-        kept: Any = SimpleNamespace(recipe=recipe, alive=True, filesystem=VOLUME, process=process)
+        process = SimpleNamespace(running=True, signal=self.killed.append)
+        kept: Any = SimpleNamespace(recipe=recipe, filesystem=VOLUME, process=process)
         found = Hostages(lambda: [kept], Kernel(self.proc), patience)
         await found.look()
         await found.look()

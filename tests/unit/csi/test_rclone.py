@@ -148,7 +148,8 @@ async def test_after_some_patience_the_mount_goes_and_the_files_wait_for_the_nex
     assert await Backlog(bed.home / "run", bed.home / "cache").items() == []
 
 
-async def test_a_kill_in_the_middle_of_an_upload_loses_nothing_that_was_closed(bed: RcloneBed) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_an_end_in_the_middle_of_an_upload_loses_nothing_that_was_closed(bed: RcloneBed, number: int) -> None:
     data = {"one": os.urandom(8 * MIB), "folder/two": b"small"}
     await bed.supervisor.mount(bed.recipe())
     await asyncio.to_thread((bed.target / "folder").mkdir)
@@ -156,7 +157,7 @@ async def test_a_kill_in_the_middle_of_an_upload_loses_nothing_that_was_closed(b
     await _queued(bed, 2)
     pid = _pid(bed)
 
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, number)
     _go_on(bed.engine)
 
     await eventually(lambda: all(bed.stored(name) == each for name, each in data.items()))
