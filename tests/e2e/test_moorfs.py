@@ -95,7 +95,7 @@ def test_open_files_go_on_when_node_plugin_and_then_mounter_are_killed(
     went_on(kube, mounted, before)
 
 
-@pytest.mark.parametrize("how", ["its mounter is replaced", "KILL", "TERM"])
+@pytest.mark.parametrize("how", ["its mounter is replaced", "it is asked to end"])
 def test_a_dead_s3fs_mount_is_replaced_in_the_running_container(
     kube: Kube, namespace: str, workers: list[str], how: str
 ) -> None:
@@ -107,8 +107,8 @@ def test_a_dead_s3fs_mount_is_replaced_in_the_running_container(
     before = kube.get("pod", "p", namespace)
     assert before
 
-    if how in ("KILL", "TERM"):
-        kill(kube, pod_on(kube, "mounter", workers[0]), "s3fs", NAMESPACE, how)
+    if how == "it is asked to end":
+        kill(kube, pod_on(kube, "mounter", workers[0]), "s3fs", NAMESPACE, "TERM")
     else:
         replace(kube, "mounter", workers[0])
 
