@@ -1,5 +1,6 @@
 """Folders of a filer's volumes on a real file system: links that are swapped in, deep trees, crashes at every step."""
 
+import itertools
 import os
 import subprocess
 import threading
@@ -36,10 +37,15 @@ def export(tmp_path: Path) -> Path:
     return path
 
 
+def worker(export: Path) -> Folders:
+    found = Folders(export)
+    found.home.load()
+    return found
+
+
 @pytest.fixture
 def folders(export: Path) -> Iterator[Folders]:
-    made = Folders(export)
-    made.home.load()
+    made = worker(export)
     yield made
     made.close()
 
@@ -320,60 +326,74 @@ def test_removal_out_of_time_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
 # Crashes.
 
 
+ENDS: dict[VolumeOnDelete, tuple[dict[str, str], list[str]]] = {  # folders by id, and what lies on the filer
+    VolumeOnDelete.Delete: ({"bbbbbbbb": "research/data"}, ["data"]),
+    VolumeOnDelete.Archive: (
+        {"aaaaaaaa": "research/archived-data", "bbbbbbbb": "research/data"},
+        ["archived-data", "archived-data/file", "data"],
+    ),
+    VolumeOnDelete.Retain: ({"aaaaaaaa": "research/data"}, ["data", "data/file"]),
+}
+
+
+def killed_at(step: int, after: bool) -> Callable[[Folders, Action], None]:
+    """An `_apply` that dies once: before its action number `step`, or right after it."""
+    real, steps = Folders._apply, itertools.count()
+
+    def mortal(self: Folders, action: Action) -> None:
+        now = next(steps) == step
+        if now and not after:
+            raise Died
+        real(self, action)
+        if now:
+            raise Died
+
+    return mortal
+
+
+def live(export: Path, how: VolumeOnDelete) -> tuple[bool, dict[str, str]]:
+    """A volume is made, gets a file and goes, and the next of its name is made.
+
+    Whether a worker died over it, and the folders by id as the last worker knows them.
+    """
+    died, folders = False, worker(export)
+    for wanted in (DATA, released(DATA, how), NEXT):
+        try:
+            settle(folders, wanted)
+        except Died:
+            died = True
+            folders.close()
+            folders = worker(export)
+            settle(folders, wanted)
+        if wanted is DATA:
+            (export / "research/data/file").touch()
+    folders.close()
+    return died, by_id(folders.home)
+
+
+def by_id(home: Home) -> dict[str, str]:
+    return {each.id: each.folder for each in home.records.values()}
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("how", list(VolumeOnDelete))
 def test_killed_before_or_after_any_step_the_next_worker_comes_to_the_same_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: VolumeOnDelete, after: bool
 ) -> None:
-    real = Folders._apply
-    died = True
-    step = 0
-    while died:
+    for step in itertools.count():
         export = tmp_path / f"{step}"
         export.mkdir()
-        died, left = False, step
-
-        def mortal(self: Folders, action: Action) -> None:
-            nonlocal left
-            left -= 1
-            if left == -1 and not after:
-                raise Died
-            real(self, action)
-            if left == -1:
-                raise Died
-
-        monkeypatch.setattr(Folders, "_apply", mortal)
-        first = Folders(export)
-        first.home.load()
-        phases: list[Wanted] = [DATA, released(DATA, how), NEXT]
-        for number, wanted in enumerate(phases):
-            try:
-                settle(first, wanted)
-            except Died:
-                died = True
-                first.close()
-                first = Folders(export)
-                first.home.load()
-                settle(first, wanted)
-            if number == 0:
-                (export / "research/data/file").touch()
-        ends = {each.id: each.folder for each in first.home.records.values()}
+        with monkeypatch.context() as patch:
+            patch.setattr(Folders, "_apply", killed_at(step, after))
+            died, known = live(export, how)
         reread = Home(os.open(export, os.O_RDONLY))
         reread.load()
-        first.close()
 
-        assert {each.id: each.folder for each in reread.records.values()} == ends
-        if how is VolumeOnDelete.Delete:
-            assert ends == {"bbbbbbbb": "research/data"}
-            assert leftovers(export / "research") == ["data"]
-        if how is VolumeOnDelete.Archive:
-            assert ends == {"aaaaaaaa": "research/archived-data", "bbbbbbbb": "research/data"}
-            assert leftovers(export / "research") == ["archived-data", "archived-data/file", "data"]
-        if how is VolumeOnDelete.Retain:
-            assert ends == {"aaaaaaaa": "research/data"}
-            assert leftovers(export / "research") == ["data", "data/file"]
+        assert known == by_id(reread)
+        assert (known, leftovers(export / "research")) == ENDS[how]
         assert not list((export / ".moorage/trash").iterdir())
-        step += 1
+        if not died:  # there is no such step
+            break
     assert step > 3
 
 
