@@ -69,9 +69,10 @@ class Mounts:
         try:
             self._mount(volume_id)
         except CommandFailed as error:
-            # Its log could not be replayed for want of room on the pool.
-            if "No space left" not in str(error) or not self._pool.spare.give():
+            # Its log could not be replayed for want of room on the pool; another's mount may have freed some just now.
+            if "No space left" not in str(error):
                 raise
+            self._pool.spare.give()
             self._mount(volume_id)
         if self.down(volume_id):
             self.ensure_unmounted(volume_id)

@@ -1,4 +1,4 @@
-"""Disks that can move between nodes: sparse files, given to one running node at a time, as a cloud's block volumes are.
+"""Disks that can move between nodes: files, given to one running node at a time, as a cloud's block volumes are.
 
 A user-mode-linux node gets a disk by its console (`/dev/ubdb` and on), the namespace node as a loop device.
 """
@@ -6,6 +6,7 @@ A user-mode-linux node gets a disk by its console (`/dev/ubdb` and on), the name
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .command import run
 from .layout import NODES, Node, node_named
 from .state import State
 
+SMALL = 2 << 30  # bytes
 LETTERS = "bcdefgh"  # `a` is what the machine stands on
 
 
@@ -36,9 +38,10 @@ def path(state: State, name: str) -> Path:
 
 
 def make(state: State, name: str, size: int, file_system: bool = True) -> Path:
-    """A disk of `size` bytes, which takes room as it is written; with an XFS that can share blocks, unless told not to.
+    """A disk of `size` bytes, with an XFS that can share blocks, unless told not to; one that is there is left alone.
 
-    One that is there is left as it is.
+    A large one takes room as it is written. A small one has all of its own: it is there to be filled, and where the
+    machine's own disk had no room left, that would look like a disk that fails.
     """
     file = path(state, name)
     if file.exists():
@@ -49,6 +52,9 @@ def make(state: State, name: str, size: int, file_system: bool = True) -> Path:
         stream.truncate(size)
     if file_system:
         run(["mkfs.xfs", "-q", "-f", "-m", "reflink=1", draft], timeout=120)
+    if size <= SMALL:
+        with draft.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
     return draft.rename(file)
 
 
