@@ -22,6 +22,7 @@ from moorage_csi.mounter.client import MounterClient
 from moorage_csi.mounter.handover import Handover
 from moorage_csi.mounter.healing import Healing
 from moorage_csi.mounter.keeper import Keeper
+from moorage_csi.mounter.kept import Kept
 from moorage_csi.mounter.programs import Programs
 from moorage_csi.mounter.recipe import Recipe
 from moorage_csi.mounter.supervisor import Supervisor
@@ -66,6 +67,19 @@ class Bed:
             for kept in supervisor.mounts:
                 kept.give_up_connection()
 
+    @asynccontextmanager
+    async def mounted(self) -> AsyncIterator[Kept]:
+        """What a mounter keeps of the one volume that it has mounted."""
+        async with self.mounter() as supervisor:
+            await supervisor.mount(self.recipe())
+            (kept,) = supervisor.mounts
+            yield kept
+
+    async def leave_to(self, keeper: Keeper) -> None:
+        """A mounter mounts, and ends when the keeper has the connection."""
+        async with self.mounted():
+            await eventually(lambda: self.target in keeper.targets)
+
     def looks(self, path: str = "") -> bool:
         """Whether the mount answers; never waits long."""
         return subprocess.run(["timeout", "2", "stat", path or self.target], capture_output=True).returncode == 0
@@ -98,13 +112,15 @@ async def eventually(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+def kill(kept: Kept) -> None:
+    assert kept.process is not None
+    os.kill(kept.process.pid, signal.SIGKILL)
+
+
 async def test_a_killed_process_is_replaced_on_the_same_connection(bed: Bed, keeper: Keeper) -> None:
-    async with bed.mounter() as supervisor:
-        await supervisor.mount(bed.recipe())
-        (kept,) = supervisor.mounts
+    async with bed.mounted() as kept:
         before = mounts.at(bed.target)
-        assert kept.process is not None
-        os.kill(kept.process.pid, signal.SIGKILL)
+        kill(kept)
         await eventually(lambda: len(bed.log) == 2 and kept.alive)
 
         assert bed.log == ["fresh first", "takeover first"]
@@ -112,9 +128,7 @@ async def test_a_killed_process_is_replaced_on_the_same_connection(bed: Bed, kee
 
 
 async def test_the_next_mounter_takes_over_what_the_node_plugin_kept(bed: Bed, keeper: Keeper) -> None:
-    async with bed.mounter() as first:
-        await first.mount(bed.recipe())
-        await eventually(lambda: bed.target in keeper.targets)
+    await bed.leave_to(keeper)
     before = mounts.at(bed.target)
 
     async with bed.mounter():
@@ -151,12 +165,9 @@ async def test_what_is_unmounted_is_kept_by_nobody(bed: Bed, keeper: Keeper) -> 
 async def test_three_deaths_at_the_start_give_the_connection_up_and_it_is_mounted_anew(
     bed: Bed, keeper: Keeper
 ) -> None:
-    async with bed.mounter() as supervisor:
-        await supervisor.mount(bed.recipe())
-        (kept,) = supervisor.mounts
-        assert kept.process is not None
+    async with bed.mounted() as kept:
         (bed.folder / "die").touch()
-        os.kill(kept.process.pid, signal.SIGKILL)
+        kill(kept)
         await eventually(lambda: "fresh first" in bed.log[1:])
         (bed.folder / "die").unlink()
         await eventually(lambda: kept.alive and bed.looks())
@@ -167,13 +178,11 @@ async def test_three_deaths_at_the_start_give_the_connection_up_and_it_is_mounte
 async def test_on_a_kernel_that_cannot_send_again_it_is_mounted_anew_at_once_and_shown_in_containers(
     bed: Bed, keeper: Keeper
 ) -> None:
-    async with bed.mounter() as supervisor:
-        await supervisor.mount(bed.recipe())
-        (kept,) = supervisor.mounts
+    async with bed.mounted() as kept:
         (bed.folder / "old").touch()
         dead = mounts.at(bed.target)
-        assert kept.process is not None and dead is not None
-        os.kill(kept.process.pid, signal.SIGKILL)
+        assert dead is not None
+        kill(kept)
         await eventually(lambda: len(bed.log) == 3 and kept.alive and bed.looks())
 
         fresh = mounts.at(bed.target)
@@ -187,8 +196,7 @@ async def test_a_newer_key_is_for_the_next_process(bed: Bed, keeper: Keeper) -> 
         await supervisor.mount(bed.recipe())
         (kept,) = supervisor.mounts
         await supervisor.rekey(bed.recipe("second"))
-        assert kept.process is not None
-        os.kill(kept.process.pid, signal.SIGKILL)
+        kill(kept)
         await eventually(lambda: len(bed.log) == 2)
 
         assert bed.log[1] == "takeover second"
@@ -212,14 +220,11 @@ async def test_without_a_mounter_those_who_wait_get_an_error_in_the_end(bed: Bed
 
 
 async def test_deaths_after_some_time_of_service_never_give_the_connection_up(bed: Bed, keeper: Keeper) -> None:
-    async with bed.mounter() as supervisor:
-        await supervisor.mount(bed.recipe())
-        (kept,) = supervisor.mounts
+    async with bed.mounted() as kept:
         before = mounts.at(bed.target)
         for kills in range(1, 5):
-            assert kept.process is not None
             kept.ready = 0.0  # as if it had served for long
-            os.kill(kept.process.pid, signal.SIGKILL)
+            kill(kept)
             await eventually(lambda kills=kills: len(bed.log) == 1 + kills and kept.alive and kept.served > 0)
 
         assert bed.log == ["fresh first", *["takeover first"] * 4]
@@ -229,13 +234,10 @@ async def test_deaths_after_some_time_of_service_never_give_the_connection_up(be
 async def test_a_mount_that_was_unmounted_on_the_host_is_shown_there_again_when_its_process_is_replaced(
     bed: Bed, keeper: Keeper
 ) -> None:
-    async with bed.mounter() as supervisor:
-        await supervisor.mount(bed.recipe())
-        (kept,) = supervisor.mounts
+    async with bed.mounted() as kept:
         shown, before = bed.show(), mounts.at(bed.target)
         subprocess.run(["umount", "-c", bed.target], check=True)
-        assert kept.process is not None
-        os.kill(kept.process.pid, signal.SIGKILL)
+        kill(kept)
         await eventually(lambda: len(bed.log) == 2 and kept.alive and kept.served > 0)
 
         assert bed.log == ["fresh first", "takeover first"]
@@ -244,9 +246,7 @@ async def test_a_mount_that_was_unmounted_on_the_host_is_shown_there_again_when_
 
 
 async def test_the_next_mounter_shows_again_what_was_unmounted_on_the_host_meanwhile(bed: Bed, keeper: Keeper) -> None:
-    async with bed.mounter() as first:
-        await first.mount(bed.recipe())
-        await eventually(lambda: bed.target in keeper.targets)
+    await bed.leave_to(keeper)
     shown, before = bed.show(), mounts.at(bed.target)
     subprocess.run(["umount", "-c", bed.target], check=True)
 
@@ -261,9 +261,7 @@ async def test_the_next_mounter_shows_again_what_was_unmounted_on_the_host_meanw
 async def test_what_nobody_shows_any_more_is_told_once_and_not_mounted_again(
     bed: Bed, keeper: Keeper, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with bed.mounter() as first:
-        await first.mount(bed.recipe())
-        await eventually(lambda: bed.target in keeper.targets)
+    await bed.leave_to(keeper)
     subprocess.run(["umount", "-c", bed.target], check=True)
 
     async with bed.mounter() as second:
@@ -274,9 +272,7 @@ async def test_what_nobody_shows_any_more_is_told_once_and_not_mounted_again(
 
 
 async def test_an_aborted_connection_is_given_up_at_once_and_mounted_anew(bed: Bed, keeper: Keeper) -> None:
-    async with bed.mounter() as supervisor:
-        await supervisor.mount(bed.recipe())
-        (kept,) = supervisor.mounts
+    async with bed.mounted() as kept:
         before = mounts.at(bed.target)
         assert before is not None
         connection = Path("/sys/fs/fuse/connections", before.device.partition(":")[2], "abort")
@@ -334,9 +330,7 @@ async def test_a_mounter_that_takes_no_packets_is_left(tmp_path: Path, monkeypat
 
 
 async def test_what_is_unmounted_without_a_mounter_is_not_handed_to_the_next_one(bed: Bed, keeper: Keeper) -> None:
-    async with bed.mounter() as first:
-        await first.mount(bed.recipe())
-        await eventually(lambda: bed.target in keeper.targets)
+    await bed.leave_to(keeper)
     client = MounterClient(f"unix://{bed.folder}/mounter.sock", keeper.forget)
     with pytest.raises(Retry, match="does not answer"):
         await client.unmount(bed.target)
@@ -349,10 +343,7 @@ async def test_what_is_unmounted_without_a_mounter_is_not_handed_to_the_next_one
 
 async def test_the_health_of_a_mount_tells_what_others_of_its_volume_left_on_the_node(bed: Bed, keeper: Keeper) -> None:
     left = Unsaved("lost-1", "run/model", 7, "", {}, 5, 0, 1_700_000_000.0, "Permission denied", 13)
-    async with bed.mounter() as supervisor:
-        await supervisor.mount(bed.recipe())
-        (kept,) = supervisor.mounts
-
+    async with bed.mounted() as kept:
         assert await kept.trouble() == ""
         assert "1 files (5 bytes)" in (told := await kept.trouble([left]))
         assert "since 2023-11-14T22:13Z: run/model (Permission denied)" in told
