@@ -18,7 +18,8 @@ import pytest
 import requests
 from bed import bed as bed  # fixtures: the operator in process
 from bed import cluster as cluster
-from group import group as group  # fixture: nodes, and holder pods on them
+from group import group as group  # fixtures: nodes, and holder pods on them
+from group import two_nodes as two_nodes
 from programs import tools
 
 from harness.ports import free_ports

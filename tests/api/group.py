@@ -1,4 +1,4 @@
-"""Nodes of a test's own, and the pods of DaemonSets on them (fixture `group`).
+"""Nodes of a test's own, and the pods of DaemonSets on them (fixture `group`), or nodes alone (`two_nodes`).
 
 Stands in for the DaemonSet controller, the garbage collector and the kubelets, by writing what they write.
 """
@@ -118,3 +118,15 @@ async def group(bed: Bed) -> AsyncIterator[Group]:
     await asyncio.gather(playing, return_exceptions=True)
     for each in await bed.cluster.list("v1", "Node"):
         await bed.cluster.delete(Reference("v1", "Node", each["metadata"]["name"]))
+
+
+@pytest.fixture
+async def two_nodes(bed: Bed) -> AsyncIterator[Manifest]:
+    """Two nodes, and what selects them; nobody plays their kubelets."""
+    found = [f"{bed.namespace}-{number}" for number in (1, 2)]
+    for name in found:
+        labels = {"pool": bed.namespace}
+        await bed.cluster._call("POST", "/api/v1/nodes", {"metadata": {"name": name, "labels": labels}})
+    yield {"selector": {"matchLabels": {"pool": bed.namespace}}}
+    for name in found:
+        await bed.cluster._call("DELETE", f"/api/v1/nodes/{name}")

@@ -1,14 +1,12 @@
 """Engine flavor aistore on a real AIStore: one proxy, one target."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import requests
 from bed import Bed
 from botocore.exceptions import ClientError
-from s3engines import aistore
+from s3engines.aistore import server as server  # fixture
 from s3engines.measure import ASK, measured
 from s3engines.operated import backend_on, key_in, said
 from s3engines.server import Server
@@ -21,12 +19,6 @@ from moorage.features import ROWS
 from moorage.model import CorsRule, LifecycleRule, LockMode, Method, ObjectLock, S3Flavor
 from moorage.sigv4 import Key
 from moorage_operator.engines.aistore import FEATURES, OWNERS
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with ExitStack() as stack:
-        yield aistore.start(tmp_path_factory.mktemp("aistore"), stack)
 
 
 def proxy(server: Server) -> str:

@@ -51,18 +51,6 @@ async def data(bed: Bed) -> AsyncIterator[Manifest]:
     yield await bed.phase("data", "READY")
 
 
-@pytest.fixture
-async def group(bed: Bed) -> AsyncIterator[Manifest]:
-    """Two nodes, and what selects them."""
-    found = [f"{bed.namespace}-{number}" for number in (1, 2)]
-    for name in found:
-        labels = {"pool": bed.namespace}
-        await bed.cluster._call("POST", "/api/v1/nodes", {"metadata": {"name": name, "labels": labels}})
-    yield {"selector": {"matchLabels": {"pool": bed.namespace}}}
-    for name in found:
-        await bed.cluster._call("DELETE", f"/api/v1/nodes/{name}")
-
-
 @pytest.mark.parametrize("kind", SPECS)
 async def test_a_user_applies_a_spec_again_and_again_without_a_conflict(bed: Bed, data: Manifest, kind: str) -> None:
     await applied(bed, kind, "mine", SPECS[kind])
@@ -165,9 +153,9 @@ async def test_labels_of_others_stay_on_a_secret_that_is_mended(bed: Bed) -> Non
 
 
 async def test_labels_of_others_stay_on_the_daemonset_of_an_attachment(
-    bed: Bed, data: Manifest, group: Manifest
+    bed: Bed, data: Manifest, two_nodes: Manifest
 ) -> None:
-    await bed.make("StorageAttachment", "group", spec={"volume": {"name": "data"}, "nodes": group})
+    await bed.make("StorageAttachment", "group", spec={"volume": {"name": "data"}, "nodes": two_nodes})
     attachment = await bed.phase("group", "ATTACHING", "StorageAttachment")
     daemon_set = bed.ref("DaemonSet", names.holder(attachment["status"]["id"]), "apps/v1")
     await until(lambda: bed.cluster.get(daemon_set), lambda: bed._story("StorageAttachment", "group", "held"))

@@ -54,19 +54,8 @@ async def limited(api: Any, accounts: None, bed: Bed) -> AsyncIterator[Bed]:
     await bed.acting.close()
 
 
-@pytest.fixture
-async def group(bed: Bed) -> AsyncIterator[Manifest]:
-    found = [f"{bed.namespace}-{number}" for number in (1, 2)]
-    for name in found:
-        labels = {"pool": bed.namespace}
-        await bed.cluster._call("POST", "/api/v1/nodes", {"metadata": {"name": name, "labels": labels}})
-    yield {"selector": {"matchLabels": {"pool": bed.namespace}}}
-    for name in found:
-        await bed.cluster._call("DELETE", f"/api/v1/nodes/{name}")
-
-
 async def test_the_operator_makes_and_destroys_everything_with_the_charts_rights(
-    limited: Bed, group: Manifest, caplog: pytest.LogCaptureFixture
+    limited: Bed, two_nodes: Manifest, caplog: pytest.LogCaptureFixture
 ) -> None:
     bed = limited
     await bed.make("StorageVolume", "data", spec={"type": "shared", "size": "5Gi"})
@@ -74,7 +63,7 @@ async def test_the_operator_makes_and_destroys_everything_with_the_charts_rights
     await bed.make("StorageVolume", "shown", spec={"type": "object", "bucket": {"name": "models"}})
     await bed.make("StorageVolume", "owned", spec={"type": "object"})
     await bed.make("BucketKey", "reader", spec={"buckets": [{"name": "models"}]})
-    await bed.make("StorageAttachment", "group", spec={"volume": {"name": "data"}, "nodes": group})
+    await bed.make("StorageAttachment", "group", spec={"volume": {"name": "data"}, "nodes": two_nodes})
 
     ready = [await bed.phase(name, "READY") for name in ("data", "shown", "owned")]
     await bed.phase("models", "READY", "Bucket")

@@ -6,14 +6,13 @@ AIStore's own botocore patch is for servers that redirect; ours has the reverse 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bed import Bed, until
-from s3engines import aistore
+from s3engines.aistore import server as server  # fixture
 from s3engines.operated import backend_on
 from s3engines.server import Server
 from s3tools import Desk, Shell
@@ -21,12 +20,6 @@ from s3tools import Desk, Shell
 MIB = 1 << 20
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with ExitStack() as stack:
-        yield aistore.start(tmp_path_factory.mktemp("aistore"), stack)
 
 
 @pytest.fixture

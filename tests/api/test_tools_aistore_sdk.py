@@ -6,15 +6,14 @@ is taken off again, with the operator gone, so that the patch has something to d
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from bed import Bed
-from s3engines import aistore
+from s3engines.aistore import server as server  # fixture
 from s3engines.operated import backend_on
 from s3engines.server import Server
 from s3tools import Desk, Shell
@@ -32,12 +31,6 @@ def keys(bucket):
 def body(key):
     return s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with ExitStack() as stack:
-        yield aistore.start(tmp_path_factory.mktemp("aistore-sdk"), stack)
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ follow redirects of PUTs fail).
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import requests
 
 from harness.ports import free_ports
@@ -30,6 +32,13 @@ class Cloud:
     key: Key
     ca: Path
     hosts: str
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for each file of tests: what a test sets there is nobody else's."""
+    with ExitStack() as stack:
+        yield start(tmp_path_factory.mktemp("aistore"), stack)
 
 
 def start(home: Path, stack: ExitStack, cloud: Cloud | None = None) -> Server:
