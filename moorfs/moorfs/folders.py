@@ -119,8 +119,9 @@ class FolderMoves:
             log.warning("copies beneath %s stay till the next mount: %s", intent.target, error)
 
     def _swept(self, found: Sequence[Listed], intent: Intent) -> bool:
+        """Copying may have taken long: what others wrote meanwhile stays at its old key, for nobody has copied it."""
         try:
-            self._delete([each.key for each in found])
+            self._delete(_unchanged(found, self._all(intent.source)))
         except StoreError as error:
             log.warning("old keys beneath %s stay for now: %s", intent.source, error)
             return False
@@ -138,11 +139,26 @@ class FolderMoves:
         the old one when the folder was moved, else the copy. What differs was changed since, and stays."""
         old = {each.key[len(intent.source) :]: each for each in self._all(intent.source)}
         new = {each.key[len(intent.target) :]: each for each in self._all(intent.target)}
-        prefix = intent.source if moved else intent.target
-        self._delete([prefix + rest for rest in old.keys() & new.keys() if _same(old[rest], new[rest])])
+        alike = {rest for rest in old.keys() & new.keys() if _same(old[rest], new[rest])}
+        here = old if moved else new
+        needed = {folder for rest in here.keys() - alike for folder in _above(here[rest].key)}
+        self._delete([here[rest].key for rest in alike if here[rest].key not in needed])
         self._volume.journal.write(Settled(intent.serial))
 
 
 def _same(one: Listed, other: Listed) -> bool:
     """Copies of objects that were uploaded in parts ("...-3") have another ETag."""
     return one.size == other.size and (one.etag == other.etag or "-" in one.etag)
+
+
+def _unchanged(found: Sequence[Listed], now: Sequence[Listed]) -> list[str]:
+    """Keys of what is still as it was found; a folder's marker stays with what is new in it."""
+    before = {each.key: (each.size, each.etag) for each in found}
+    new = [each.key for each in now if not each.key.endswith("/") and before.get(each.key) != (each.size, each.etag)]
+    needed = {folder for key in new for folder in _above(key)} | set(new)
+    return [each.key for each in now if each.key in before and each.key not in needed]
+
+
+def _above(key: str) -> list[str]:
+    parts = key.split("/")
+    return ["/".join(parts[:count]) + "/" for count in range(1, len(parts))]

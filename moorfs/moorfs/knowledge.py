@@ -81,7 +81,9 @@ class Knowledge:
     def _take(self, node: Leaf, listed: Listed, began: float) -> None:
         if _ours(node, began):
             return
-        if node.etag != listed.etag or not _same_time(node, listed.mtime):
+        if _of_a_log(node):
+            node.learned = 0.0
+        elif node.etag != listed.etag or not _same_time(node, listed.mtime):
             node.learned, node.target = 0.0, None
             node.uid, node.gid, node.mtime = self.defaults.uid, self.defaults.gid, listed.mtime
             node.changed = node.accessed = 0
@@ -118,6 +120,11 @@ class Knowledge:
             return False
         self.tree.remove(node)
         return True
+
+
+def _of_a_log(node: Leaf) -> bool:
+    """Whether only the state log of an earlier process told its metadata, which is better than none."""
+    return node.told and not node.etag
 
 
 def _metadata(head: Head) -> Mapping[str, str]:

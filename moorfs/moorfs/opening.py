@@ -113,8 +113,8 @@ class Opening:
     def _ask(self, leaf: Leaf, flags: int) -> None:
         """ESTALE makes the kernel look the name up again, and fail with ENOENT if it is really gone."""
         fresh = leaf.until > time.monotonic() or self._volume.knowledge.fresh(leaf)
-        writes = flags & (os.O_WRONLY | os.O_RDWR)
-        if not leaf.gone and (not fresh or (writes and not leaf.learned)):
+        needed = flags & (os.O_WRONLY | os.O_RDWR) or self._volume.knowledge.belief.heads
+        if not leaf.gone and (not fresh or (needed and not leaf.learned)):  # while it is open nothing is learned
             self._volume.heads.one(leaf)
         if leaf.gone:
             raise FileError(errno.ESTALE, "it was removed meanwhile")

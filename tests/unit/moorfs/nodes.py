@@ -1,7 +1,8 @@
 """Random operations on two mounts of one bucket, as on two nodes, and on a local disk, compared at every step.
 
-    python -m nodes [--seconds 600] [--each 60] [--seed N] [--believe 60]
+    python -m nodes [--seconds 600] [--each 60] [--seed N] [--believe 60] [--kills]
 
+`--kills`: each second one of the two servers is killed, and another takes over.
 Before it goes to the other mount it waits until what that one knows is believed no longer: then all is seen that was
 closed here. `--believe`: how long listings believe modes and owners (`metadata_ttl`).
 """
@@ -58,7 +59,9 @@ class Nodes(Comparer):
             self._object(Pair(name, -1, -1, writable=True))
 
 
-def compared(home: Path, engine: Engine, seed: int, seconds: float, believe: float = TTL) -> Counter[str]:
+def compared(
+    home: Path, engine: Engine, seed: int, seconds: float, believe: float = TTL, kills: bool = False
+) -> Counter[str]:
     """AssertionError with the seed and the last operations at the first difference."""
     bucket, local = engine.bucket(), home / "local"
     local.mkdir()
@@ -70,7 +73,13 @@ def compared(home: Path, engine: Engine, seed: int, seconds: float, believe: flo
             return Nodes(sides[0], local, fetcher(engine, bucket), seed, sides=sides).run(seconds)
 
         try:
-            return mounts[0].do(work, seconds + 60)
+            job = mounts[0].begin(work)
+            for mount in itertools.cycle(mounts if kills else ()):
+                time.sleep(1)
+                if not job.running:
+                    break
+                mount.replace()
+            return job.result(seconds + 60)
         except BaseException:
             print(*(each.log[-3000:] for each in mounts), sep="\n")
             raise
@@ -91,6 +100,7 @@ def main() -> None:
     parser.add_argument("--each", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--believe", type=float, default=TTL)
+    parser.add_argument("--kills", action="store_true")
     given = parser.parse_args()
     end = time.monotonic() + given.seconds
     for seed in itertools.count(given.seed):
@@ -98,7 +108,7 @@ def main() -> None:
         if seconds < 1:
             return
         with tempfile.TemporaryDirectory(prefix="moorfs-nodes-") as name, running(Path(name) / "engine") as engine:
-            counts = compared(Path(name), engine, seed, seconds, given.believe)
+            counts = compared(Path(name), engine, seed, seconds, given.believe, given.kills)
         said = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         print(f"seed {seed}: two nodes, no difference; {said}", flush=True)
 

@@ -11,6 +11,7 @@ import pytest
 import s3engine
 from datafakes import FakeLog
 from fault import Rule
+from fusemount import Mount
 from test_rename import Killed, kill_at, revived, tree_of
 from test_s3_faults import refused
 from treerig import Rig
@@ -107,6 +108,31 @@ def test_engines_without_conditions_for_copies_are_asked_without(
 
     assert seen == ["*", None]
     assert body(engine, bucket, "b") == b"moved"
+
+
+def test_what_others_write_into_a_folder_while_it_moves_is_there_after_it(
+    mount: Callable[..., Mount], proxy: fault.Proxy, engine: s3engine.Engine, bucket: str
+) -> None:
+    """versitygw refuses to remove the marker of a folder with something in it."""
+    made = mount(endpoint=proxy.endpoint)
+
+    def make() -> None:
+        os.mkdir("d")
+        for name in ("one", "two"):
+            Path("d", name).write_bytes(b"ours")
+
+    def write(_: fault.Request) -> None:
+        for name in ("one", "new"):
+            engine.s3.put_object(Bucket=bucket, Key=f"d/{name}", Body=b"theirs")
+
+    made.do(make)
+    proxy.add(Rule(kind="LIST", query="prefix=d%2F", skip=1, times=1, act=write))
+    made.do(lambda: os.rename("d", "t"))
+
+    keys = {each["Key"] for each in engine.s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert keys == {"d/", "d/one", "d/new", "t/", "t/one", "t/two"}
+    assert body(engine, bucket, "d/one") == b"theirs"
+    assert made.ask("stats")["figures"]["unfinished_renames"] == 0
 
 
 # Of big objects, on versitygw, which does not look at conditions of CopyObject

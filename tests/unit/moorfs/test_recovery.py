@@ -13,7 +13,7 @@ from moorage.errors import InvalidInput
 from moorfs import recovery
 from moorfs.journal import replay
 from moorfs.mounting import Tending, state_log
-from moorfs.ports import Caller, FileError
+from moorfs.ports import Caller, Change, FileError
 from moorfs.records import Made, Opened
 
 AGAIN = Caller(resent=True)
@@ -326,3 +326,17 @@ def test_a_hundred_thousand_nodes_are_taken_over_in_seconds(rig: Rig):
 
     assert len(again.system.volume.tree) == 100_001
     assert took < 5  # one, on an idle machine
+
+
+def test_a_file_that_a_reader_has_open_keeps_its_mode_though_only_a_listing_told_of_it(rig: Rig):
+    number = rig.write("a", b"some bytes", 0o750)
+    again = rig.again()
+    again.expire()
+    assert again.names() == ["a"]
+    opened = again.system.open(number, os.O_RDONLY, again.asks())  # the kernel believes the name for a second
+
+    again.system.setattr(number, Change(size=4), again.caller)
+    again.system.release(number, opened.handle)
+
+    assert again.store.objects["a"].body == b"some"
+    assert again.store.objects["a"].metadata["mode"] == str(0o100750)

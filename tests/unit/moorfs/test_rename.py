@@ -273,6 +273,28 @@ def test_a_folder_whose_old_keys_stay_is_moved_and_they_go_later(rig: Rig):
     assert tree_of(rig) == wanted
 
 
+def test_what_others_write_into_a_folder_while_it_moves_is_not_lost(rig: Rig):
+    wanted = make_tree(rig)
+    theirs = {"d/f3": b"theirs", "d/e/new": b"new"}
+
+    def before(kind: str, key: str) -> None:
+        if kind == "copy" and key == "d/f9":
+            for name, data in theirs.items():
+                rig.store.make(name, data)
+
+    rig.store.before = before
+    rig.rename("d", "t")
+
+    found = tree_of(rig)
+    moved = {"t" + key[1:]: data for key, data in theirs.items()}
+    for key, data in theirs.items():
+        assert data in (found.get(key), found.get("t" + key[1:]))
+    assert {key: data for key, data in found.items() if key[0] == "t" and key not in moved} == {
+        key: data for key, data in wanted.items() if key not in moved
+    }
+    assert {key for key in found if key[0] == "d"} <= theirs.keys() | {"d/", "d/e/"}
+
+
 def test_nobody_looks_into_a_folder_while_it_moves(rig: Rig):
     make_tree(rig)
     rig.expire()
@@ -439,7 +461,7 @@ def test_what_others_changed_since_a_death_stays(rig: Rig):
     again = revived(rig, takeover=False)
     again.system.renaming.settle()
 
-    assert {key: body for key, body in tree_of(again).items() if key[0] == "d"} == {"d/f3": b"theirs"}
+    assert {key: body for key, body in tree_of(again).items() if key[0] == "d"} == {"d/": b"", "d/f3": b"theirs"}
     assert tree_of(again)["t/f3"] == b"3"
 
 
