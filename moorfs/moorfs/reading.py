@@ -19,6 +19,8 @@ from moorfs.tree import Tree
 
 AHEAD = 256
 """Names whose metadata is read at once."""
+AT_ONCE = 32
+"""Names that are journalled at once: each write lets another thread go first."""
 
 
 class Reading:
@@ -49,7 +51,8 @@ class Reading:
         while lines := stream.at(place, goes_on)[:AHEAD]:
             if plus:
                 stream.learn(place, len(lines), lambda line: self._node(folder, line), goes_on)
-            yield from self._items(folder, lines, place + 2, plus)
+            for start in range(0, len(lines), AT_ONCE):
+                yield from self._items(folder, lines[start : start + AT_ONCE], place + 2 + start, plus)
             place += len(lines)
 
     def _stream(self, folder: Folder, handle: int, anew: bool, place: int, plus: bool) -> Stream:
@@ -61,12 +64,19 @@ class Reading:
         return stream
 
     def _items(self, folder: Folder, lines: list[Line], offset: int, plus: bool) -> Iterator[Item]:
-        for number, line in enumerate(lines, offset + 1):
-            node = line.node or folder.children.get(line.name)
-            if node is None:
-                yield Item(line.name.encode(), _inode(folder, line.name), _kind(line), number)
-            elif not node.gone:
-                yield Item(line.name.encode(), node.id, self._mode(node), number, self._entry(node) if plus else None)
+        nodes = [line.node or folder.children.get(line.name) for line in lines]
+        there = [node for node in nodes if node is not None and not node.gone] if plus else []
+        self._tree.announce(there)
+        try:
+            for number, (line, node) in enumerate(zip(lines, nodes, strict=True), offset + 1):
+                name = line.name.encode()
+                if node is None:
+                    yield Item(name, _inode(folder, line.name), _kind(line), number)
+                elif not node.gone:
+                    yield Item(name, node.id, self._mode(node), number, self._entry(node) if plus else None)
+        finally:  # the answer may be full before all were told of
+            for node in there:
+                self._tree.drop(node)
 
     def _node(self, folder: Folder, line: Line) -> Node:
         if line.node is None:

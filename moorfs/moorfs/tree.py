@@ -6,7 +6,7 @@ What the kernel was told is journalled before it is told, so that the next proce
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from moorfs.journal import Journal
 from moorfs.node import Folder, Leaf, Node
@@ -138,12 +138,22 @@ class Tree:
         """One lookup more. `unique`: the request that created it."""
         with self._lock:
             if not node.told:
-                if node.parent is not None and not node.gone:  # the kernel forgot it while it was being looked up
-                    node.parent.children.setdefault(node.name, node)
-                self._journal.write(made(node, unique))
-                self._nodes[node.id] = node
-                node.told = True
+                self._note((node,), unique)
             node.lookups += 1
+
+    def announce(self, nodes: Iterable[Node]) -> None:
+        """They are about to be told of: all are journalled by one write. Whoever is not told of must be dropped."""
+        with self._lock:
+            if fresh := [node for node in nodes if not node.told]:
+                self._note(fresh)
+
+    def _note(self, nodes: Sequence[Node], unique: int = 0) -> None:
+        self._journal.write_all([made(node, unique) for node in nodes])
+        for node in nodes:
+            if node.parent is not None and not node.gone:  # the kernel forgot it while it was being looked up
+                node.parent.children.setdefault(node.name, node)
+            self._nodes[node.id] = node
+            node.told = True
 
     def forget(self, number: int, count: int) -> None:
         """The kernel gives `count` lookups back."""

@@ -78,3 +78,16 @@ def test_what_vanishes_after_its_page_was_read_is_left_out(rig: Rig):
     rest = [item.name.decode() for item in rig.system.readdir(1, handle, first[-1].next, True)]
 
     assert rest == [f"f{number:04d}" for number in range(8, COUNT) if not 500 <= number < 600]
+
+
+def test_names_that_the_answer_had_no_room_for_are_not_kept(rig: Rig):
+    handle, tree = rig.system.opendir(1), rig.system.volume.tree
+    before = len(tree)
+
+    items = iter(rig.system.readdir(1, handle, 0, True))
+    told = [next(items).node for _ in range(12)]
+    del items
+
+    assert len(tree) - before == 10  # all but . and ..
+    assert all(tree.known(node) for node in told)
+    assert [node.lookups for node in tree.all() if node is not tree.root] == [1] * 10
