@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from moorage.errors import DeadlineExceeded, MoorageError, NotReady
-from moorage_csi import sockets
 from moorage_csi.mounter import wire
 
 _SECONDS = 90.0  # longer than the mounter takes for anything
@@ -52,19 +51,8 @@ class MounterClient:
     async def _call(self, request: wire.Fields) -> wire.Fields:
         try:
             async with asyncio.timeout(_SECONDS):
-                answer = await self._exchange(request)
+                return await wire.ask(self._path, request)
         except TimeoutError:
             raise DeadlineExceeded(f"the mounter did not end {request['method']} in {_SECONDS:g} s") from None
         except (OSError, asyncio.IncompleteReadError) as error:
             raise AbsentError(f"{_HINT} ({error})") from None
-        if answer.get("code") != "OK":
-            raise sockets.error(str(answer.get("code")), str(answer.get("message", "")))
-        return answer
-
-    async def _exchange(self, request: wire.Fields) -> wire.Fields:
-        reader, writer = await asyncio.open_unix_connection(self._path)
-        try:
-            await wire.send(writer, request)
-            return await wire.receive(reader)
-        finally:
-            writer.close()

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 from moorage.errors import DeadlineExceeded, MoorageError, NotReady
-from moorage_csi import sockets
 from moorage_csi.mounter import wire
 
 _MOST = 1 << 20  # bytes of an answer
@@ -14,14 +13,11 @@ async def ask(path: Path, deadline: float, method: str, **fields: object) -> wir
     """The answer, within `deadline` seconds; raises NotReady when nobody listens there, or what moorfs says."""
     try:
         async with asyncio.timeout(deadline):
-            answer = await _exchange(path, {"method": method, **fields})
+            return await wire.ask(path, {"method": method, **fields}, _MOST)
     except TimeoutError:
         raise DeadlineExceeded(f"moorfs did not end {method} in {deadline:g} s") from None
     except (OSError, asyncio.IncompleteReadError) as error:
         raise NotReady(f"moorfs does not listen at {path}: {error}") from None
-    if answer.get("code") != "OK":
-        raise sockets.error(str(answer.get("code")), str(answer.get("message", "")))
-    return answer
 
 
 async def tell(path: Path, deadline: float, method: str, **fields: object) -> wire.Fields:
@@ -30,12 +26,3 @@ async def tell(path: Path, deadline: float, method: str, **fields: object) -> wi
         return await ask(path, deadline, method, **fields)
     except MoorageError:
         return {}
-
-
-async def _exchange(path: Path, request: wire.Fields) -> wire.Fields:
-    reader, writer = await asyncio.open_unix_connection(path)
-    try:
-        await wire.send(writer, request)
-        return await wire.receive(reader, _MOST)
-    finally:
-        writer.close()

@@ -9,11 +9,13 @@ would double its memory.
 import asyncio
 import os
 import socket
+from pathlib import Path
 
 from moorage import framing
 from moorage.framing import Fields
+from moorage_csi import sockets
 
-__all__ = ["MOST", "Fields", "check_peer", "receive", "send"]
+__all__ = ["MOST", "Fields", "ask", "check_peer", "receive", "send"]
 
 MOST = 64 * 1024  # bytes of JSON
 
@@ -27,6 +29,19 @@ async def receive(reader: asyncio.StreamReader, most: int = MOST) -> Fields:
 async def send(writer: asyncio.StreamWriter, message: Fields) -> None:
     writer.write(framing.packed(message))
     await writer.drain()
+
+
+async def ask(path: str | Path, request: Fields, most: int = MOST) -> Fields:
+    """The answer of who listens at `path`; raises the error that it tells, or OSError when nobody listens."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        await send(writer, request)
+        answer = await receive(reader, most)
+    finally:
+        writer.close()
+    if answer.get("code") != "OK":
+        raise sockets.error(str(answer.get("code")), str(answer.get("message", "")))
+    return answer
 
 
 def check_peer(connection: socket.socket) -> None:
