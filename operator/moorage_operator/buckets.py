@@ -1,7 +1,6 @@
 """From the index, a few fresh reads and the S3 engine to the facts of a Bucket. Deletion reads everything freshly."""
 
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ from moorage_operator.cluster import Cluster
 from moorage_operator.engines.desk import Engines
 from moorage_operator.holding import Holding, shows
 from moorage_operator.index import Index
-from moorage_operator.times import now
+from moorage_operator.times import Seldom, now
 
 
 class BucketObserver:
@@ -44,15 +43,14 @@ class BucketObserver:
         self._holding = holding
         self._account = account
         self._counts = counts
-        self._deep_every = deep
-        self._deep: dict[str, float] = {}
+        self._deep = Seldom(deep)
 
     async def __call__(self, body: Manifest) -> BucketFacts:
         bucket = Bucket.model_validate(body)
         namespace, name = bucket.metadata["namespace"], bucket.metadata["name"]
         deleting = "deletionTimestamp" in bucket.metadata
         usable = not deleting and _is_ready(bucket)
-        due = usable and self._is_due(bucket.metadata["uid"])
+        due = usable and self._deep.is_due(bucket.metadata["uid"])
         showing = [each for each in self._index.volumes_showing((namespace, name)) if shows(each, bucket)]
         backends = self._index.all_backends()
         placed = bucket.status.placement
@@ -81,7 +79,7 @@ class BucketObserver:
         return replace(facts, look=await self._look(facts)) if due or not is_settled(bucket) else facts
 
     def forget(self, uid: str) -> None:
-        self._deep.pop(uid, None)
+        self._deep.forget(uid)
 
     async def _has_key_reader(self, bucket: Bucket) -> bool:
         group = "rbac.authorization.k8s.io/v1"
@@ -139,12 +137,6 @@ class BucketObserver:
         living = await self._cluster.list_ours("Bucket", bucket.metadata["namespace"])
         uids = {each["metadata"]["uid"] for each in living} - {bucket.metadata["uid"]}
         return Found(exists, owner, owner is not None and owner.uid in uids)
-
-    def _is_due(self, uid: str) -> bool:
-        due = time.monotonic() - self._deep.get(uid, float("-inf")) > self._deep_every
-        if due:
-            self._deep[uid] = time.monotonic()
-        return due
 
 
 def _is_ready(thing: Bucket | StorageBackend | None) -> bool:

@@ -1,7 +1,6 @@
 """From the index and a few fresh reads to the facts of a BucketKey."""
 
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from moorage_operator.cluster import Cluster
 from moorage_operator.engines.desk import Engines, key_in
 from moorage_operator.index import Index
 from moorage_operator.store import Name
-from moorage_operator.times import now
+from moorage_operator.times import Seldom, now
 
 DEEP_EVERY = 300.0  # seconds between requests with the key itself
 
@@ -28,7 +27,7 @@ class KeyObserver:
         self._cluster = cluster
         self._index = index
         self._engines = engines
-        self._deep: dict[str, float] = {}
+        self._deep = Seldom(DEEP_EVERY)
 
     async def __call__(self, body: Manifest) -> KeyFacts:
         key = BucketKey.model_validate(body)
@@ -47,7 +46,7 @@ class KeyObserver:
         return await self._deeper(facts, ending)
 
     def forget(self, uid: str) -> None:
-        self._deep.pop(uid, None)
+        self._deep.forget(uid)
 
     async def _deeper(self, facts: KeyFacts, ending: bool) -> KeyFacts:
         """With what the API server and the engine are asked for."""
@@ -58,7 +57,7 @@ class KeyObserver:
             return replace(facts, secret=secret)
         if ending:
             return replace(facts, secret=secret, root_key=await self._engines.has_root_key(engine))
-        due = self._answers(facts) and not keyslots.is_being_made(facts.key.status) and self._is_due(facts.key)
+        due = self._is_made(facts) and self._deep.is_due(facts.key.metadata["uid"])
         works = await self._works(engine, facts.key, secret) if due else None
         return replace(facts, secret=secret, works=works, ca=await self._engines.authority(engine) or "")
 
@@ -77,15 +76,10 @@ class KeyObserver:
     def _is_crowded(self, key: BucketKey, name: Name, bucket: Bucket) -> bool:
         return Openers.of(bucket, self._index.keyring.of_bucket(name), self._index.namespaces).crowds_out(key)
 
-    def _answers(self, facts: KeyFacts) -> bool:
-        return facts.backend is not None and conditions.is_true(facts.backend.status.conditions, conditions.READY)
-
-    def _is_due(self, key: BucketKey) -> bool:
-        uid = key.metadata["uid"]
-        due = bool(key.status.buckets) and time.monotonic() - self._deep.get(uid, float("-inf")) > DEEP_EVERY
-        if due:
-            self._deep[uid] = time.monotonic()
-        return due
+    def _is_made(self, facts: KeyFacts) -> bool:
+        """Whether it opens something, on an engine that answers."""
+        answers = facts.backend is not None and conditions.is_true(facts.backend.status.conditions, conditions.READY)
+        return answers and not keyslots.is_being_made(facts.key.status) and bool(facts.key.status.buckets)
 
     async def _works(self, engine: S3Engine, key: BucketKey, secret: Manifest | None) -> bool | None:
         """Whether the Secret's key opens all that it shall; None when the engine does not answer."""
