@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from cluster.local import Local
 from harness.install import NAMESPACE, install
 from harness.kube import Kube, Object
+from harness.manifests import node_folder
 
 GROUP = "failover"
 SERVER = f"moorage-nfs-{GROUP}-0"
@@ -34,19 +35,8 @@ def group(first: str) -> Object:
 
 def pool_volume() -> Object:
     """The PersistentVolume of the pool: a folder of the disk, so a node without the disk cannot start it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"moorage-test-{GROUP}"},
-        "spec": {
-            "capacity": {"storage": "3Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": CLASS,
-            "claimRef": {"namespace": NAMESPACE, "name": CLAIM},
-            "hostPath": {"path": f"{HOME}/pool", "type": "Directory"},
-        },
-    }
+    claim = {"namespace": NAMESPACE, "name": CLAIM}
+    return node_folder(f"moorage-test-{GROUP}", f"{HOME}/pool", "3Gi", CLASS, claim)
 
 
 def bring_disk(bed: Local, node: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from cluster.local import Local
 from harness.install import NAMESPACE, install
 from harness.kube import Kube, Object
+from harness.manifests import node_folder
 
 GROUP = "fast"
 SERVERS = (f"moorage-nfs-{GROUP}-0", f"moorage-nfs-{GROUP}-1")
@@ -29,19 +30,7 @@ def group(host: str) -> Object:
 
 def pool_volume(server: str) -> Object:
     claim = {"namespace": NAMESPACE, "name": f"pool-{server}"}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"moorage-test-{server}"},
-        "spec": {
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": CLASS,
-            "claimRef": claim,
-            "hostPath": {"path": f"{HOME}/{server}", "type": "Directory"},
-        },
-    }
+    return node_folder(f"moorage-test-{server}", f"{HOME}/{server}", "1Gi", CLASS, claim)
 
 
 @contextmanager

@@ -27,6 +27,23 @@ def bucket(name: str, namespace: str = "default", **spec: Any) -> Object:
     return {"apiVersion": API, "kind": "Bucket", "metadata": metadata, "spec": {"emptyOnDelete": True, **spec}}
 
 
+def node_folder(name: str, path: str, size: str, storage_class: str, claim: Object) -> Object:
+    """A PersistentVolume for `claim` (its name and namespace) in a folder that a node has, or not."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": size},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": storage_class,
+            "claimRef": claim,
+            "hostPath": {"path": path, "type": "Directory"},
+        },
+    }
+
+
 def claim(name: str, storage_class: str, size: str = "256Mi", namespace: str = "default") -> Object:
     return {
         "apiVersion": "v1",
