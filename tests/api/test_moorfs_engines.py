@@ -116,6 +116,20 @@ def test_a_copy_in_place_replaces_the_metadata(store: S3Store, keeps: bool) -> N
     store.delete_many(["k", "other"])
 
 
+def test_a_copy_is_of_the_object_that_it_names(store: S3Store, keeps: bool) -> None:
+    etag = store.put("k", b"data", {"mtime": "1"})
+    (listed,) = store.list("k").objects
+
+    store.copy("k", "other", None, listed.etag, Condition(absent=True))
+    store.copy("k", "other", None, etag, Condition(match=store.head("other").etag))
+
+    assert store.get("other")[1] == b"data"
+    if keeps:  # AIStore, which is only read, does not look
+        with pytest.raises(Changed):
+            store.copy("k", "other", None, "0" * 32)
+    store.delete_many(["k", "other"])
+
+
 def test_who_writes_over_anothers_write_is_told(store: S3Store) -> None:
     etag = store.put("k", b"mine", {}, Condition(absent=True))
     store.put("k", b"theirs", {})

@@ -125,6 +125,7 @@ class S3Store:
         headers["x-amz-metadata-directive"] = "COPY" if metadata is None else "REPLACE"
         headers |= metadata_headers(metadata or {})
         if match is not None:
+            self.sender.look_before(source, Condition(match))  # Ceph 16 copies whatever is there
             headers["x-amz-copy-source-if-match"] = quoted(match)
         conditions = condition_headers(onto) if self.settings.conditional else {}
         try:
