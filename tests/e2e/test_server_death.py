@@ -1,6 +1,6 @@
 """The NFS server dies in the middle of the work: everything acknowledged is there, locks hold, writers go on.
 
-So it is when the file system of one volume shuts down, but for what was open then: that has to be opened again.
+When the file system of one volume shuts down its calls fail for a while, and nothing that was synced is lost.
 
 How long they wait is measured by `make bench`; here is only checked that it ends, and that nothing is lost by it.
 """

@@ -12,7 +12,7 @@ from moorage import engines, ganesha, names, quantity
 from moorage.adoption import Adoption
 from moorage.clone import Asked
 from moorage.errors import InvalidInput
-from moorage.model import Engine, Share, ShareState, StorageBackend, StorageBackendSpec, StorageVolume, Usage
+from moorage.model import Engine, Phase, Share, ShareState, StorageBackend, StorageBackendSpec, StorageVolume, Usage
 from moorage.share import Wanted
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Entry:
     wanted: Wanted
     reported: Share | None
     usage: Usage | None = None
+    phase: Phase | None = None
 
     @property
     def is_served(self) -> bool:
@@ -147,7 +148,7 @@ class Catalogue:
             root=volume.spec.root,
             sparse=self.overcommits(placed.backend),
         )
-        return Entry(wanted, share, volume.status.usage)
+        return Entry(wanted, share, volume.status.usage, volume.status.phase)
 
 
 def _may_mount(groups: Iterable[Mapping[str, str]], node: Mapping[str, Any]) -> bool:

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from moorage import shutdown
 from moorage.errors import MoorageError
-from moorage.model import ShareState
+from moorage.model import Phase, ShareState
 from moorage.share import Wanted
 from moorage.shutdown import Attempts
 from moorage_operator.agent.catalogue import Entry
@@ -16,16 +16,25 @@ from moorage_operator.agent.report import Site, VolumeReport, share_state
 
 log = logging.getLogger(__name__)
 
+_HEARD = 10.0  # seconds for the operator to make a phase and an Event of it: healing takes a tenth of one
+_LOOK_EVERY = 0.05
+
 
 class Healing:
     """When each may be tried again, and what is said of it meanwhile. Holds nothing that a restart would miss."""
 
     def __init__(
-        self, mounts: Mounts, site: Site, report: VolumeReport, clock: Callable[[], float] = time.monotonic
+        self,
+        mounts: Mounts,
+        site: Site,
+        report: VolumeReport,
+        entries: Callable[[], Mapping[str, Entry]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mounts = mounts
         self._site = site
         self._report = report
+        self._entries = entries
         self._clock = clock
         self._attempts: dict[str, Attempts] = {}
         self._broken: set[str] = set()
@@ -76,5 +85,15 @@ class Healing:
             down = share_state(self._site, entry.wanted, ShareState.Failed, shutdown.REASON, shutdown.TEXT)
             try:
                 await self._report.write(entry, down)
+                await self._heard(volume_id)
             except MoorageError as error:  # what heals it must not wait for the API server
                 log.warning("share %s: %s", volume_id, error)
+
+    async def _heard(self, volume_id: str) -> None:
+        """Until the operator has judged it so, for a while: one that is away does not hold up what heals."""
+        ends = time.monotonic() + _HEARD
+        while time.monotonic() < ends:
+            entry = self._entries().get(volume_id)
+            if not entry or entry.phase == Phase.FAILED:
+                return
+            await asyncio.sleep(_LOOK_EVERY)

@@ -59,7 +59,7 @@ class Keeper:
         self._volumes = Feed(api, VOLUMES, self._volume_changed, selector, watches=20 if selector else 1)
         self._backends = self._backend_feed(api)
         self._volume_report = VolumeReport(api)
-        self._healing = Healing(mounts, site, self._volume_report)
+        self._healing = Healing(mounts, site, self._volume_report, lambda: self.catalogue.entries)
         self._usage = UsageWatch(mounts, self._volume_report, lambda: self.catalogue.entries, self._queue.add)
         self._pool_report = PoolReport(api, site, pool, catalogue)
         self._report_due = asyncio.Event()

@@ -1,14 +1,17 @@
 """Shares whose file system has shut down: when they are tried again, and what is said of them."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from moorage import shutdown
 from moorage.errors import Retry
-from moorage.model import Share, ShareState, VolumeOnDelete
+from moorage.model import Phase, Share, ShareState, VolumeOnDelete
 from moorage.share import Seen, Wanted
 from moorage.shutdown import Attempts
+from moorage_operator.agent import healing
 from moorage_operator.agent.catalogue import Entry
 from moorage_operator.agent.healing import Healing
 from moorage_operator.agent.report import VolumeReport, share_status
@@ -17,6 +20,7 @@ GIB = 2**30
 WANTED = Wanted("abc", "default", "data", "uid", GIB, export_id=7)
 SERVED = Share(state=ShareState.Served, server="moorage-nfs-0", size_bytes=GIB, export_id=7)
 ENTRY = Entry(WANTED, SERVED)
+HEARD = replace(ENTRY, phase=Phase.FAILED)
 
 
 @pytest.mark.parametrize(("count", "pause"), [(1, 5), (2, 10), (3, 20), (4, 40), (5, 60), (5000, 60)])
@@ -66,7 +70,8 @@ class Rig:
     def __init__(self) -> None:
         self.mounts, self.api, self.now = Mounts(), Api(), 1000.0
         report = VolumeReport(self.api)  # type: ignore[arg-type]
-        self.healing = Healing(self.mounts, Site(), report, lambda: self.now)  # type: ignore[arg-type]
+        self.entries = {"abc": HEARD}
+        self.healing = Healing(self.mounts, Site(), report, lambda: self.entries, lambda: self.now)  # type: ignore[arg-type]
 
 
 async def test_a_share_that_is_well_is_never_held_up() -> None:
@@ -89,6 +94,28 @@ async def test_that_it_is_down_is_told_before_it_is_brought_back() -> None:
     told = {"state": "Failed", "reason": "FileSystemDown", "message": shutdown.TEXT}
     assert [{key: share.get(key) for key in told} for share in rig.api.shares] == [told]
     assert rig.api.shares[0]["exportId"] == 7
+
+
+async def test_it_is_brought_back_when_the_operator_has_heard_of_it() -> None:
+    rig = Rig()
+    rig.mounts.dead, rig.entries["abc"] = True, ENTRY
+    work = asyncio.create_task(rig.healing.pause("abc", ENTRY, WANTED))
+
+    done, _ = await asyncio.wait({work}, timeout=0.2)
+    rig.entries["abc"] = HEARD
+
+    assert not done
+    assert await work == 0
+
+
+async def test_an_operator_that_is_away_does_not_keep_it_from_being_brought_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(healing, "_HEARD", 0.1)
+    rig = Rig()
+    rig.mounts.dead, rig.entries["abc"] = True, ENTRY
+
+    assert await rig.healing.pause("abc", ENTRY, WANTED) == 0
 
 
 async def test_an_api_server_that_is_away_does_not_keep_it_from_being_brought_back() -> None:
