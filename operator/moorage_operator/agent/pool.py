@@ -2,12 +2,11 @@
 
 import fcntl
 import os
-import shutil
 import threading
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from moorage import imagesize
 from moorage.errors import InUse, Retry
@@ -16,9 +15,10 @@ from moorage.record import PoolState, Record
 from moorage.share import Wanted
 from moorage_operator.agent import loop, reflink
 from moorage_operator.agent.allocation import allocate, has_holes, refill
-from moorage_operator.agent.files import sync_file, sync_folder, write_durably
+from moorage_operator.agent.files import sync_file, sync_folder
 from moorage_operator.agent.format import make_file_system
 from moorage_operator.agent.ledger import Ledger
+from moorage_operator.agent.records import Records
 from moorage_operator.agent.room import Room
 from moorage_operator.agent.spare import Spare
 
@@ -34,6 +34,7 @@ class Pool:
         self.room = Room(root, self._images, self.shares_blocks)
         self.spare = Spare(root)
         self.clones = False
+        self._records = Records(self.volumes, "share.json", Record)
         self._ledger = Ledger(root / "pool.json")
         self._taking = threading.Lock()
         self._held: IO[str] | None = None
@@ -66,22 +67,13 @@ class Pool:
             self._ledger.keep_clients(clients)
 
     def ids(self) -> set[str]:
-        return {entry.name for entry in self.volumes.iterdir() if entry.is_dir()}
+        return self._records.ids()
 
     def record(self, volume_id: str) -> Record | None:
-        """The folder's name is the share's id, whatever the file says: an adoption moves the folder first."""
-        found = self._written(volume_id)
-        return found.model_copy(update={"id": volume_id}) if found and found.id != volume_id else found
-
-    def _written(self, volume_id: str) -> Record | None:
-        try:
-            return Record.model_validate_json((self.volumes / volume_id / "share.json").read_text())
-        except FileNotFoundError:
-            return None
+        return self._records.get(volume_id)
 
     def records(self) -> tuple[Record, ...]:
-        found = (self.record(volume_id) for volume_id in sorted(self.ids()))
-        return tuple(record for record in found if record)
+        return self._records.all()
 
     def image(self, volume_id: str) -> Path:
         return self.volumes / volume_id / "image"
@@ -149,7 +141,7 @@ class Pool:
         with self._taking:
             if source_id != wanted.id:
                 self._move(source_id, wanted.id)
-            found = self._written(wanted.id)
+            found = self._records.written(wanted.id)
             if not found or (found.id, found.uid) == (wanted.id, wanted.uid):
                 return
             self.save_record(wanted.taken_over(found, self._next_export_id()))
@@ -198,32 +190,23 @@ class Pool:
             self.spare.ensure_absent()
 
     def save_record(self, record: Record) -> None:
-        write_durably(self.volumes / record.id / "share.json", record.model_dump_json(by_alias=True, indent=2) + "\n")
+        self._records.save(record)
 
     def note_size(self, volume_id: str, size: int) -> None:
         """Keep in the record what the share was last grown to."""
-        self._amend(volume_id, size=size)
+        self._records.amend(volume_id, size=size)
 
     def ensure_retained(self, volume_id: str, retained: bool) -> None:
         """Kept on the pool and out of service, also after a restart; or back in service."""
-        self._amend(volume_id, retained=retained)
+        self._records.amend(volume_id, retained=retained)
 
     def ensure_squash(self, volume_id: str, squash: Squash) -> None:
-        self._amend(volume_id, squash=squash)
-
-    def _amend(self, volume_id: str, **changes: Any) -> None:
-        record = self.record(volume_id)
-        amended = record.model_copy(update=changes) if record else None
-        if amended and amended != record:
-            self.save_record(amended)
+        self._records.amend(volume_id, squash=squash)
 
     def ensure_absent(self, volume_id: str) -> None:
         """Image first: while the record stands, no empty image is ever made in its place."""
-        folder = self.volumes / volume_id
         self._remove_image(volume_id)
-        (folder / "share.json").unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        sync_folder(self.volumes)
+        self._records.remove(volume_id)
 
     def _remove_image(self, volume_id: str) -> None:
         self.image(volume_id).unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Snapshots on the pool: `snapshots/<id>/{image,snapshot.json}`."""
 
-import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +8,9 @@ from moorage import imagesize
 from moorage.record import SnapshotRecord
 from moorage.snapshotshare import WantedSnapshot
 from moorage_operator.agent import extents, reflink
-from moorage_operator.agent.files import sync_file, sync_folder, write_durably
+from moorage_operator.agent.files import sync_file, sync_folder
 from moorage_operator.agent.pool import Pool
+from moorage_operator.agent.records import Records
 
 LOOK = 20.0  # seconds for the extents of one image
 
@@ -21,9 +21,10 @@ class SnapshotPool:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._root = pool.snapshots
+        self._records = Records(pool.snapshots, "snapshot.json", SnapshotRecord)
 
     def ids(self) -> set[str]:
-        return {entry.name for entry in self._root.iterdir() if entry.is_dir()}
+        return self._records.ids()
 
     def image(self, snapshot_id: str) -> Path:
         return self._root / snapshot_id / "image"
@@ -35,10 +36,7 @@ class SnapshotPool:
             return 0
 
     def record(self, snapshot_id: str) -> SnapshotRecord | None:
-        try:
-            return SnapshotRecord.model_validate_json((self._root / snapshot_id / "snapshot.json").read_text())
-        except FileNotFoundError:
-            return None
+        return self._records.written(snapshot_id)
 
     def unfinished(self, snapshot_id: str) -> bool:
         return (self._root / snapshot_id).exists() and not self.record(snapshot_id)
@@ -74,7 +72,7 @@ class SnapshotPool:
             size=size,
             taken=taken.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         )
-        write_durably(image.with_name("snapshot.json"), record.model_dump_json(by_alias=True, indent=2) + "\n")
+        self._records.save(record)
 
     def _share(self, source: Path, fresh: Path, sparse: bool) -> datetime:
         """The moment. Writers go on between the look and the sharing, so the promise is checked once more after it."""
@@ -96,8 +94,5 @@ class SnapshotPool:
 
     def ensure_absent(self, snapshot_id: str) -> None:
         """Image first: while the record stands, the snapshot is not taken again."""
-        folder = self._root / snapshot_id
-        (folder / "image").unlink(missing_ok=True)
-        (folder / "snapshot.json").unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        sync_folder(self._root)
+        self.image(snapshot_id).unlink(missing_ok=True)
+        self._records.remove(snapshot_id)

@@ -17,7 +17,7 @@ from moorage.errors import MoorageError
 from moorage.model import RootFolder, VolumeOnDelete
 from moorage.share import Wanted
 from moorage.snapshotshare import WantedSnapshot
-from moorage_operator.agent import clones, loop, reflink, snapshotpool
+from moorage_operator.agent import clones, loop, records, reflink, snapshotpool
 from moorage_operator.agent.origins import Origins
 from moorage_operator.agent.reconcile import NoExports, Shares
 from moorage_operator.agent.trim import Trimmer
@@ -138,15 +138,16 @@ def in_a_child_that_dies(at: int, work: Callable[[], None]) -> bool:
 
             return step
 
-        for module, names in (
-            (reflink, ("clone_file", "sync_file_system")),
-            (clones, ("allocate", "run", "sync_file", "sync_folder")),
-            (snapshotpool, ("sync_file", "sync_folder", "write_durably")),
-            (subprocess, ("run",)),
-        ):
-            for name in names:
-                setattr(module, name, dying(getattr(module, name)))
-        try:
+        try:  # whatever happens, a child does not go on with the tests
+            for module, names in (
+                (reflink, ("clone_file", "sync_file_system")),
+                (clones, ("allocate", "run", "sync_file", "sync_folder")),
+                (snapshotpool, ("sync_file", "sync_folder")),
+                (records, ("write_durably",)),
+                (subprocess, ("run",)),
+            ):
+                for name in names:
+                    setattr(module, name, dying(getattr(module, name)))
             work()
         finally:
             os._exit(0)
