@@ -77,6 +77,13 @@ class BucketFileSystem:
         self._refresh(found)
         return attributes(found), self.volume.knowledge.left(found)
 
+    def glimpse(self, node: int) -> tuple[Attributes, float] | None:
+        """Of a folder that is fresh: the kernel asks for that after each name that went."""
+        found, knowledge = self.volume.tree.known(node), self.volume.knowledge
+        if not isinstance(found, Folder) or found.gone or knowledge.lacks(found) or not knowledge.fresh(found):
+            return None
+        return attributes(found), knowledge.left(found)
+
     def _refresh(self, node: Node) -> None:
         """What we know of it is fresh. FileError ENOENT: it is gone."""
         if isinstance(node, Leaf) and node.busy:

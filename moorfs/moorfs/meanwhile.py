@@ -3,8 +3,8 @@ lead, and looks whether anybody wants something.
 
 The kernel gives node numbers back (FORGET) after every unlink and whenever it likes, and nobody waits for that: such a
 request is put aside until nobody wants anything else, or is done while an unlink waits for the engine. (Of all nodes an
-unlink locks none but those that the kernel holds for it, so what is forgotten meanwhile is none of them.) For any other
-request the lead is given up, and what was read goes with it.
+unlink locks none but those that the kernel holds for it, so what is forgotten meanwhile is none of them.) What can be
+answered without waiting is; for any other request the lead is given up, and what was read goes with it.
 """
 
 from collections import deque
@@ -31,6 +31,8 @@ class Meanwhile:
         self._silent: deque[memoryview] = deque()
         self.forget: Callable[[Request], None] | None = None
         """Does a silent request while the one under way waits; None: it must not."""
+        self.quick: Callable[[Request], bool] = lambda _: False
+        """Answers a request if that needs no waiting and no lock."""
 
     def __len__(self) -> int:
         """Requests that were read and not begun."""
@@ -68,6 +70,8 @@ class Meanwhile:
         length = 0 if ready is None else self._read()
         if length and opcode(self._room) in SILENT:
             self._silent.append(_copy(self._room, length))
+            return True
+        if length and self.quick(decode(self._room, length)):
             return True
         if length:
             self._left.append(_copy(self._room, length))

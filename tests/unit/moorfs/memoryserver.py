@@ -73,6 +73,9 @@ class Dictionary:
         with (self._cache / "forgotten").open("a") as out:
             out.write(f"{node} {count}\n")
 
+    def glimpse(self, node: int) -> tuple[Attributes, float] | None:
+        return None
+
     def getattr(self, node: int, handle: int | None, caller: Caller) -> tuple[Attributes, float]:
         return self._found(node).attributes, 1
 

@@ -74,6 +74,23 @@ def test_the_lead_is_given_up_for_any_other_request_which_is_begun_next() -> Non
     assert begun(meanwhile) == [wire.READ, wire.GETATTR, wire.FORGET]
 
 
+def test_what_can_be_answered_at_once_is_and_the_lead_is_kept() -> None:
+    meanwhile, lead = leading(wire.GETATTR, wire.GETATTR)
+    answered: list[int] = []
+
+    def quick(request: Request) -> bool:
+        answered.append(request.unique)
+        return True
+
+    meanwhile.quick = quick
+
+    meanwhile.until(ENGINE)
+
+    assert lead.held
+    assert answered == [1, 2]
+    assert begun(meanwhile) == []
+
+
 def test_the_lead_is_given_up_when_the_engine_takes_long() -> None:
     meanwhile, lead = leading(answers=False)
 
