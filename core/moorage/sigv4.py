@@ -79,12 +79,12 @@ class Signer:
         self._key = _signing_key(key, scope, stamp[:8])
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in like.items()) + f"authorization: {shown}="
 
-    def request(self, path: str) -> str:
-        """The whole request (HTTP/1.1); `path` is not yet encoded."""
+    def request(self, path: str, more: str = "") -> str:
+        """The whole request (HTTP/1.1); `path` is not yet encoded. `more`: lines of headers that are not signed."""
         path = encode_path(path)
         canonical = hashlib.sha256(f"{self._method}\n{path}{self._after}".encode()).hexdigest()
         signature = hmac.digest(self._key, (self._to_sign + canonical).encode(), "sha256").hex()
-        return f"{self._method} {path} HTTP/1.1\r\n{self._headers}{signature}\r\n\r\n"
+        return f"{self._method} {path} HTTP/1.1\r\n{self._headers}{signature}\r\n{more}\r\n"
 
 
 def signed_headers(request: Request, key: Key, scope: Scope, now: datetime) -> dict[str, str]:

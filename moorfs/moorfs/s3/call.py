@@ -5,10 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
-from moorage import sigv4
 from moorfs.ports import Range, StoreError
 from moorfs.s3.connection import Connection
 from moorfs.s3.counters import Counters
@@ -19,13 +18,12 @@ from moorfs.s3.keys import KeyFile
 from moorfs.s3.patience import MOST_BROKEN, MOST_KEYS, MOST_SKEWS, Trouble, backoff
 from moorfs.s3.pool import Distrusted, Pool
 from moorfs.s3.reply import Lost, Reply
+from moorfs.s3.signing import Signing
 
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
 Consume = Callable[[Connection, Reply], T]
 
-SIGNED_BODY = 1 << 16
-"""Bodies up to here are hashed into the signature; above, a checksum header is signed instead."""
 SMALL = 1 << 13  # bytes: with its headers it goes into any socket's buffer
 NOTICED_SKEW = 60.0
 
@@ -68,15 +66,13 @@ class Caller:
         """time.time() since when the engine does not answer; None: it does."""
         self.answered = 0.0
         """time.monotonic() of the last answer that shows that the bucket is there."""
-        self._endpoint = endpoint
         self._pool = pool
         self._keys = keys
-        self._scope = sigv4.Scope(region)
+        self._signing = Signing(endpoint, region)
         self._patience = patience
         self.on_wait = on_wait
         self._on_reply: Callable[[int], None] = on_reply or (lambda _: on_wait())
         self._closed = threading.Event()
-        self._skew = timedelta()
 
     def close(self) -> None:
         """Calls under way and all later ones raise StoreError ESHUTDOWN, soon."""
@@ -120,7 +116,7 @@ class Caller:
         got = connection.got
         try:
             trouble.key = self._keys.key
-            connection.send(self.signed(call, trouble.key), call.body)
+            connection.send(self._signing.head(call, trouble.key), call.body)
             connection.until_reply(self._on_reply, self.on_wait)
             reply = connection.reply(call.method == "HEAD", self.on_wait)
             if reply.length != 0:
@@ -156,26 +152,9 @@ class Caller:
         finally:
             trouble.failures -= 1
 
-    def signed(self, call: Call, key: sigv4.Key | None = None) -> bytes:
-        """The request up to its body."""
-        path = self._endpoint.path(call.key)
-        body = call.body if isinstance(call.body, bytes) and len(call.body) <= SIGNED_BODY else None
-        digest = sigv4.UNSIGNED if body is None else ""
-        request = sigv4.Request(
-            call.method, path, {"host": self._endpoint.authority, **call.headers}, call.query, body or b"", digest
-        )
-        headers = sigv4.signed_headers(request, key or self._keys.key, self._scope, datetime.now(UTC) + self._skew)
-        if call.size or call.method in ("PUT", "POST"):
-            headers["content-length"] = str(call.size)
-        query = "?" + sigv4.encode_query(call.query) if call.query else ""
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"{call.method} {sigv4.encode_path(path)}{query} HTTP/1.1\r\n{lines}\r\n".encode()
-
     def signed_heads(self, keys: Sequence[str]) -> bytes:
         """HEAD requests, one after the other."""
-        host = {"host": self._endpoint.authority}
-        signer = sigv4.Signer("HEAD", host, self._keys.key, self._scope, datetime.now(UTC) + self._skew)
-        return "".join([signer.request(self._endpoint.path(key)) for key in keys]).encode()
+        return self._signing.heads(keys, self._keys.key)
 
     def heard(self, status: int) -> None:
         """The engine answered."""
@@ -226,9 +205,9 @@ class Caller:
         if theirs is None:
             return False
         skew = timedelta(seconds=theirs - time.time())
-        if abs((skew - self._skew).total_seconds()) < NOTICED_SKEW:
+        if abs((skew - self._signing.skew).total_seconds()) < NOTICED_SKEW:
             return False
-        self._skew = skew
+        self._signing.skew = skew
         return True
 
     def _pause(self, call: Call, why: object, trouble: Trouble, wish: float = 0.0) -> float:
