@@ -56,6 +56,12 @@ class Container:
         _, _, rest = Path(f"/proc/{self.process.pid}/stat").read_text().partition(" (")
         return rest.replace(")", "")[:4].strip()
 
+    @property
+    def asks(self) -> bool:
+        """Whether it writes, and waits for the answer of a FUSE program."""
+        waits = Path(f"/proc/{self.process.pid}/wchan").read_text()
+        return self.state == "dd S" and waits == "request_wait_answer"
+
 
 def known(argv: Sequence[str]) -> list[str]:
     """Without what an s3fs of Debian 12 does not know yet."""
@@ -177,7 +183,8 @@ async def killed(bed: Bed) -> Container:
     assert bed.engine.process
     bed.engine.process.send_signal(signal.SIGSTOP)
     container.write()
-    await eventually(lambda: container.state == "dd S")
+    await eventually(lambda: container.asks)
+    await asyncio.sleep(3)  # s3fs has read what it is asked: before that a killed caller simply goes
     container.process.kill()
     await eventually(lambda: container.state == "dd D")
     return container
