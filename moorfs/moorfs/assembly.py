@@ -4,10 +4,10 @@ from pathlib import Path
 
 from moorage.errors import InvalidInput
 from moorage.unsaved import told
+from moorfs.agreement import NoTakeoverError
 from moorfs.cache import Cache
 from moorfs.filelog import JournalFileLog
 from moorfs.glance import Glances
-from moorfs.kernel import NoTakeoverError
 from moorfs.knowledge import Belief
 from moorfs.mounting import Look, Tending, bucket_file_system, recover, state_log
 from moorfs.process import Around, Built

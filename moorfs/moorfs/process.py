@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
-from moorfs import kernel as kernels
-from moorfs import wire
+from moorfs import agreement, wire
+from moorfs.agreement import Features, NoTakeoverError
 from moorfs.control import Control, Fields, Method
 from moorfs.homes import taken
-from moorfs.kernel import EndedError, Features, Kernel, NoTakeoverError, buffer
+from moorfs.kernel import EndedError, Kernel, buffer
 from moorfs.lead import Lead
 from moorfs.meanwhile import Meanwhile
 from moorfs.message import decode
@@ -105,14 +105,14 @@ def run(settings: Settings, fd: int, takeover: bool, build: Build) -> int:
 def _agreed(kernel: Kernel, settings: Settings, state: str, takeover: bool) -> tuple[Features, bool]:
     """What the kernel and we agreed upon, and whether it must send again what the last process had read."""
     if not takeover:
-        kernels.forget(state)
-    features = kernels.recall(state)
+        agreement.forget(state)
+    features = agreement.recall(state)
     if features is None:
         if takeover:
             kernel.resend()  # INIT may have been read, and not answered
         return _initialised(kernel, settings, state), False
     if features.handed:
-        kernels.remember(replace(features, handed=False), state)
+        agreement.remember(replace(features, handed=False), state)
     elif not features.resend:
         raise NoTakeoverError("this kernel sends no request again that the last process had read")
     return features, not features.handed
@@ -126,12 +126,12 @@ def _initialised(kernel: Kernel, settings: Settings, state: str) -> Features:
         if request.opcode != wire.INIT:
             raise NoTakeoverError("INIT was answered by another process, whose state is lost")
         try:
-            features, answer = kernels.negotiate(request.body, settings.passthrough, settings.resend)
+            features, answer = agreement.negotiate(request.body, settings.passthrough, settings.resend)
         except OSError as error:
             kernel.answer(request.unique, (), error.errno or 0)
             raise
         if features:
-            kernels.remember(features, state)
+            agreement.remember(features, state)
         kernel.answer(request.unique, [answer])
         if features:
             log.info("FUSE 7.%d, passthrough %s, resend %s", features.minor, features.passthrough, features.resend)
@@ -164,7 +164,7 @@ class _Process:
         threading.Thread(target=self._watch_server, daemon=True).start()
         self._end.wait()
         if isinstance(self._server.failure, NotInitialisedError):
-            kernels.forget(self._state)  # the next process answers INIT, which is sent again
+            agreement.forget(self._state)  # the next process answers INIT, which is sent again
         if self._server.failure:
             raise self._server.failure
         if self._code is None:  # unmounted or aborted: what was acknowledged as written is stored still
@@ -218,7 +218,7 @@ class _Process:
         """Ends this process, once its requests have their answers (or the time is over)."""
         done = self._server.finish(_FINISH_SECONDS)
         if code == HANDED_OVER and done:
-            kernels.remember(kernels.handed(self._features), self._state)
+            agreement.remember(agreement.handed(self._features), self._state)
         self._code = code
         return {"finished": done}
 

@@ -95,3 +95,14 @@ def error_in(body: bytes) -> tuple[str, str]:
         return "", ""
     found = {each.tag.rpartition("}")[2]: each.text or "" for each in tree}
     return found.get("Code", "").strip(), found.get("Message", "").strip()
+
+
+def status_of(code: str) -> int:
+    """Of an error that came with HTTP 200."""
+    return {
+        "PreconditionFailed": 412,
+        "NoSuchKey": 404,
+        "AccessDenied": 403,
+        "SlowDown": 503,
+        "InternalError": 500,
+    }.get(code, 400)

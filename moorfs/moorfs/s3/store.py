@@ -11,7 +11,7 @@ from moorfs.s3.call import Call, Caller
 from moorfs.s3.connection import Connection
 from moorfs.s3.convoy import BUCKET_KNOWN, Convoy
 from moorfs.s3.endpoint import endpoint_of
-from moorfs.s3.errors import Refusal
+from moorfs.s3.errors import Refusal, status_of
 from moorfs.s3.integrity import bare, quoted
 from moorfs.s3.keys import KeyFile
 from moorfs.s3.multipart import LARGEST_COPY, S3Upload, refused_inside
@@ -237,19 +237,8 @@ def _success(connection: Connection, reply: Reply) -> bytes:
     body = connection.body(reply)
     code, message = refused_inside(body)
     if code:
-        raise Refusal(_status(code), code, message, reply.headers)
+        raise Refusal(status_of(code), code, message, reply.headers)
     return body
-
-
-def _status(code: str) -> int:
-    """Of an error that came with HTTP 200."""
-    return {
-        "PreconditionFailed": 412,
-        "NoSuchKey": 404,
-        "AccessDenied": 403,
-        "SlowDown": 503,
-        "InternalError": 500,
-    }.get(code, 400)
 
 
 def _sized(head: Head, size: int) -> Head:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from moorfs import wire
-from moorfs.kernel import Features, NoTakeoverError, buffer, forget, handed, negotiate, recall, remember
+from moorfs.agreement import Features, NoTakeoverError, forget, handed, negotiate, recall, remember
+from moorfs.kernel import buffer
 
 LINUX_5_4 = struct.pack("=IIII", 7, 31, 131072, 0x007FFFFB)
 LINUX_6_1 = struct.pack("=IIII", 7, 37, 131072, 0x7FFFFFFB) + struct.pack("=I44x", 0x3)
