@@ -9,11 +9,12 @@ answered without waiting is; for any other request the lead is given up, and wha
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from moorfs import wire
 from moorfs.kernel import EndedError, Kernel, buffer
 from moorfs.lead import Lead
-from moorfs.message import Request, decode, opcode
+from moorfs.message import Request, decode
 
 SILENT = frozenset((wire.FORGET, wire.BATCH_FORGET, wire.NOTIFY_REPLY))
 """Requests that nobody waits for."""
@@ -21,14 +22,14 @@ _MOST = 256
 
 
 class Meanwhile:
-    """Used by who has the lead. What is put aside is bytes, as they came."""
+    """Used by who has the lead."""
 
     def __init__(self, kernel: Kernel, lead: Lead) -> None:
         self._kernel = kernel
         self._lead = lead
         self._room = buffer()
-        self._left: deque[memoryview] = deque()
-        self._silent: deque[memoryview] = deque()
+        self._left: deque[Request] = deque()
+        self._silent: deque[Request] = deque()
         self.forget: Callable[[Request], None] | None = None
         """Does a silent request while the one under way waits; None: it must not."""
         self.quick: Callable[[Request], bool] = lambda _: False
@@ -41,18 +42,18 @@ class Meanwhile:
     def next(self, room: memoryview) -> Request | None:
         """In `room`, good until the next is asked for. None: nothing is read any more."""
         if self._left:
-            return _decoded(self._left.popleft())
-        while self._silent:
-            length = self._kernel.read(room, sleep=False) if len(self._silent) < _MOST else 0
-            if not length:
-                return _decoded(self._silent.popleft())
-            if opcode(room) not in SILENT:
-                return decode(room, length)
-            self._silent.append(_copy(room, length))
-        length = self._kernel.read(room)
-        if length and opcode(room) in SILENT:
-            self._silent.append(_copy(room, length))
-            return self.next(room)
+            return self._left.popleft()
+        while request := self._asked(room):
+            if request.opcode not in SILENT:
+                return request
+            self._silent.append(_kept(request))
+        return self._silent.popleft() if self._silent else None
+
+    def _asked(self, room: memoryview) -> Request | None:
+        """With something put aside only what comes at once, and nothing when that is much."""
+        if len(self._silent) >= _MOST:
+            return None
+        length = self._kernel.read(room, sleep=not self._silent)
         return decode(room, length) if length else None
 
     def until(self, fd: int) -> None:
@@ -68,20 +69,21 @@ class Meanwhile:
         if ready:
             return False
         length = 0 if ready is None else self._read()
-        if length and opcode(self._room) in SILENT:
-            self._silent.append(_copy(self._room, length))
+        request = decode(self._room, length) if length else None
+        if request and request.opcode in SILENT:
+            self._silent.append(_kept(request))
             return True
-        if length and self.quick(decode(self._room, length)):
+        if request and self.quick(request):
             return True
-        if length:
-            self._left.append(_copy(self._room, length))
+        if request:
+            self._left.append(_kept(request))
         self._lead.give_up()
         return False
 
     def _tidy(self) -> None:
         """It may have to wait for a lock, and then the lead is gone."""
         while self.forget and self._silent and self._lead.held:
-            self.forget(_decoded(self._silent.popleft()))
+            self.forget(self._silent.popleft())
 
     def _read(self) -> int:
         try:
@@ -90,9 +92,6 @@ class Meanwhile:
             return 0
 
 
-def _copy(room: memoryview, length: int) -> memoryview:
-    return memoryview(bytes(room[:length]))
-
-
-def _decoded(copy: memoryview) -> Request:
-    return decode(copy, len(copy))
+def _kept(request: Request) -> Request:
+    """With a body that outlives the room it came in."""
+    return replace(request, body=memoryview(bytes(request.body)))

@@ -37,11 +37,6 @@ class Answer:
 DONE = Answer()
 
 
-def opcode(buffer: memoryview) -> int:
-    """Of the request there."""
-    return wire.IN_HEADER.unpack_from(buffer)[1]
-
-
 def decode(buffer: memoryview, length: int) -> Request:
     """The request in the first `length` bytes."""
     _, opcode, unique, node, uid, gid, pid, extensions, _ = wire.IN_HEADER.unpack_from(buffer)
